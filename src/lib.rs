@@ -1,1 +1,3 @@
-//! Tenantry.
+//! Tenantry: a Kubernetes control plane that gives every tenant its own databases and services.
+
+pub mod api;

@@ -1,0 +1,149 @@
+//! DatabaseServer: a PostgreSQL server that databases are placed on.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema;
+use super::step::Step;
+
+/// Where a PostgreSQL server is, or how it is run.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "tenantry.dev",
+    version = "v1alpha1",
+    kind = "DatabaseServer",
+    plural = "databaseservers",
+    shortname = "dbs",
+    category = "tenantry",
+    status = "DatabaseServerStatus",
+    derive = "PartialEq",
+    doc = "A DatabaseServer is a PostgreSQL server that tenants' databases are placed on: one that exists already (external), or one that the operator runs (managed).",
+    validation = Rule::new("size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("metadata.name must be a DNS label of at most 40 characters that starts with a letter: a managed server's Service has the same name"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether databases can be placed on the server"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Reason of the Ready condition"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version", description = "Version that the server reports"),
+    printcolumn(name = "Host", type_ = "string", json_path = ".spec.external.host", description = "Host of an external server", priority = "1"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since the server was created")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.external) != has(self.managed)").message("exactly one of external and managed is required"))]
+#[x_kube(validation = Rule::new("has(self.managed) == has(oldSelf.managed)").message("a server cannot change between external and managed: create another one"))]
+pub struct DatabaseServerSpec {
+    /// A server that exists already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalServer>,
+    /// A single-instance server that the operator runs in the namespace tenantry-servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub managed: Option<ManagedServer>,
+    /// Namespaces whose claims may use the server: names, or a prefix followed by `*`. Absent means every
+    /// tenant's namespace; an empty list means none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 256),
+        inner(
+            length(min = 1, max = 63),
+            pattern(r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?|[a-z0-9][-a-z0-9]*\*|\*)$")
+        )
+    )]
+    pub allowed_namespaces: Option<Vec<String>>,
+}
+
+/// A server that exists already.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalServer {
+    /// Host name or address; the server's certificate must be valid for it.
+    #[schemars(length(min = 1, max = 253), pattern(r"^[A-Za-z0-9]([-A-Za-z0-9.:]*[A-Za-z0-9])?$"))]
+    pub host: String,
+    /// Port. Absent means 5432.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<i32>,
+    /// Secret in the namespace tenantry-servers with the keys `username`, `password` and `ca.crt` (PEM). The
+    /// connection is always encrypted and the certificate always verified, name included.
+    #[schemars(length(min = 1, max = 63), pattern("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub admin_secret_name: String,
+}
+
+/// A single-instance server that the operator runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.version == oldSelf.version && self.storage == oldSelf.storage && has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)")
+    .message("version, storage and storageClassName of a managed server cannot change"))]
+pub struct ManagedServer {
+    /// Major version of PostgreSQL.
+    pub version: PostgresVersion,
+    /// Size of the volume, for example `10Gi`.
+    #[schemars(schema_with = "schema::quantity")]
+    pub storage: String,
+    /// Storage class of the volume. Absent means the cluster's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), pattern("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub storage_class_name: Option<String>,
+}
+
+/// A major version of PostgreSQL that a managed server can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PostgresVersion {
+    /// PostgreSQL 15.
+    #[serde(rename = "15")]
+    V15,
+}
+
+/// What a database server is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseServerStatus {
+    /// Generation of the spec that this status describes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Reconciling, Stalled and ServerReachable.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// Version that the server reports, for example `15.18`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub version: Option<String>,
+    /// System identifier of the cluster (`pg_control_system()`); another one at the same address stops all work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20))]
+    pub system_identifier: Option<String>,
+    /// Steps on the way to Ready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::steps")]
+    pub steps: Vec<Step>,
+}
+
+impl DatabaseServerSpec {
+    /// Whether claims in `namespace` may use the server.
+    pub fn allows(&self, namespace: &str) -> bool {
+        let Some(allowed) = &self.allowed_namespaces else { return true };
+        allowed.iter().any(|entry| match entry.strip_suffix('*') {
+            Some(prefix) => namespace.starts_with(prefix),
+            None => entry == namespace,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn allowed_namespaces_are_names_or_prefixes() {
+        let spec = |allowed: Option<&[&str]>| DatabaseServerSpec {
+            allowed_namespaces: allowed.map(|list| list.iter().map(ToString::to_string).collect()),
+            ..DatabaseServerSpec::default()
+        };
+        assert!(spec(None).allows("tenant-acme"));
+        assert!(!spec(Some(&[])).allows("tenant-acme"));
+        assert!(spec(Some(&["tenant-acme"])).allows("tenant-acme"));
+        assert!(!spec(Some(&["tenant-acme"])).allows("tenant-acme-2"));
+        assert!(spec(Some(&["tenant-a*"])).allows("tenant-acme"));
+        assert!(!spec(Some(&["tenant-b*"])).allows("tenant-acme"));
+    }
+}

@@ -1,0 +1,44 @@
+//! Labels, annotations and finalizers: the strings that other people's tools see.
+
+/// Name of the tenant that an object belongs to; on every child.
+pub const TENANT: &str = "tenantry.dev/tenant";
+/// Name of the microservice that an object belongs to.
+pub const MICROSERVICE: &str = "tenantry.dev/microservice";
+/// Name of the tenant database (claim) that an object belongs to.
+pub const TENANT_DATABASE: &str = "tenantry.dev/tenant-database";
+/// Name of the database server that an object belongs to.
+pub const DATABASE_SERVER: &str = "tenantry.dev/database-server";
+/// On a database server while at least one server database lives on it; admission refuses its deletion.
+pub const IN_USE: &str = "tenantry.dev/in-use";
+
+/// Recommended label: the application.
+pub const NAME: &str = "app.kubernetes.io/name";
+/// Recommended label: the instance of the application.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
+/// Recommended label: the version of the application.
+pub const APP_VERSION: &str = "app.kubernetes.io/version";
+/// Recommended label: the part that the application plays.
+pub const COMPONENT: &str = "app.kubernetes.io/component";
+/// Recommended label: the whole that the application is a part of.
+pub const PART_OF: &str = "app.kubernetes.io/part-of";
+/// Recommended label: who manages the object. The operator watches only objects whose value is [`MANAGER`].
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Our value of [`MANAGED_BY`] and [`PART_OF`].
+pub const MANAGER: &str = "tenantry";
+
+/// UID of the object that a child without owner reference belongs to (across namespaces none is possible).
+pub const OWNER_UID: &str = "tenantry.dev/owner-uid";
+/// SHA-256 of a binding Secret's content; pods carry it so that new credentials roll them.
+pub const BINDING_HASH: &str = "tenantry.dev/binding-hash";
+/// On a CRD of ours: `"true"` lets admission accept its deletion.
+pub const ALLOW_DELETE: &str = "tenantry.dev/allow-delete";
+
+/// Guards a tenant's namespace.
+pub const TENANT_FINALIZER: &str = "tenantry.dev/tenant";
+/// Guards the users of a database server.
+pub const DATABASE_SERVER_FINALIZER: &str = "tenantry.dev/database-server";
+
+/// Namespace of the operator and of the platform's services.
+pub const SYSTEM_NAMESPACE: &str = "tenantry-system";
+/// Namespace of managed servers, of every admin Secret and of every CA.
+pub const SERVERS_NAMESPACE: &str = "tenantry-servers";

@@ -1,0 +1,122 @@
+//! Plan: the limits that a tenant gets, and where its databases are placed.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema;
+
+/// What every tenant of the plan may use.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "tenantry.dev",
+    version = "v1alpha1",
+    kind = "Plan",
+    plural = "plans",
+    category = "tenantry",
+    status = "PlanStatus",
+    derive = "PartialEq",
+    doc = "A Plan sets what a tenant may use and on which database servers its databases are placed. An edit reaches the plan's tenants through the operator's queue.",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "Whether the plan can be used"
+    ),
+    printcolumn(
+        name = "Cpu",
+        type_ = "string",
+        json_path = ".spec.quota.cpu",
+        description = "CPU of all pods of a tenant"
+    ),
+    printcolumn(
+        name = "Memory",
+        type_ = "string",
+        json_path = ".spec.quota.memory",
+        description = "Memory of all pods of a tenant"
+    ),
+    printcolumn(
+        name = "Pods",
+        type_ = "integer",
+        json_path = ".spec.quota.pods",
+        description = "Pods of a tenant"
+    ),
+    printcolumn(
+        name = "Connections",
+        type_ = "integer",
+        json_path = ".spec.limits.connections",
+        description = "Connections to each database"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Time since the plan was created"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanSpec {
+    /// What all pods of a tenant may use together; becomes the namespace's ResourceQuota.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<PlanQuota>,
+    /// Limits of each database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<DatabaseLimits>,
+    /// Which database servers a tenant's databases may be placed on. Absent means any server that admits the
+    /// tenant's namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_selector: Option<ServerSelector>,
+}
+
+/// What all pods of a tenant may use together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanQuota {
+    /// CPU, as requests and as limits, for example `2` or `500m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::quantity")]
+    pub cpu: Option<String>,
+    /// Memory, as requests and as limits, for example `2Gi`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::quantity")]
+    pub memory: Option<String>,
+    /// Number of pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10_000))]
+    pub pods: Option<i32>,
+}
+
+/// Limits of one database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseLimits {
+    /// Connections to the database and of each of its logins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub connections: Option<i32>,
+}
+
+/// Selects database servers by their labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerSelector {
+    /// Labels that a server must carry, all of them.
+    #[schemars(length(max = 16))]
+    pub match_labels: BTreeMap<String, String>,
+}
+
+/// What the operator says of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanStatus {
+    /// Generation of the spec that this status describes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Reconciling and Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+}

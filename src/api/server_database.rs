@@ -1,0 +1,87 @@
+//! ServerDatabase: the thing claimed, a database on a server, whether or not it has a claim.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema::{self, NameRef};
+
+/// Which database this is, and who claims it.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "tenantry.dev",
+    version = "v1alpha1",
+    kind = "ServerDatabase",
+    plural = "serverdatabases",
+    shortname = "sdb",
+    category = "tenantry",
+    status = "ServerDatabaseStatus",
+    derive = "PartialEq",
+    doc = "A ServerDatabase is a database on a server. It is projected from the server's own marker table: deleting the object does nothing to the database, the object comes back.",
+    validation = Rule::new("self.spec.serverRef == oldSelf.spec.serverRef && self.spec.physicalName == oldSelf.spec.physicalName")
+        .message("serverRef and physicalName cannot change"),
+    selectable = ".spec.serverRef.name",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "Bound or Released"),
+    printcolumn(name = "Server", type_ = "string", json_path = ".spec.serverRef.name", description = "Database server"),
+    printcolumn(name = "Namespace", type_ = "string", json_path = ".spec.claimRef.namespace", description = "Namespace of the claim"),
+    printcolumn(name = "Claim", type_ = "string", json_path = ".spec.claimRef.name", description = "Name of the claim"),
+    printcolumn(name = "Database", type_ = "string", json_path = ".spec.physicalName", description = "Name of the database on the server", priority = "1"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since the object was created")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerDatabaseSpec {
+    /// Database server that the database is on.
+    pub server_ref: NameRef,
+    /// Claim that the database is bound to, or was last. To give a Released database to a new claim of the same
+    /// namespace and name, set `uid` to the new claim's UID, or remove it.
+    pub claim_ref: ClaimRef,
+    /// Name of the database on the server.
+    #[schemars(length(min = 1, max = 63), pattern("^[a-z_][a-z0-9_]*$"))]
+    pub physical_name: String,
+}
+
+/// A claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimRef {
+    /// Namespace of the claim.
+    #[schemars(length(min = 1, max = 63), pattern("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub namespace: String,
+    /// Name of the claim.
+    #[schemars(length(min = 1, max = 24), pattern("^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// UID of the claim. Absent on a Released database: the next claim of that namespace and name gets it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: Option<String>,
+}
+
+/// What the server says of the database.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerDatabaseStatus {
+    /// Generation of the spec that this status describes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Reconciling and Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// Bound: a claim uses it. Released: nobody does, logins are refused, everything is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<DatabasePhase>,
+    /// UID of the tenant that the database belongs to.
+    #[serde(rename = "tenantUID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub tenant_uid: Option<String>,
+}
+
+/// Phase of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DatabasePhase {
+    /// A claim uses the database.
+    Bound,
+    /// Nobody uses it; logins are refused, everything is kept.
+    Released,
+}

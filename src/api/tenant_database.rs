@@ -1,0 +1,106 @@
+//! TenantDatabase: the claim to a database, in the tenant's namespace.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::plan::DatabaseLimits;
+use super::schema::{self, NameRef};
+use super::step::Step;
+
+/// What a claim asks for.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "tenantry.dev",
+    version = "v1alpha1",
+    kind = "TenantDatabase",
+    plural = "tenantdatabases",
+    shortname = "tdb",
+    category = "tenantry",
+    namespaced,
+    status = "TenantDatabaseStatus",
+    derive = "PartialEq",
+    doc = "A TenantDatabase claims a PostgreSQL database, as a PersistentVolumeClaim claims a volume. The database itself is a ServerDatabase; it stays when the claim goes.",
+    validation = Rule::new("size(self.metadata.name) <= 24 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("metadata.name must be a DNS label of at most 24 characters that starts with a letter: the database's name is made from it"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether the database can be used"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Reason of the Ready condition"),
+    printcolumn(name = "Server", type_ = "string", json_path = ".status.server", description = "Database server"),
+    printcolumn(name = "Database", type_ = "string", json_path = ".status.serverDatabase", description = "Bound ServerDatabase"),
+    printcolumn(name = "Binding", type_ = "string", json_path = ".status.binding.name", description = "Binding Secret", priority = "1"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since the claim was created")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantDatabaseSpec {
+    /// Database server. Absent means one that the tenant's plan selects. Once bound it cannot change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_ref: Option<NameRef>,
+    /// Credentials, each with a binding Secret of its own. Absent means one named `app` in the Secret NAME-app.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub credentials: Option<Vec<Credential>>,
+    /// Limits of the database. What is absent comes from the tenant's plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<DatabaseLimits>,
+    /// Asks for an empty database where a released one of an earlier tenant has the same namespace and name.
+    /// Without it such a claim waits (ReleasedDatabaseExists).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fresh: Option<bool>,
+}
+
+/// A credential with the owner's rights in the database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Credential {
+    /// Name of the credential, part of the login's name.
+    #[schemars(length(min = 1, max = 16), pattern("^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Name of the binding Secret. Absent means CLAIM-CREDENTIAL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), pattern("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub secret_name: Option<String>,
+}
+
+impl Credential {
+    /// Name of the binding Secret of this credential of `claim`.
+    pub fn secret_name(&self, claim: &str) -> String {
+        self.secret_name.clone().unwrap_or_else(|| format!("{claim}-{}", self.name))
+    }
+}
+
+impl TenantDatabaseSpec {
+    /// The credentials, one named `app` if absent.
+    pub fn credentials(&self) -> Vec<Credential> {
+        self.credentials.clone().unwrap_or_else(|| vec![Credential { name: "app".into(), secret_name: None }])
+    }
+}
+
+/// What a claim has.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantDatabaseStatus {
+    /// Generation of the spec that this status describes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Reconciling and Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// Database server that the database is on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub server: Option<String>,
+    /// Name of the bound ServerDatabase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub server_database: Option<String>,
+    /// Binding Secret of the first credential (Service Binding Specification: Provisioned Service).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binding: Option<NameRef>,
+    /// Steps on the way to Ready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::steps")]
+    pub steps: Vec<Step>,
+}
