@@ -1,3 +1,4 @@
 //! Tenantry: a Kubernetes control plane that gives every tenant its own databases and services.
 
 pub mod api;
+pub mod telemetry;
