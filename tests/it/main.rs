@@ -1,1 +1,5 @@
-//! The one integration-test target.
+//! The one integration-test target. `support` holds what tests stand on, `support_itself` proves that it holds.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod support;
+mod support_itself;

@@ -1,0 +1,150 @@
+//! A real control plane: one that all tests share, or one of a test's own from a pool of two.
+//!
+//! Every control plane has our CRDs and namespaces installed and a [`kubelet`](super::kubelet) that plays its nodes.
+
+mod install;
+mod reset;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::DeleteParams;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use tokio::sync::OnceCell;
+
+use super::audit_log::{self, Mark, Write};
+use super::kubelet::{self, Kubelet};
+use super::lifeline::{Lifeline, folder_hash, try_slot};
+use super::prefix::Prefix;
+use super::wait::wait_until;
+
+/// What the clients of tests call themselves: their writes are told from the operator's by it.
+pub const TEST_AGENT: &str = "tenantry-tests";
+
+/// A control plane with everything of ours installed.
+#[derive(Debug)]
+pub struct ControlPlane {
+    kubeconfig: PathBuf,
+    /// Ends before the slot is given to the next test.
+    _kubelet: Kubelet,
+    _slot: Option<File>,
+}
+
+impl ControlPlane {
+    /// The control plane that tests share. Objects need names of their own, see [`Prefix`].
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
+        SHARED
+            .get_or_init(async || {
+                let kubeconfig = match std::env::var_os("TENANTRY_TEST_KUBECONFIG") {
+                    Some(path) => path.into(),
+                    None => started(&format!("test-{}", folder_hash())),
+                };
+                Self::installed(kubeconfig, None).await
+            })
+            .await
+    }
+
+    /// A control plane of the test's own, without any object of earlier tests. Two exist: a third caller waits.
+    pub async fn own() -> Self {
+        let names = ["a", "b"].map(|end| format!("test-{}-{end}", folder_hash()));
+        let names = names.each_ref().map(String::as_str);
+        let longest_test = Duration::from_mins(10);
+        let (name, slot) = wait_until(longest_test, "a control plane of the pool is free", async || {
+            try_slot(&names).ok_or_else(|| "other tests use all".to_owned())
+        })
+        .await;
+        let kubeconfig = started(name);
+        reset::reset(&client(&kubeconfig, TEST_AGENT).await).await;
+        Self::installed(kubeconfig, Some(slot)).await
+    }
+
+    async fn installed(kubeconfig: PathBuf, slot: Option<File>) -> Self {
+        install::install(&client(&kubeconfig, TEST_AGENT).await).await;
+        Self { _kubelet: Kubelet::start(&kubeconfig), kubeconfig, _slot: slot }
+    }
+
+    /// Path of the administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// An administrator's client. It works only inside the runtime that asked for it, so each test asks anew.
+    pub async fn client(&self) -> Client {
+        client(&self.kubeconfig, TEST_AGENT).await
+    }
+
+    /// Now, for [`Self::writes_since`].
+    pub async fn mark(&self) -> Mark {
+        self.flush_audit_log().await;
+        audit_log::end(&self.audit_log())
+    }
+
+    /// Every mutating request that was answered since `mark`, by whomever but these tests and their kubelet.
+    pub async fn writes_since(&self, mark: Mark) -> Vec<Write> {
+        self.flush_audit_log().await;
+        let mut writes = audit_log::since(&self.audit_log(), mark);
+        writes.retain(|write| ![TEST_AGENT, kubelet::AGENT].contains(&write.user_agent.as_str()));
+        writes
+    }
+
+    fn audit_log(&self) -> PathBuf {
+        self.kubeconfig.with_file_name("audit.log")
+    }
+
+    /// A request is logged after its answer has begun. This sends one that changes nothing, and waits for its entry.
+    async fn flush_audit_log(&self) {
+        let name = Prefix::new().name("flush");
+        let before = audit_log::end(&self.audit_log());
+        let maps: Api<ConfigMap> = Api::namespaced(self.client().await, "default");
+        let answer = maps.delete(&name, &DeleteParams::default()).await;
+        assert!(matches!(&answer, Err(kube::Error::Api(status)) if status.is_not_found()), "{answer:?}");
+        wait_until(Duration::from_secs(10), "the audit log has this test's own request", async || {
+            let seen = audit_log::since(&self.audit_log(), before).iter().any(|write| write.name == name);
+            if seen { Ok(()) } else { Err("not yet".into()) }
+        })
+        .await;
+    }
+}
+
+/// A client of the control plane that calls itself `agent`.
+pub async fn client(kubeconfig: &Path, agent: &'static str) -> Client {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
+    Client::try_from(config).unwrap()
+}
+
+/// The kubeconfig of the control plane `name`, which runs from now on until the last test process ends.
+fn started(name: &str) -> PathBuf {
+    static STARTED: LazyLock<Mutex<HashMap<String, (Lifeline, PathBuf)>>> = LazyLock::new(Mutex::default);
+    let mut started = STARTED.lock().unwrap();
+    let entry = started.entry(name.to_owned()).or_insert_with(|| {
+        let program = localcluster();
+        let end = format!("'{}' down --name '{name}'", program.display());
+        Lifeline::join(name, &end, || up(&program, name))
+    });
+    entry.1.clone()
+}
+
+fn up(program: &Path, name: &str) -> PathBuf {
+    let output = Command::new(program)
+        .args(["up", "--control-plane-only", "--name", name])
+        .output()
+        .unwrap_or_else(|error| panic!("failed to run {}: {error}; build it with `make localcluster` or set TENANTRY_TEST_LOCALCLUSTER", program.display()));
+    assert!(output.status.success(), "localcluster up: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().into()
+}
+
+fn localcluster() -> PathBuf {
+    let named = std::env::var_os("TENANTRY_TEST_LOCALCLUSTER").map(PathBuf::from);
+    named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bin/localcluster"))
+}

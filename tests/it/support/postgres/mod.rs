@@ -1,0 +1,167 @@
+//! A real PostgreSQL 15 with TLS: one that all tests share, or one of a test's own that it may stop and pause.
+
+mod server;
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{ConnectOptions, PgConnection};
+use tenantry::api::DatabaseServer;
+use tenantry::api::database_server::{DatabaseServerSpec, ExternalServer};
+use tenantry::api::labels::SERVERS_NAMESPACE;
+
+use server::Server;
+
+/// Where a server is and how its superuser logs in: the value of `TENANTRY_TEST_PG15`, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// Host that the certificate is valid for.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Name of a superuser.
+    pub username: String,
+    /// Password of the superuser.
+    pub password: String,
+    /// Path of the CA's certificate.
+    pub ca: PathBuf,
+}
+
+/// A PostgreSQL server.
+#[derive(Clone, Debug)]
+pub struct Postgres {
+    access: Access,
+    server: Option<Arc<Server>>,
+}
+
+impl Postgres {
+    /// The server that all tests share. Databases and logins need a name of their own, see [`super::Prefix`].
+    pub fn shared() -> Self {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED
+            .get_or_init(|| match std::env::var("TENANTRY_TEST_PG15") {
+                Ok(json) => Self { access: serde_json::from_str(&json).unwrap(), server: None },
+                Err(_) => Self::started(Server::shared()),
+            })
+            .clone()
+    }
+
+    /// A server of the test's own. It ends when the last clone is dropped.
+    pub fn own() -> Self {
+        Self::started(Server::own())
+    }
+
+    fn started(server: Server) -> Self {
+        Self { access: server.access().clone(), server: Some(Arc::new(server)) }
+    }
+
+    /// Where it is, and how its superuser logs in.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The CA's certificate, PEM.
+    pub fn ca(&self) -> String {
+        std::fs::read_to_string(&self.access.ca).unwrap()
+    }
+
+    /// How `login` connects to `database`: always encrypted, the server's certificate and name verified.
+    pub fn options(&self, login: &str, password: &str, database: &str) -> PgConnectOptions {
+        PgConnectOptions::new_without_pgpass()
+            .host(&self.access.host)
+            .port(self.access.port)
+            .username(login)
+            .password(password)
+            .database(database)
+            .ssl_mode(PgSslMode::VerifyFull)
+            .ssl_root_cert(&self.access.ca)
+    }
+
+    /// A connection of `login` to `database`, or why there is none.
+    pub async fn connect(
+        &self,
+        login: &str,
+        password: &str,
+        database: &str,
+    ) -> Result<PgConnection, sqlx::Error> {
+        self.options(login, password, database).connect().await
+    }
+
+    /// A connection of the superuser to `database`.
+    pub async fn admin(&self, database: &str) -> PgConnection {
+        self.connect(&self.access.username, &self.access.password, database).await.unwrap()
+    }
+
+    /// Asks the server to end, as `pg_ctl stop -m fast` does, and waits for it.
+    pub fn stop(&self) {
+        self.own_server().stop();
+    }
+
+    /// Starts it again, at the same address, and waits until it takes connections.
+    pub fn start(&self) {
+        self.own_server().start();
+    }
+
+    /// Stops every process of the server in its tracks: connections hang and neither open nor end.
+    pub fn pause(&self) {
+        self.own_server().signal("STOP");
+    }
+
+    /// Lets a paused server go on.
+    pub fn resume(&self) {
+        self.own_server().signal("CONT");
+    }
+
+    /// Everything the server has logged: each statement, each connection, each error.
+    pub fn log(&self) -> String {
+        self.own_server().log()
+    }
+
+    fn own_server(&self) -> &Server {
+        self.server.as_deref().expect("a server named by TENANTRY_TEST_PG15 is not ours to control")
+    }
+
+    /// The admin Secret that a DatabaseServer of this server names.
+    pub fn admin_secret(&self, name: &str) -> Secret {
+        let data = [
+            ("username", self.access.username.clone()),
+            ("password", self.access.password.clone()),
+            ("ca.crt", self.ca()),
+        ];
+        Secret {
+            metadata: ObjectMeta {
+                name: Some(name.into()),
+                namespace: Some(SERVERS_NAMESPACE.into()),
+                ..ObjectMeta::default()
+            },
+            string_data: Some(data.map(|(key, value)| (key.to_owned(), value)).into()),
+            ..Secret::default()
+        }
+    }
+
+    /// The DatabaseServer `name` of this server, whose admin Secret has the same name.
+    pub fn database_server(&self, name: &str) -> DatabaseServer {
+        let external = ExternalServer {
+            host: self.access.host.clone(),
+            port: Some(self.access.port.into()),
+            admin_secret_name: name.into(),
+        };
+        DatabaseServer::new(
+            name,
+            DatabaseServerSpec { external: Some(external), ..DatabaseServerSpec::default() },
+        )
+    }
+
+    /// Creates the DatabaseServer `name` and its admin Secret.
+    pub async fn register(&self, client: &Client, name: &str) -> DatabaseServer {
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), SERVERS_NAMESPACE);
+        secrets.create(&PostParams::default(), &self.admin_secret(name)).await.unwrap();
+        let servers: Api<DatabaseServer> = Api::all(client.clone());
+        servers.create(&PostParams::default(), &self.database_server(name)).await.unwrap()
+    }
+}
