@@ -1,0 +1,35 @@
+package components
+
+import "tenantry.dev/localcluster/internal/state"
+
+// Program is what has to be executed for a component.
+type Program struct {
+	// Path is empty when the component is a part of this program.
+	Path string
+	Args []string
+	// Env is added to the environment.
+	Env []string
+}
+
+// Program says how the component is run.
+func (s Settings) Program(component string) Program {
+	switch component {
+	case Etcd:
+		return Program{Args: s.EtcdCommand()}
+	case APIServer:
+		return Program{Args: s.APIServerCommand()}
+	case ControllerManager:
+		return Program{Args: s.ControllerManagerCommand()}
+	default:
+		panic("no program is known for component " + component)
+	}
+}
+
+// Components lists what runs in the cluster, in the order it depends on
+// one another.
+func (s Settings) Components() []string {
+	if s.Mode == state.ControlPlaneOnly {
+		return []string{Etcd, APIServer, ControllerManager}
+	}
+	return []string{Etcd, APIServer, ControllerManager, Scheduler, Containerd, Kubelet, Proxy}
+}
