@@ -1,4 +1,5 @@
 //! Tenantry: a Kubernetes control plane that gives every tenant its own databases and services.
 
 pub mod api;
+pub mod controller;
 pub mod telemetry;

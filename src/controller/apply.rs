@@ -1,0 +1,424 @@
+//! The one gate through which the operator writes Kubernetes objects.
+//!
+//! # Flow
+//! A declaration whose hash and whose live token are those of the last look is not touched: no call at all. An
+//! object that we do not know is POSTed; the answer 409 tells of one that somebody else made, which is compared
+//! and never adopted. A known object whose token moved is read once (or taken from the first list after a start)
+//! and compared, desired ⊆ live; only a real difference is written, with the resourceVersion that was read.
+//!
+//! # Guarantees
+//! - A second run on unchanged inputs, and a run after a restart, writes nothing.
+//! - Nothing is written over an object that belongs to somebody else, or to an earlier object of the same name.
+//! - Every write is an [`Effect`] with a number, seen by the probe before and after it.
+//!
+//! The Lease and Events are written elsewhere; they are no state of anybody's.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kube::Client;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::child::{self, Child};
+use super::compare::{self, APPLIED_HASH};
+use super::metrics::Metrics;
+use super::object::{Key, Kind, dynamic_api};
+use super::seeds::Seeds;
+use super::store::Store;
+use crate::api::{FIELD_MANAGER, labels};
+
+/// A declaration: what an object has to be.
+#[derive(Clone, PartialEq)]
+pub struct Declared {
+    /// Kind of the object.
+    pub kind: Kind,
+    /// Key of the object.
+    pub key: Key,
+    /// UID of the object that this one belongs to; [`apply`](Gate::apply) refuses a live one of another owner.
+    pub owner_uid: String,
+    body: Value,
+    hash: String,
+}
+
+impl Declared {
+    /// Declares `object`, which belongs to the object with the UID `owner_uid`.
+    ///
+    /// The owner is recorded by the object's controller reference, or else in an annotation.
+    pub fn new<T: Serialize>(kind: Kind, owner_uid: &str, object: &T) -> Result<Self, ApplyError> {
+        let mut body =
+            serde_json::to_value(object).map_err(|source| ApplyError::Serialize { kind, source })?;
+        let resource = kind.api_resource();
+        body["apiVersion"] = resource.api_version.into();
+        body["kind"] = resource.kind.into();
+        if body["metadata"]["ownerReferences"].is_null() {
+            body["metadata"]["annotations"][labels::OWNER_UID] = owner_uid.into();
+        }
+        body.as_object_mut().map(|fields| fields.remove("status"));
+        let hash = compare::declaration_hash(&body);
+        body["metadata"]["annotations"][APPLIED_HASH] = hash.as_str().into();
+        let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
+        let key = Key::namespaced(&text(&body["metadata"]["namespace"]), &text(&body["metadata"]["name"]));
+        Ok(Self { kind, key, owner_uid: owner_uid.to_owned(), body, hash })
+    }
+
+    /// The declaration as it is sent; golden tests compare it.
+    pub fn body(&self) -> &Value {
+        &self.body
+    }
+}
+
+/// Secrets pass through here, so only the name is shown.
+impl fmt::Debug for Declared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.key)
+    }
+}
+
+/// What [`Gate::apply`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The live object was as declared.
+    Unchanged,
+    /// The object is new.
+    Created,
+    /// The object was brought back to its declaration.
+    Changed,
+    /// The object, or its namespace, is being deleted; it can be made again afterwards.
+    Terminating,
+}
+
+/// Why a write was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The object exists and belongs to somebody else.
+    #[error("{kind} {key} exists and is not ours: rename or remove it")]
+    Foreign {
+        /// Kind of the object.
+        kind: Kind,
+        /// Key of the object.
+        key: Key,
+    },
+    /// The object changed between the read and the write; the next turn sees it.
+    #[error("{kind} {key} changed meanwhile")]
+    Conflict {
+        /// Kind of the object.
+        kind: Kind,
+        /// Key of the object.
+        key: Key,
+    },
+    /// RBAC or admission refuses us.
+    #[error("failed to {verb} {kind} {key}: forbidden: {message}")]
+    Forbidden {
+        /// What we wanted to do.
+        verb: &'static str,
+        /// Kind of the object.
+        kind: Kind,
+        /// Key of the object.
+        key: Key,
+        /// The server's words.
+        message: String,
+    },
+    /// The API server finds the object invalid.
+    #[error("failed to {verb} {kind} {key}: {message}")]
+    Invalid {
+        /// What we wanted to do.
+        verb: &'static str,
+        /// Kind of the object.
+        kind: Kind,
+        /// Key of the object.
+        key: Key,
+        /// The server's words.
+        message: String,
+    },
+    /// Anything else; it is tried again.
+    #[error("failed to {verb} {kind} {key}")]
+    Api {
+        /// What we wanted to do.
+        verb: &'static str,
+        /// Kind of the object.
+        kind: Kind,
+        /// Key of the object.
+        key: Key,
+        /// The cause.
+        #[source]
+        source: kube::Error,
+    },
+    /// A declaration that cannot be written as JSON.
+    #[error("failed to serialize {kind}")]
+    Serialize {
+        /// Kind of the object.
+        kind: Kind,
+        /// The cause.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// One write, as a probe sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Effect<'a> {
+    /// Counts from 1, over all writes of this process.
+    pub number: u64,
+    /// `create`, `update`, `patch` or `delete`.
+    pub verb: &'static str,
+    /// Kind of the object.
+    pub kind: Kind,
+    /// Key of the object.
+    pub key: &'a Key,
+    /// Whether the answer has come.
+    pub done: bool,
+}
+
+/// Called before and after every write; tests stop the world in it.
+pub type Probe = Arc<dyn Fn(Effect<'_>) + Send + Sync>;
+
+/// What we last saw to be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    hash: Box<str>,
+    token: u64,
+}
+
+/// The gate.
+pub struct Gate {
+    client: Client,
+    children: HashMap<Kind, Arc<Store<Child>>>,
+    seeds: Arc<Seeds>,
+    metrics: Arc<Metrics>,
+    seen: Mutex<HashMap<(Kind, Key), Seen>>,
+    effects: AtomicU64,
+    probe: Option<Probe>,
+}
+
+impl Gate {
+    /// A gate over `client`; `children` are the stores that the watches feed.
+    pub fn new(
+        client: Client,
+        children: HashMap<Kind, Arc<Store<Child>>>,
+        seeds: Arc<Seeds>,
+        metrics: Arc<Metrics>,
+        probe: Option<Probe>,
+    ) -> Self {
+        Self { client, children, seeds, metrics, seen: Mutex::default(), effects: AtomicU64::new(0), probe }
+    }
+
+    /// What the watch knows of an object.
+    pub fn child(&self, kind: Kind, key: &Key) -> Option<Arc<Child>> {
+        self.children.get(&kind).and_then(|store| store.get(key))
+    }
+
+    /// What the watch knows of a kind in a namespace.
+    pub fn children_in(&self, kind: Kind, namespace: &str) -> Vec<(Key, Arc<Child>)> {
+        self.children.get(&kind).map(|store| store.in_namespace(namespace)).unwrap_or_default()
+    }
+
+    /// Brings one object to its declaration.
+    pub async fn apply(&self, declared: &Declared) -> Result<Applied, ApplyError> {
+        let known = self.child(declared.kind, &declared.key);
+        match &known {
+            Some(child) if child.deleting => return Ok(Applied::Terminating),
+            Some(child) if self.is_seen(declared, child.token) => return Ok(Applied::Unchanged),
+            _ => {}
+        }
+        let seed = self.seeds.take(declared.kind, &declared.key);
+        let live = match (seed, known) {
+            (Some(live), Some(child)) if child::token(declared.kind, &live.metadata) == child.token => live,
+            (_, Some(_)) => match self.read(declared).await? {
+                Some(live) => live,
+                None => return self.create(declared).await,
+            },
+            (_, None) => return self.create(declared).await,
+        };
+        self.converge(declared, live).await
+    }
+
+    async fn create(&self, declared: &Declared) -> Result<Applied, ApplyError> {
+        let (kind, key) = (declared.kind, &declared.key);
+        let object = self.object(declared, declared.body.clone())?;
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let result = self
+            .write("create", kind, key, dynamic_api(&self.client, kind, key).create(&params, &object))
+            .await;
+        match result {
+            Ok(made) => {
+                self.remember(declared, &made);
+                Ok(Applied::Created)
+            }
+            Err(kube::Error::Api(status)) if status.is_already_exists() => match self.read(declared).await? {
+                Some(live) => self.converge(declared, live).await,
+                None => Ok(Applied::Terminating),
+            },
+            Err(kube::Error::Api(status)) if namespace_is_going(&status) => Ok(Applied::Terminating),
+            Err(error) => Err(classify("create", kind, key, error)),
+        }
+    }
+
+    async fn converge(&self, declared: &Declared, live: DynamicObject) -> Result<Applied, ApplyError> {
+        let (kind, key) = (declared.kind, &declared.key);
+        if live.metadata.deletion_timestamp.is_some() {
+            return Ok(Applied::Terminating);
+        }
+        if child::owner_uid(&live.metadata) != Some(declared.owner_uid.as_str()) {
+            return Err(ApplyError::Foreign { kind, key: key.clone() });
+        }
+        let live_value =
+            serde_json::to_value(&live).map_err(|source| ApplyError::Serialize { kind, source })?;
+        if compare::contains(&live_value, &declared.body) {
+            self.remember(declared, &live);
+            return Ok(Applied::Unchanged);
+        }
+        let next = self.object(declared, compare::replacement(&live_value, &declared.body))?;
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let api = dynamic_api(&self.client, kind, key);
+        match self.write("update", kind, key, api.replace(&key.name, &params, &next)).await {
+            Ok(made) => {
+                self.remember(declared, &made);
+                Ok(Applied::Changed)
+            }
+            Err(kube::Error::Api(status)) if namespace_is_going(&status) => Ok(Applied::Terminating),
+            Err(error) => Err(classify("update", kind, key, error)),
+        }
+    }
+
+    /// Deletes the object with that UID. `true` when it is gone already.
+    pub async fn delete(&self, kind: Kind, key: &Key, uid: &str) -> Result<bool, ApplyError> {
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+        self.forget(kind, key);
+        let api = dynamic_api(&self.client, kind, key);
+        match self.write("delete", kind, key, api.delete(&key.name, &params)).await {
+            Ok(_) => Ok(false),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(true),
+            Err(error) => Err(classify("delete", kind, key, error)),
+        }
+    }
+
+    /// Merge-patches the object (or its `status`) that has the UID in `meta`, and returns what came of it.
+    pub async fn patch(
+        &self,
+        kind: Kind,
+        key: &Key,
+        uid: &str,
+        subresource: Option<&'static str>,
+        mut patch: Value,
+    ) -> Result<DynamicObject, ApplyError> {
+        // The UID is a precondition: an object that was made again under the same name is another one.
+        patch["metadata"]["uid"] = uid.into();
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let api = dynamic_api(&self.client, kind, key);
+        let patch = Patch::Merge(&patch);
+        let result = match subresource {
+            Some(_) => self.write("patch", kind, key, api.patch_status(&key.name, &params, &patch)).await,
+            None => self.write("patch", kind, key, api.patch(&key.name, &params, &patch)).await,
+        };
+        let object = result.map_err(|error| classify("patch", kind, key, error))?;
+        self.observe(kind, &object);
+        Ok(object)
+    }
+
+    /// Sets the finalizers of an object, on the version of it that was read.
+    pub async fn set_finalizers(
+        &self,
+        kind: Kind,
+        meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+        finalizers: &[String],
+    ) -> Result<DynamicObject, ApplyError> {
+        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": meta.resource_version}});
+        self.patch(kind, &Key::of(meta), meta.uid.as_deref().unwrap_or_default(), None, patch).await
+    }
+
+    /// Number of writes so far.
+    pub fn effects(&self) -> u64 {
+        self.effects.load(Ordering::Relaxed)
+    }
+
+    async fn read(&self, declared: &Declared) -> Result<Option<DynamicObject>, ApplyError> {
+        let (kind, key) = (declared.kind, &declared.key);
+        dynamic_api(&self.client, kind, key)
+            .get_opt(&key.name)
+            .await
+            .map_err(|error| classify("get", kind, key, error))
+    }
+
+    async fn write<T>(
+        &self,
+        verb: &'static str,
+        kind: Kind,
+        key: &Key,
+        call: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, kube::Error> {
+        let number = self.effects.fetch_add(1, Ordering::Relaxed) + 1;
+        let effect = |done| Effect { number, verb, kind, key, done };
+        if let Some(probe) = &self.probe {
+            probe(effect(false));
+        }
+        let result = call.await;
+        self.metrics.api_write(verb, kind, result.is_ok());
+        tracing::debug!(effect.number = number, effect.verb = verb, object.kind = %kind, object.key = %key, ok = result.is_ok(), "wrote to the API server");
+        if let Some(probe) = &self.probe {
+            probe(effect(true));
+        }
+        result
+    }
+
+    fn object(&self, declared: &Declared, body: Value) -> Result<DynamicObject, ApplyError> {
+        serde_json::from_value(body).map_err(|source| ApplyError::Serialize { kind: declared.kind, source })
+    }
+
+    fn remember(&self, declared: &Declared, live: &DynamicObject) {
+        let token = child::token(declared.kind, &live.metadata);
+        self.observe(declared.kind, live);
+        let seen = Seen { hash: declared.hash.as_str().into(), token };
+        self.lock().insert((declared.kind, declared.key.clone()), seen);
+    }
+
+    fn observe(&self, kind: Kind, live: &DynamicObject) {
+        if let Some(store) = self.children.get(&kind) {
+            store.observe_write(&live.metadata, Child::new(kind, &live.metadata));
+        }
+    }
+
+    /// Forgets an object that is gone.
+    pub fn forget(&self, kind: Kind, key: &Key) {
+        self.lock().remove(&(kind, key.clone()));
+    }
+
+    fn is_seen(&self, declared: &Declared, token: u64) -> bool {
+        self.lock()
+            .get(&(declared.kind, declared.key.clone()))
+            .is_some_and(|seen| seen.token == token && *seen.hash == *declared.hash)
+    }
+
+    /// Whether the live object of that token is the one that we last saw to be right: its event is our own echo.
+    pub fn is_echo(&self, kind: Kind, key: &Key, token: u64) -> bool {
+        self.lock().get(&(kind, key.clone())).is_some_and(|seen| seen.token == token)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(Kind, Key), Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The namespace is gone or going: what was to be made in it can only be made afterwards.
+fn namespace_is_going(status: &kube::core::Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    status.is_not_found() || causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+fn classify(verb: &'static str, kind: Kind, key: &Key, error: kube::Error) -> ApplyError {
+    let key = key.clone();
+    match error {
+        kube::Error::Api(status) if status.is_conflict() => ApplyError::Conflict { kind, key },
+        kube::Error::Api(status) if status.is_forbidden() => {
+            ApplyError::Forbidden { verb, kind, key, message: status.message }
+        }
+        kube::Error::Api(status) if status.is_invalid() => {
+            ApplyError::Invalid { verb, kind, key, message: status.message }
+        }
+        source => ApplyError::Api { verb, kind, key, source },
+    }
+}

@@ -1,0 +1,205 @@
+//! What every controller needs, built once at the start and passed everywhere.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube::runtime::events::{Recorder, Reporter};
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use super::apply::{Gate, Probe};
+use super::child::Child;
+use super::metrics::Metrics;
+use super::object::{Key, Kind};
+use super::own::{Own, OwnKind};
+use super::progress::Progress;
+use super::queue::{Lane, Queue};
+use super::seeds::Seeds;
+use super::store::Store;
+use crate::api::{Blueprint, DatabaseServer, Microservice, Plan, ServerDatabase, Tenant, TenantDatabase};
+use crate::telemetry;
+
+/// What the operator is told from outside.
+#[derive(Clone)]
+pub struct OperatorConfig {
+    /// Name of this process among the candidates for leadership: the pod's name.
+    pub identity: String,
+    /// Namespace of the Lease.
+    pub namespace: String,
+    /// The operator's own image, which builtin microservices run.
+    pub image: String,
+    /// Image of managed PostgreSQL 15 servers.
+    pub postgres_image: String,
+    /// How many objects of one kind are reconciled at a time.
+    pub concurrency: usize,
+    /// How long a leader may be silent before another one takes over.
+    pub lease_duration: Duration,
+    /// The clock.
+    pub now: fn() -> Timestamp,
+    /// Called before and after every write to the API server.
+    pub probe: Option<Probe>,
+}
+
+/// One store for each of our kinds.
+#[derive(Default)]
+pub struct Stores {
+    /// Tenants.
+    pub tenants: Store<Own<Tenant>>,
+    /// Plans.
+    pub plans: Store<Own<Plan>>,
+    /// Blueprints.
+    pub blueprints: Store<Own<Blueprint>>,
+    /// Database servers.
+    pub database_servers: Store<Own<DatabaseServer>>,
+    /// Server databases.
+    pub server_databases: Store<Own<ServerDatabase>>,
+    /// Tenant databases.
+    pub tenant_databases: Store<Own<TenantDatabase>>,
+    /// Microservices.
+    pub microservices: Store<Own<Microservice>>,
+}
+
+/// The store of a kind.
+pub trait StoreOf<K> {
+    /// The store.
+    fn store(&self) -> &Store<Own<K>>;
+}
+
+macro_rules! store_of {
+    ($($kind:ident => $field:ident),*) => {$(
+        impl StoreOf<$kind> for Stores {
+            fn store(&self) -> &Store<Own<$kind>> {
+                &self.$field
+            }
+        }
+    )*};
+}
+
+store_of!(
+    Tenant => tenants,
+    Plan => plans,
+    Blueprint => blueprints,
+    DatabaseServer => database_servers,
+    ServerDatabase => server_databases,
+    TenantDatabase => tenant_databases,
+    Microservice => microservices
+);
+
+/// What every controller needs.
+pub struct Context {
+    /// Reads from the API server; writes go through [`Context::gate`].
+    pub client: Client,
+    /// The only writer.
+    pub gate: Gate,
+    /// Our kinds, as the watches and our own writes show them.
+    pub stores: Stores,
+    /// Children's metadata, by kind.
+    pub children: HashMap<Kind, Arc<Store<Child>>>,
+    /// Bodies of the first list.
+    pub seeds: Arc<Seeds>,
+    /// Which step each object is at, and since when.
+    pub progress: Progress,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Events for people.
+    pub recorder: Recorder,
+    /// What we were told from outside.
+    pub config: OperatorConfig,
+    queues: HashMap<Kind, Queue>,
+    random: Mutex<StdRng>,
+}
+
+impl Context {
+    /// Builds it. `random` is seeded by the caller.
+    pub fn new(
+        client: Client,
+        config: OperatorConfig,
+        registry: &telemetry::Metrics,
+        random: StdRng,
+    ) -> Self {
+        let children: HashMap<Kind, Arc<Store<Child>>> =
+            Kind::OWN.iter().chain(&Kind::CHILDREN).map(|kind| (*kind, Arc::default())).collect();
+        let seeds = Arc::new(Seeds::default());
+        let metrics = Arc::new(Metrics::register(registry));
+        let gate = Gate::new(
+            client.clone(),
+            children.clone(),
+            Arc::clone(&seeds),
+            Arc::clone(&metrics),
+            config.probe.clone(),
+        );
+        let reporter = Reporter { controller: "tenantry".into(), instance: Some(config.identity.clone()) };
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            gate,
+            stores: Stores::default(),
+            children,
+            seeds,
+            progress: Progress::default(),
+            metrics,
+            config,
+            queues: Kind::OWN.iter().map(|kind| (*kind, Queue::default())).collect(),
+            random: Mutex::new(random),
+        }
+    }
+
+    /// The queue of one of our kinds; `None` for any other.
+    pub fn queue(&self, kind: Kind) -> Option<&Queue> {
+        self.queues.get(&kind)
+    }
+
+    /// Asks for a turn of that object.
+    pub fn enqueue(&self, kind: Kind, key: &Key, lane: Lane) {
+        if let Some(queue) = self.queue(kind) {
+            queue.add(key, lane);
+        }
+    }
+
+    /// The object of that key, if it exists and is readable.
+    pub fn valid<K: OwnKind>(&self, key: &Key) -> Option<K>
+    where
+        Stores: StoreOf<K>,
+    {
+        self.stores.store().get(key).and_then(|own| own.valid().cloned())
+    }
+
+    /// Every readable object of the kind in that namespace.
+    pub fn valid_in<K: OwnKind>(&self, namespace: &str) -> Vec<K>
+    where
+        Stores: StoreOf<K>,
+    {
+        self.stores
+            .store()
+            .in_namespace(namespace)
+            .iter()
+            .filter_map(|(_, own)| own.valid().cloned())
+            .collect()
+    }
+
+    /// Every readable object of the kind.
+    pub fn valid_all<K: OwnKind>(&self) -> Vec<K>
+    where
+        Stores: StoreOf<K>,
+    {
+        self.stores.store().all().iter().filter_map(|(_, own)| own.valid().cloned()).collect()
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        (self.config.now)()
+    }
+
+    /// Runs `draw` with the source of randomness.
+    pub fn random<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
+        draw(&mut self.random.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A number in 0..1, to spread what would otherwise happen at once.
+    pub fn jitter(&self) -> f64 {
+        self.random(|random| random.random::<f64>())
+    }
+}

@@ -1,0 +1,97 @@
+//! What the operator counts, under the names that stock controller dashboards expect.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+
+use super::object::Kind;
+use crate::telemetry;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Turn {
+    controller: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Controller {
+    controller: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Write {
+    verb: &'static str,
+    kind: &'static str,
+    result: &'static str,
+}
+
+/// The operator's metrics.
+pub struct Metrics {
+    turns: Family<Turn, Counter>,
+    seconds: Family<Controller, Histogram, fn() -> Histogram>,
+    depth: Family<Controller, Gauge>,
+    writes: Family<Write, Counter>,
+    leader: Gauge,
+}
+
+impl Metrics {
+    /// Registers them in `registry`.
+    pub fn register(registry: &telemetry::Metrics) -> Self {
+        let histogram: fn() -> Histogram = || Histogram::new(exponential_buckets(0.001, 2.0, 15));
+        let metrics = Self {
+            turns: Family::default(),
+            seconds: Family::new_with_constructor(histogram),
+            depth: Family::default(),
+            writes: Family::default(),
+            leader: Gauge::default(),
+        };
+        registry.register(|registry| {
+            registry.register(
+                "controller_runtime_reconcile",
+                "Turns of a controller by result",
+                metrics.turns.clone(),
+            );
+            registry.register(
+                "controller_runtime_reconcile_time_seconds",
+                "Duration of a turn",
+                metrics.seconds.clone(),
+            );
+            registry.register("workqueue_depth", "Objects that wait for a turn", metrics.depth.clone());
+            registry.register(
+                "tenantry_api_writes",
+                "Writes to the API server by verb and kind",
+                metrics.writes.clone(),
+            );
+            registry.register("tenantry_leader", "1 while this process leads", metrics.leader.clone());
+        });
+        metrics
+    }
+
+    /// One turn of a controller is over.
+    pub fn turn(&self, kind: Kind, result: &'static str, took: Duration) {
+        let controller = kind.as_str();
+        self.turns.get_or_create(&Turn { controller, result }).inc();
+        self.seconds.get_or_create(&Controller { controller }).observe(took.as_secs_f64());
+    }
+
+    /// How many objects wait.
+    pub fn depth(&self, kind: Kind, depth: usize) {
+        let depth = i64::try_from(depth).unwrap_or(i64::MAX);
+        self.depth.get_or_create(&Controller { controller: kind.as_str() }).set(depth);
+    }
+
+    /// One write to the API server.
+    pub fn api_write(&self, verb: &'static str, kind: Kind, ok: bool) {
+        let result = if ok { "success" } else { "error" };
+        self.writes.get_or_create(&Write { verb, kind: kind.as_str(), result }).inc();
+    }
+
+    /// Whether this process leads.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+}

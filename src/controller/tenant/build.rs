@@ -1,0 +1,227 @@
+//! Step 3: everything that a tenant consists of. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    LimitRange, LimitRangeItem, LimitRangeSpec, Namespace, ResourceQuota, ResourceQuotaSpec,
+};
+use k8s_openapi::api::networking::v1::{
+    NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+};
+use k8s_openapi::api::rbac::v1::{RoleBinding, RoleRef, Subject};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::validate::Validated;
+use crate::api::microservice::MicroserviceSpec;
+use crate::api::plan::PlanQuota;
+use crate::api::tenant::{Owner, OwnerKind};
+use crate::api::tenant_database::TenantDatabaseSpec;
+use crate::api::{Microservice, TenantDatabase, labels};
+use crate::controller::apply::{ApplyError, Declared, Gate};
+use crate::controller::object::{Key, Kind};
+
+/// ClusterRole that owners are bound to.
+pub const OWNER_ROLE: &str = "tenantry-tenant-owner";
+/// Name of the objects of which a namespace has one.
+const SINGLE: &str = "tenantry";
+
+/// What a container may use when it says nothing. The quota counts every pod, so every pod needs figures.
+const DEFAULT_LIMITS: [(&str, &str); 2] = [("cpu", "500m"), ("memory", "256Mi")];
+/// What a container is sure to get when it says nothing.
+const DEFAULT_REQUESTS: [(&str, &str); 2] = [("cpu", "20m"), ("memory", "64Mi")];
+
+/// Everything that a tenant consists of, in the order in which it is made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Built {
+    /// The namespace.
+    pub namespace: Declared,
+    /// What is in it: limits and policies first, so that nothing ever runs without them.
+    pub contents: Vec<Declared>,
+}
+
+/// Builds it.
+pub fn build(tenant: &Validated) -> Result<Built, ApplyError> {
+    let declare = Declare { tenant };
+    let mut contents = Vec::new();
+    if let Some(quota) = &tenant.plan.quota {
+        contents.push(declare.one(Kind::ResourceQuota, &resource_quota(tenant, quota))?);
+    }
+    contents.push(declare.one(Kind::LimitRange, &limit_range(tenant))?);
+    contents.push(declare.one(Kind::NetworkPolicy, &default_deny(tenant))?);
+    contents.push(declare.one(Kind::NetworkPolicy, &allow_dns(tenant))?);
+    if !tenant.owners.is_empty() {
+        contents.push(declare.one(Kind::RoleBinding, &role_binding(tenant))?);
+    }
+    for name in &tenant.databases {
+        let mut claim = TenantDatabase::new(name, TenantDatabaseSpec::default());
+        claim.metadata = meta(tenant, name);
+        contents.push(declare.one(Kind::TenantDatabase, &claim)?);
+    }
+    for service in &tenant.services {
+        contents.push(declare.one(Kind::Microservice, &microservice(tenant, &service.name, &service.spec))?);
+    }
+    Ok(Built { namespace: declare.one(Kind::Namespace, &namespace(tenant))?, contents })
+}
+
+/// What belongs to the tenant and is no longer declared.
+pub fn obsolete(tenant: &Validated, built: &Built, gate: &Gate) -> Vec<(Kind, Key, String)> {
+    let prunable = [
+        Kind::ResourceQuota,
+        Kind::NetworkPolicy,
+        Kind::RoleBinding,
+        Kind::Microservice,
+        Kind::TenantDatabase,
+    ];
+    let declared = |kind: Kind, key: &Key| built.contents.iter().any(|d| d.kind == kind && d.key == *key);
+    prunable
+        .into_iter()
+        .flat_map(|kind| {
+            gate.children_in(kind, &tenant.namespace).into_iter().map(move |(key, child)| (kind, key, child))
+        })
+        .filter(|(kind, key, child)| {
+            child.owner_uid.as_deref() == Some(&*tenant.uid) && !child.deleting && !declared(*kind, key)
+        })
+        .map(|(kind, key, child)| (kind, key, child.uid.to_string()))
+        .collect()
+}
+
+struct Declare<'a> {
+    tenant: &'a Validated,
+}
+
+impl Declare<'_> {
+    fn one<T: serde::Serialize>(&self, kind: Kind, object: &T) -> Result<Declared, ApplyError> {
+        Declared::new(kind, &self.tenant.uid, object)
+    }
+}
+
+fn tenant_labels(tenant: &Validated) -> BTreeMap<String, String> {
+    [
+        (labels::MANAGED_BY, labels::MANAGER),
+        (labels::PART_OF, labels::MANAGER),
+        (labels::TENANT, &tenant.name),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect()
+}
+
+fn meta(tenant: &Validated, name: &str) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: Some(tenant.namespace.clone()),
+        labels: Some(tenant_labels(tenant)),
+        ..ObjectMeta::default()
+    }
+}
+
+fn namespace(tenant: &Validated) -> Namespace {
+    let mut all = tenant_labels(tenant);
+    for mode in ["enforce", "warn"] {
+        all.insert(format!("pod-security.kubernetes.io/{mode}"), "restricted".into());
+    }
+    let name = Some(tenant.namespace.clone());
+    Namespace {
+        metadata: ObjectMeta { name, labels: Some(all), ..ObjectMeta::default() },
+        ..Namespace::default()
+    }
+}
+
+fn resource_quota(tenant: &Validated, quota: &PlanQuota) -> ResourceQuota {
+    let mut hard = BTreeMap::new();
+    for (name, value) in [("cpu", &quota.cpu), ("memory", &quota.memory)] {
+        if let Some(value) = value {
+            hard.insert(format!("limits.{name}"), Quantity(value.clone()));
+            hard.insert(format!("requests.{name}"), Quantity(value.clone()));
+        }
+    }
+    if let Some(pods) = quota.pods {
+        hard.insert("pods".into(), Quantity(pods.to_string()));
+    }
+    ResourceQuota {
+        metadata: meta(tenant, SINGLE),
+        spec: Some(ResourceQuotaSpec { hard: Some(hard), ..ResourceQuotaSpec::default() }),
+        ..ResourceQuota::default()
+    }
+}
+
+fn limit_range(tenant: &Validated) -> LimitRange {
+    let amounts = |pairs: [(&str, &str); 2]| {
+        Some(pairs.into_iter().map(|(name, value)| (name.to_owned(), Quantity(value.to_owned()))).collect())
+    };
+    let item = LimitRangeItem {
+        type_: "Container".into(),
+        default: amounts(DEFAULT_LIMITS),
+        default_request: amounts(DEFAULT_REQUESTS),
+        ..LimitRangeItem::default()
+    };
+    LimitRange { metadata: meta(tenant, SINGLE), spec: Some(LimitRangeSpec { limits: vec![item] }) }
+}
+
+fn default_deny(tenant: &Validated) -> NetworkPolicy {
+    let spec = NetworkPolicySpec {
+        pod_selector: Some(LabelSelector::default()),
+        policy_types: Some(vec!["Ingress".into(), "Egress".into()]),
+        ..NetworkPolicySpec::default()
+    };
+    NetworkPolicy { metadata: meta(tenant, "default-deny"), spec: Some(spec) }
+}
+
+fn allow_dns(tenant: &Validated) -> NetworkPolicy {
+    let port = |protocol: &str| NetworkPolicyPort {
+        port: Some(IntOrString::Int(53)),
+        protocol: Some(protocol.into()),
+        ..NetworkPolicyPort::default()
+    };
+    let kube_system = BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), "kube-system".to_owned())]);
+    let peer = NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector {
+            match_labels: Some(kube_system),
+            ..LabelSelector::default()
+        }),
+        ..NetworkPolicyPeer::default()
+    };
+    let egress =
+        NetworkPolicyEgressRule { ports: Some(vec![port("UDP"), port("TCP")]), to: Some(vec![peer]) };
+    let spec = NetworkPolicySpec {
+        pod_selector: Some(LabelSelector::default()),
+        policy_types: Some(vec!["Egress".into()]),
+        egress: Some(vec![egress]),
+        ..NetworkPolicySpec::default()
+    };
+    NetworkPolicy { metadata: meta(tenant, "allow-dns"), spec: Some(spec) }
+}
+
+fn role_binding(tenant: &Validated) -> RoleBinding {
+    RoleBinding {
+        metadata: meta(tenant, "tenantry-owners"),
+        role_ref: RoleRef {
+            api_group: "rbac.authorization.k8s.io".into(),
+            kind: "ClusterRole".into(),
+            name: OWNER_ROLE.into(),
+        },
+        subjects: Some(tenant.owners.iter().map(subject).collect()),
+    }
+}
+
+fn subject(owner: &Owner) -> Subject {
+    let (kind, group) = match owner.kind {
+        OwnerKind::User => ("User", Some("rbac.authorization.k8s.io".to_owned())),
+        OwnerKind::Group => ("Group", Some("rbac.authorization.k8s.io".to_owned())),
+        OwnerKind::ServiceAccount => ("ServiceAccount", None),
+    };
+    Subject {
+        api_group: group,
+        kind: kind.into(),
+        name: owner.name.clone(),
+        namespace: owner.namespace.clone(),
+    }
+}
+
+fn microservice(tenant: &Validated, name: &str, spec: &MicroserviceSpec) -> Microservice {
+    let mut microservice = Microservice::new(name, spec.clone());
+    microservice.metadata = meta(tenant, name);
+    microservice
+}

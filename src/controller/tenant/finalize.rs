@@ -1,0 +1,69 @@
+//! The end of a tenant: its namespace goes first, its databases are released and kept.
+//!
+//! The finalizer guards the namespace only. Databases are released by the server databases' controller, which sees
+//! that the claims are gone; a server that is down therefore holds no tenant back.
+
+use kube::ResourceExt;
+use kube::api::DynamicObject;
+
+use super::fetch::Fetched;
+use crate::api::condition::{Summary, reason};
+use crate::api::labels::TENANT_FINALIZER;
+use crate::api::{Tenant, names};
+use crate::controller::apply::ApplyError;
+use crate::controller::child;
+use crate::controller::context::Context;
+use crate::controller::object::{Key, Kind, dynamic_api};
+use crate::controller::outcome::Next;
+use crate::controller::publish::publish;
+
+/// Whether the tenant still lacks our finalizer.
+pub fn is_unguarded(tenant: &Tenant) -> bool {
+    !tenant.finalizers().iter().any(|finalizer| finalizer == TENANT_FINALIZER)
+}
+
+/// The tenant's finalizers and `finalizer`.
+pub fn with(tenant: &Tenant, finalizer: &str) -> Vec<String> {
+    tenant.finalizers().iter().cloned().chain([finalizer.to_owned()]).collect()
+}
+
+/// Deletes the tenant's namespace, waits until it is gone, and lets the tenant go.
+pub async fn finalize(context: &Context, fetched: &Fetched) -> Result<Next, ApplyError> {
+    let tenant = &fetched.tenant;
+    if is_unguarded(tenant) {
+        return Ok(Next::Never);
+    }
+    let key = Key::cluster(&names::tenant_namespace(&tenant.name_any()));
+    let uid = tenant.uid().unwrap_or_default();
+    if let Some(live) = ours(context, &key, &uid).await? {
+        if live.metadata.deletion_timestamp.is_none() {
+            context.gate.delete(Kind::Namespace, &key, &live.uid().unwrap_or_default()).await?;
+        }
+        let message =
+            format!("waiting until Namespace {} is gone; its databases are released and kept", key.name);
+        let mut status = tenant.status.clone().unwrap_or_default();
+        let generation = tenant.metadata.generation.unwrap_or_default();
+        let summary = Summary::Progressing { reason: reason::TERMINATING, message };
+        summary.write(&mut status.conditions, generation, context.now());
+        publish(context, tenant, status).await?;
+        // The watch tells when it is gone.
+        return Ok(Next::Resync);
+    }
+    let rest: Vec<String> = tenant.finalizers().iter().filter(|f| *f != TENANT_FINALIZER).cloned().collect();
+    context.gate.set_finalizers(Kind::Tenant, &tenant.metadata, &rest).await?;
+    context.progress.clear(&uid);
+    Ok(Next::Never)
+}
+
+/// The tenant's namespace by a live read: a finalizer must not go by what a cache says. One that is not ours is
+/// none of our business.
+async fn ours(context: &Context, key: &Key, uid: &str) -> Result<Option<DynamicObject>, ApplyError> {
+    let live = dynamic_api(&context.client, Kind::Namespace, key).get_opt(&key.name).await;
+    let live = live.map_err(|source| ApplyError::Api {
+        verb: "get",
+        kind: Kind::Namespace,
+        key: key.clone(),
+        source,
+    })?;
+    Ok(live.filter(|live| child::owner_uid(&live.metadata) == Some(uid)))
+}

@@ -1,0 +1,201 @@
+//! Step 5: what the tenant's status says. Pure.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::TenantApplied;
+use super::fetch::Fetched;
+use super::validate::Validated;
+use crate::api::condition::{self, READY, STALLED, SUSPENDED, Summary, reason};
+use crate::api::names::{self, TenantId};
+use crate::api::step::{Step, StepPhase};
+use crate::api::tenant::TenantStatus;
+use crate::controller::outcome;
+use crate::controller::own::Status;
+
+/// The status of a tenant whose spec cannot be done. What runs keeps running.
+pub fn refused(fetched: &Fetched, problem: &Summary, now: Timestamp) -> TenantStatus {
+    let mut status = fetched.tenant.status.clone().unwrap_or_default();
+    identify(fetched, &mut status);
+    problem.write(&mut status.conditions, generation(fetched), now);
+    status
+}
+
+/// The first status of a generation, before anything is made; `None` if there is one already.
+pub fn first(fetched: &Fetched, validated: &Validated, now: Timestamp) -> Option<TenantStatus> {
+    let before = fetched.tenant.status.clone().unwrap_or_default();
+    if before.observed_generation == fetched.tenant.metadata.generation {
+        return None;
+    }
+    // A change of a running tenant needs no news before its result.
+    if before.id.is_some() && condition::is_true(&before.conditions, READY, None) {
+        return None;
+    }
+    Some(status(fetched, validated, &TenantApplied::default(), now))
+}
+
+/// The status after the writes of a turn.
+pub fn status(
+    fetched: &Fetched,
+    validated: &Validated,
+    applied: &TenantApplied,
+    now: Timestamp,
+) -> TenantStatus {
+    let mut status = fetched.tenant.status.clone().unwrap_or_default();
+    identify(fetched, &mut status);
+    let parts = parts(fetched, validated, applied);
+    status.steps = steps(&parts, &status.steps);
+    let summary = summary(&parts, validated);
+    summary.write(&mut status.conditions, generation(fetched), now);
+    suspended(&mut status, validated, generation(fetched), now);
+    status
+}
+
+fn generation(fetched: &Fetched) -> i64 {
+    fetched.tenant.metadata.generation.unwrap_or_default()
+}
+
+fn identify(fetched: &Fetched, status: &mut TenantStatus) {
+    status.id = Some(TenantId::of_uid(&fetched.tenant.uid().unwrap_or_default()).to_string());
+    status.namespace = Some(names::tenant_namespace(&fetched.tenant.name_any()));
+}
+
+/// How far one step is: nothing is missing, or why it is.
+type Part = (&'static str, Result<(), Summary>);
+
+fn parts(fetched: &Fetched, validated: &Validated, applied: &TenantApplied) -> [Part; 3] {
+    let claims = validated.databases.iter().map(|name| {
+        let claim = fetched.claims.iter().find(|claim| claim.name_any() == *name);
+        let state = claim.and_then(|claim| Some((claim.metadata.generation, claim.status.as_ref()?)));
+        child_state("TenantDatabase", name, state)
+    });
+    let services = validated.services.iter().map(|service| {
+        let found = fetched.microservices.iter().find(|microservice| microservice.name_any() == service.name);
+        let state = found
+            .and_then(|microservice| Some((microservice.metadata.generation, microservice.status.as_ref()?)));
+        child_state("Microservice", &service.name, state)
+    });
+    [
+        ("namespace", namespace_state(fetched, validated, applied)),
+        ("databases", claims.collect::<Result<(), Summary>>()),
+        ("services", services.collect::<Result<(), Summary>>()),
+    ]
+}
+
+fn namespace_state(fetched: &Fetched, validated: &Validated, applied: &TenantApplied) -> Result<(), Summary> {
+    if let Some(failure) = applied.failures.first() {
+        return Err(outcome::summary(failure));
+    }
+    let progressing = |message: String| Err(Summary::Progressing { reason: reason::PROGRESSING, message });
+    if applied.terminating {
+        return progressing(format!(
+            "Namespace {} is being deleted; it is made again when it is gone, databases are kept",
+            validated.namespace
+        ));
+    }
+    match &fetched.namespace {
+        Some(_) => Ok(()),
+        None => progressing(format!("Namespace {} is being made", validated.namespace)),
+    }
+}
+
+/// A child's own Ready, as its tenant sees it: a status for an older spec counts as progress.
+fn child_state<S: Status>(kind: &str, name: &str, state: Option<(Option<i64>, &S)>) -> Result<(), Summary> {
+    let waiting = || Summary::Progressing {
+        reason: reason::PROGRESSING,
+        message: format!("{kind} {name} is being made"),
+    };
+    let (generation, status) = state.ok_or_else(waiting)?;
+    let conditions: &[Condition] = status.conditions();
+    let ready = condition::find(conditions, READY).ok_or_else(waiting)?;
+    if status.observed_generation() != generation {
+        return Err(waiting());
+    }
+    if ready.status == "True" {
+        return Ok(());
+    }
+    let message = format!("{kind} {name}: {}", ready.message);
+    let reason = known(&ready.reason);
+    Err(if condition::is_true(conditions, STALLED, None) {
+        Summary::Stalled { reason, message }
+    } else {
+        Summary::Progressing { reason, message }
+    })
+}
+
+/// The child's reason where a reader of the tenant can act on it.
+fn known(child: &str) -> &'static str {
+    const SHOWN: [&str; 14] = [
+        reason::RELEASED_DATABASE_EXISTS,
+        reason::NAME_CONFLICT,
+        reason::CLAIM_CONFLICT,
+        reason::SERVER_NOT_FOUND,
+        reason::NO_SERVER,
+        reason::SERVER_NOT_ALLOWED,
+        reason::SERVER_UNREACHABLE,
+        reason::AUTHENTICATION_FAILED,
+        reason::CERTIFICATE_UNTRUSTED,
+        reason::IMAGE_PULL_FAILED,
+        reason::CRASH_LOOP,
+        reason::QUOTA_EXCEEDED,
+        reason::UNSCHEDULABLE,
+        reason::INVALID_SPEC,
+    ];
+    SHOWN.into_iter().find(|shown| *shown == child).unwrap_or(reason::PROGRESSING)
+}
+
+fn steps(parts: &[Part; 3], before: &[Step]) -> Vec<Step> {
+    let mut blocked = false;
+    parts
+        .iter()
+        .map(|(name, state)| match state {
+            Ok(()) => Step::new(name, StepPhase::Succeeded),
+            Err(_) if blocked => Step::new(name, StepPhase::Pending),
+            Err(Summary::Progressing { reason: reason::PROGRESSING, .. } | Summary::Ready { .. }) => {
+                blocked = true;
+                Step::new(name, StepPhase::Running)
+            }
+            Err(Summary::Progressing { message, .. } | Summary::Stalled { message, .. }) => {
+                blocked = true;
+                Step::failed(name, message, before)
+            }
+        })
+        .collect()
+}
+
+fn summary(parts: &[Part; 3], validated: &Validated) -> Summary {
+    // What a person has to act on comes before what goes on by itself.
+    let worst = |summary: &&Summary| match summary {
+        Summary::Stalled { .. } => 0,
+        Summary::Progressing { reason, .. } if *reason != reason::PROGRESSING => 1,
+        Summary::Progressing { .. } | Summary::Ready { .. } => 2,
+    };
+    if let Some(summary) = parts.iter().filter_map(|(_, state)| state.as_ref().err()).min_by_key(worst) {
+        return summary.clone();
+    }
+    let (databases, services) = (validated.databases.len(), validated.services.len());
+    let message = if validated.suspended {
+        format!("suspended: workloads are at zero, logins are refused, {databases} databases are kept")
+    } else {
+        format!("{databases} databases and {services} services are ready")
+    };
+    Summary::Ready { message }
+}
+
+fn suspended(status: &mut TenantStatus, validated: &Validated, generation: i64, now: Timestamp) {
+    if validated.suspended {
+        let message = "set spec.state to Active to resume";
+        condition::set(
+            &mut status.conditions,
+            SUSPENDED,
+            "True",
+            reason::SUSPENDED,
+            message,
+            generation,
+            now,
+        );
+    } else {
+        condition::remove(&mut status.conditions, SUSPENDED);
+    }
+}
