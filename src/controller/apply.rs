@@ -238,7 +238,7 @@ impl Gate {
 
     async fn create(&self, declared: &Declared) -> Result<Applied, ApplyError> {
         let (kind, key) = (declared.kind, &declared.key);
-        let object = self.object(declared, declared.body.clone())?;
+        let object = dynamic(declared, declared.body.clone())?;
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let result = self
             .write("create", kind, key, dynamic_api(&self.client, kind, key).create(&params, &object))
@@ -271,7 +271,7 @@ impl Gate {
             self.remember(declared, &live);
             return Ok(Applied::Unchanged);
         }
-        let next = self.object(declared, compare::replacement(&live_value, &declared.body))?;
+        let next = dynamic(declared, compare::replacement(&live_value, &declared.body))?;
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let api = dynamic_api(&self.client, kind, key);
         match self.write("update", kind, key, api.replace(&key.name, &params, &next)).await {
@@ -365,10 +365,6 @@ impl Gate {
         result
     }
 
-    fn object(&self, declared: &Declared, body: Value) -> Result<DynamicObject, ApplyError> {
-        serde_json::from_value(body).map_err(|source| ApplyError::Serialize { kind: declared.kind, source })
-    }
-
     fn remember(&self, declared: &Declared, live: &DynamicObject) {
         let token = child::token(declared.kind, &live.metadata);
         self.observe(declared.kind, live);
@@ -401,6 +397,10 @@ impl Gate {
     fn lock(&self) -> MutexGuard<'_, HashMap<(Kind, Key), Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn dynamic(declared: &Declared, body: Value) -> Result<DynamicObject, ApplyError> {
+    serde_json::from_value(body).map_err(|source| ApplyError::Serialize { kind: declared.kind, source })
 }
 
 /// The namespace is gone or going: what was to be made in it can only be made afterwards.

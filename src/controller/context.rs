@@ -200,6 +200,6 @@ impl Context {
 
     /// A number in 0..1, to spread what would otherwise happen at once.
     pub fn jitter(&self) -> f64 {
-        self.random(|random| random.random::<f64>())
+        self.random(RngExt::random)
     }
 }

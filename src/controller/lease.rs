@@ -251,7 +251,7 @@ mod tests {
         assert!(observed.may_take("me", start));
         let now = Timestamp::from_second(100).unwrap();
         let taken = observed.taken_by("me", Duration::from_secs(8), now);
-        assert_eq!((taken.lease_transitions, taken.acquire_time), (Some(4), Some(MicroTime(now))));
+        assert_eq!((taken.lease_transitions, taken.acquire_time.clone()), (Some(4), Some(MicroTime(now))));
         observed.see("2", &taken, start);
         let renewed = observed.taken_by("me", Duration::from_secs(8), Timestamp::from_second(102).unwrap());
         assert_eq!((renewed.lease_transitions, renewed.acquire_time), (Some(4), Some(MicroTime(now))));

@@ -42,13 +42,14 @@ use rand::rngs::StdRng;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::context::{Context, OperatorConfig};
+use self::context::{Context, OperatorConfig, StoreOf, Stores};
 use self::lease::{Election, LeaseError};
 use self::object::Kind;
+use self::worker::Reconciler;
 use crate::telemetry;
 
 /// After so long every object has had its first turn, and what the first list brought along is of no use any more.
-const FIRST_PASS: Duration = Duration::from_secs(120);
+const FIRST_PASS: Duration = Duration::from_mins(2);
 
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
@@ -132,11 +133,25 @@ async fn work(
 }
 
 fn start_workers(context: &Arc<Context>, workers: &mut JoinSet<()>, shutdown: &CancellationToken) {
-    let share = || (Arc::clone(context), shutdown.clone());
-    let ((a, b), (c, d), (e, f)) = (share(), share(), share());
-    workers.spawn(worker::run::<tenant::Controller>(a, b));
-    workers.spawn(worker::run::<plan::Controller>(c, d));
-    workers.spawn(worker::run::<blueprint::Controller>(e, f));
+    let mut start = Start { context, workers, shutdown };
+    start.controller::<tenant::Controller>();
+    start.controller::<plan::Controller>();
+    start.controller::<blueprint::Controller>();
+}
+
+struct Start<'a> {
+    context: &'a Arc<Context>,
+    workers: &'a mut JoinSet<()>,
+    shutdown: &'a CancellationToken,
+}
+
+impl Start<'_> {
+    fn controller<R: Reconciler>(&mut self)
+    where
+        Stores: StoreOf<R::Kind>,
+    {
+        self.workers.spawn(worker::run::<R>(Arc::clone(self.context), self.shutdown.clone()));
+    }
 }
 
 /// Waits until every CRD of ours is served; readiness names the one that is missing.

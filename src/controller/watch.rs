@@ -52,7 +52,7 @@ pub fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>, shutdown: &Cancell
     for kind in Kind::CHILDREN {
         let (context, shutdown) = (Arc::clone(context), shutdown.clone());
         tasks.spawn(async move {
-            shutdown.run_until_cancelled(watch_children(&context, kind)).await.unwrap_or_default()
+            shutdown.run_until_cancelled(watch_children(&context, kind)).await;
         });
     }
     own::<crate::api::Tenant>(context, tasks, shutdown);
@@ -69,9 +69,9 @@ where
     Stores: StoreOf<K>,
 {
     let (context, shutdown) = (Arc::clone(context), shutdown.clone());
-    tasks.spawn(
-        async move { shutdown.run_until_cancelled(watch_own::<K>(&context)).await.unwrap_or_default() },
-    );
+    tasks.spawn(async move {
+        shutdown.run_until_cancelled(watch_own::<K>(&context)).await;
+    });
 }
 
 /// Waits until every store is complete.

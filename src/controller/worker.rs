@@ -16,9 +16,9 @@ use super::own::{Own, OwnKind};
 use super::publish::publish_invalid;
 
 /// Everything is looked at again after 10 to 20 minutes, at a different time for each object.
-const RESYNC: Duration = Duration::from_secs(600);
+const RESYNC: Duration = Duration::from_mins(10);
 /// A turn that takes longer than this is given up and tried again: a hanging call must not hold a worker.
-const TURN_LIMIT: Duration = Duration::from_secs(120);
+const TURN_LIMIT: Duration = Duration::from_mins(2);
 
 /// One controller: what it does in a turn.
 pub trait Reconciler: Send + Sync + 'static {
@@ -64,12 +64,11 @@ where
             key = queue.pop() => key,
         };
         let started = Instant::now();
-        let result = match tokio::time::timeout(TURN_LIMIT, turn::<R>(context, &key)).await {
-            Ok(result) => result,
-            Err(_) => {
-                tracing::warn!(object.kind = %kind, object.key = %key, limit.seconds = TURN_LIMIT.as_secs(), "gave up a turn");
-                Ok(Next::Backoff)
-            }
+        let result = if let Ok(result) = tokio::time::timeout(TURN_LIMIT, turn::<R>(context, &key)).await {
+            result
+        } else {
+            tracing::warn!(object.kind = %kind, object.key = %key, limit.seconds = TURN_LIMIT.as_secs(), "gave up a turn");
+            Ok(Next::Backoff)
         };
         let result_name = match &result {
             Ok(Next::Resync | Next::Never) => "success",
