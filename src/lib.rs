@@ -1,5 +1,6 @@
 //! Tenantry: a Kubernetes control plane that gives every tenant its own databases and services.
 
 pub mod api;
+pub mod cli;
 pub mod controller;
 pub mod telemetry;

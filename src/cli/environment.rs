@@ -1,0 +1,32 @@
+//! The process's surroundings, read once at the edge: variables and which streams are terminals.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+/// What a command may know of the process it runs in.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// Files named by KUBECONFIG, in order; `~/.kube/config` if it is not set.
+    pub kubeconfig: Vec<PathBuf>,
+    /// Whether stdin is a terminal, so that a question can be asked.
+    pub stdin_terminal: bool,
+    /// Whether stderr is a terminal that can show progress.
+    pub stderr_terminal: bool,
+}
+
+impl Environment {
+    /// Reads the process's environment.
+    pub fn read() -> Self {
+        let listed = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
+        let kubeconfig = match listed {
+            Some(list) => std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect(),
+            None => std::env::home_dir().map(|home| home.join(".kube/config")).into_iter().collect(),
+        };
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self {
+            kubeconfig,
+            stdin_terminal: std::io::stdin().is_terminal(),
+            stderr_terminal: std::io::stderr().is_terminal() && !dumb,
+        }
+    }
+}
