@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, TypeMeta};
 
 use super::object::{Key, Kind};
 
@@ -32,6 +32,9 @@ impl Seeds {
 
     /// Keeps a body of the first list, if it fits.
     pub fn put(&self, kind: Kind, mut object: DynamicObject) {
+        // Items of a list come without their type, and the comparison is by whole objects.
+        let resource = kind.api_resource();
+        object.types = Some(TypeMeta { api_version: resource.api_version, kind: resource.kind });
         object.metadata.managed_fields = None;
         if let Some(fields) = object.data.as_object_mut() {
             fields.remove("status");
