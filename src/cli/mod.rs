@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 
 #[expect(dead_code, reason = "the commands that use it land next")]
 mod args;
@@ -20,9 +21,11 @@ mod install;
 #[expect(dead_code, reason = "the commands that use it land next")]
 mod kinds;
 pub mod manifests;
+mod operator;
 #[expect(dead_code, reason = "the commands that use it land next")]
 mod output;
 mod reference;
+mod run;
 mod version;
 mod yaml;
 
@@ -47,6 +50,8 @@ enum Command {
     Install(install::InstallArgs),
     /// Print the version of this program, of the operator and of the API server
     Version(version::VersionArgs),
+    /// Run a role of the platform; this is what its pods do
+    Run(run::RunArgs),
     /// Print a shell's completion script
     Completion(completion::CompletionArgs),
     /// Write the generated files: CRDs, completion scripts and the CLI reference
@@ -59,7 +64,6 @@ struct Session {
     output: Output,
     #[expect(dead_code, reason = "the commands that use it land next")]
     environment: Environment,
-    #[expect(dead_code, reason = "the commands that use it land next")]
     connection: args::Connection,
 }
 
@@ -92,9 +96,10 @@ fn definition(program: Option<&OsString>) -> Clap {
 fn run(cli: Cli, environment: Environment) -> Exit {
     let output = Output::new(&environment);
     let mut session = Session { output, environment, connection: cli.connection };
-    // One thread: a command makes a handful of requests, and starting threads would cost more than they do.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = match runtime {
+    // A role works until it is told to stop, and stops in order when it is.
+    let role = matches!(cli.command, Command::Run(_));
+    let result = match runtime(role) {
+        Ok(runtime) if role => runtime.block_on(dispatch(cli.command, &mut session)),
         Ok(runtime) => runtime.block_on(async {
             tokio::select! {
                 result = dispatch(cli.command, &mut session) => result,
@@ -106,10 +111,17 @@ fn run(cli: Cli, environment: Environment) -> Exit {
     session.output.finish(result)
 }
 
+/// Two threads for a role. One for a command: it makes a handful of requests, and starting threads would cost more.
+fn runtime(role: bool) -> std::io::Result<Runtime> {
+    let mut builder = if role { Builder::new_multi_thread() } else { Builder::new_current_thread() };
+    builder.worker_threads(2).enable_all().build()
+}
+
 async fn dispatch(command: Command, session: &mut Session) -> Result<Exit, Failure> {
     match command {
         Command::Install(args) => install::run(&args, session).await,
         Command::Version(args) => version::run(&args, session).await,
+        Command::Run(args) => run::run(args, session).await,
         Command::Completion(args) => completion::run(&args, session),
         Command::Generate(args) => generate::run(&args, session),
     }

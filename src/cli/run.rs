@@ -1,0 +1,39 @@
+//! `tenantry run ROLE`: what a pod of ours runs. One binary, many roles.
+
+use clap::{Args, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::failure::{Exit, Failure};
+use super::{Session, operator};
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// The operator: turns tenants, plans, blueprints, servers, databases and microservices into what they ask for
+    Operator(operator::OperatorArgs),
+}
+
+/// Runs the role until it ends or the process is asked to.
+pub async fn run(args: RunArgs, session: &Session) -> Result<Exit, Failure> {
+    let shutdown = CancellationToken::new();
+    let asked = shutdown.clone();
+    let mut terminate = signal(SignalKind::terminate())
+        .map_err(|error| Failure::from_error("failed to watch for SIGTERM", &error))?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        asked.cancel();
+    });
+    match args.role {
+        Role::Operator(args) => operator::run(args, session, shutdown).await,
+    }
+}
