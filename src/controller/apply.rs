@@ -14,69 +14,22 @@
 //! The Lease and Events are written elsewhere; they are no state of anybody's.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::Client;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::child::{self, Child};
-use super::compare::{self, APPLIED_HASH};
+use super::compare;
+pub use super::declared::Declared;
+use super::declared::{Ownership, ownership};
 use super::metrics::Metrics;
 use super::object::{Key, Kind, dynamic_api};
 use super::seeds::Seeds;
 use super::store::Store;
-use crate::api::{FIELD_MANAGER, labels};
-
-/// A declaration: what an object has to be.
-#[derive(Clone, PartialEq)]
-pub struct Declared {
-    /// Kind of the object.
-    pub kind: Kind,
-    /// Key of the object.
-    pub key: Key,
-    /// UID of the object that this one belongs to; [`apply`](Gate::apply) refuses a live one of another owner.
-    pub owner_uid: String,
-    body: Value,
-    hash: String,
-}
-
-impl Declared {
-    /// Declares `object`, which belongs to the object with the UID `owner_uid`.
-    ///
-    /// The owner is recorded by the object's controller reference, or else in an annotation.
-    pub fn new<T: Serialize>(kind: Kind, owner_uid: &str, object: &T) -> Result<Self, ApplyError> {
-        let mut body =
-            serde_json::to_value(object).map_err(|source| ApplyError::Serialize { kind, source })?;
-        let resource = kind.api_resource();
-        body["apiVersion"] = resource.api_version.into();
-        body["kind"] = resource.kind.into();
-        if body["metadata"]["ownerReferences"].is_null() {
-            body["metadata"]["annotations"][labels::OWNER_UID] = owner_uid.into();
-        }
-        body.as_object_mut().map(|fields| fields.remove("status"));
-        let hash = compare::declaration_hash(&body);
-        body["metadata"]["annotations"][APPLIED_HASH] = hash.as_str().into();
-        let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
-        let key = Key::namespaced(&text(&body["metadata"]["namespace"]), &text(&body["metadata"]["name"]));
-        Ok(Self { kind, key, owner_uid: owner_uid.to_owned(), body, hash })
-    }
-
-    /// The declaration as it is sent; golden tests compare it.
-    pub fn body(&self) -> &Value {
-        &self.body
-    }
-}
-
-/// Secrets pass through here, so only the name is shown.
-impl fmt::Debug for Declared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind, self.key)
-    }
-}
+use crate::api::FIELD_MANAGER;
 
 /// What [`Gate::apply`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +134,7 @@ pub type Probe = Arc<dyn Fn(Effect<'_>) + Send + Sync>;
 struct Seen {
     hash: Box<str>,
     token: u64,
+    uid: Box<str>,
 }
 
 /// The gate.
@@ -238,7 +192,7 @@ impl Gate {
 
     async fn create(&self, declared: &Declared) -> Result<Applied, ApplyError> {
         let (kind, key) = (declared.kind, &declared.key);
-        let object = dynamic(declared, declared.body.clone())?;
+        let object = dynamic(declared, declared.body().clone())?;
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let result = self
             .write("create", kind, key, dynamic_api(&self.client, kind, key).create(&params, &object))
@@ -262,16 +216,20 @@ impl Gate {
         if live.metadata.deletion_timestamp.is_some() {
             return Ok(Applied::Terminating);
         }
-        if child::owner_uid(&live.metadata) != Some(declared.owner_uid.as_str()) {
-            return Err(ApplyError::Foreign { kind, key: key.clone() });
+        let known = self.lock().get(&(kind, key.clone())).map(|seen| seen.uid.clone());
+        match ownership(&live.metadata, &declared.owner_uid, known.as_deref()) {
+            Ownership::Ours => {}
+            // What an earlier owner of the same name left behind is on its way out.
+            Ownership::Orphaned => return Ok(Applied::Terminating),
+            Ownership::Foreign => return Err(ApplyError::Foreign { kind, key: key.clone() }),
         }
         let live_value =
             serde_json::to_value(&live).map_err(|source| ApplyError::Serialize { kind, source })?;
-        if compare::contains(&live_value, &declared.body) {
+        if compare::contains(&live_value, declared.body()) {
             self.remember(declared, &live);
             return Ok(Applied::Unchanged);
         }
-        let next = dynamic(declared, compare::replacement(&live_value, &declared.body))?;
+        let next = dynamic(declared, compare::replacement(&live_value, declared.body()))?;
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let api = dynamic_api(&self.client, kind, key);
         match self.write("update", kind, key, api.replace(&key.name, &params, &next)).await {
@@ -368,7 +326,8 @@ impl Gate {
     fn remember(&self, declared: &Declared, live: &DynamicObject) {
         let token = child::token(declared.kind, &live.metadata);
         self.observe(declared.kind, live);
-        let seen = Seen { hash: declared.hash.as_str().into(), token };
+        let uid = live.metadata.uid.as_deref().unwrap_or_default().into();
+        let seen = Seen { hash: declared.hash().into(), token, uid };
         self.lock().insert((declared.kind, declared.key.clone()), seen);
     }
 
@@ -386,7 +345,7 @@ impl Gate {
     fn is_seen(&self, declared: &Declared, token: u64) -> bool {
         self.lock()
             .get(&(declared.kind, declared.key.clone()))
-            .is_some_and(|seen| seen.token == token && *seen.hash == *declared.hash)
+            .is_some_and(|seen| seen.token == token && *seen.hash == *declared.hash())
     }
 
     /// Whether the live object of that token is the one that we last saw to be right: its event is our own echo.

@@ -225,3 +225,102 @@ fn microservice(tenant: &Validated, name: &str, spec: &MicroserviceSpec) -> Micr
     microservice.metadata = meta(tenant, name);
     microservice
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::blueprint::BlueprintService;
+    use crate::api::microservice::Builtin;
+    use crate::api::names::TenantId;
+    use crate::api::plan::PlanSpec;
+    use serde_json::{Value, json};
+
+    fn tenant() -> Validated {
+        Validated {
+            name: "acme".into(),
+            uid: "uid-1".into(),
+            id: TenantId::of_uid("uid-1"),
+            namespace: "tenant-acme".into(),
+            plan: PlanSpec {
+                quota: Some(PlanQuota { cpu: Some("2".into()), memory: Some("2Gi".into()), pods: Some(10) }),
+                ..PlanSpec::default()
+            },
+            databases: vec!["app".into()],
+            services: vec![BlueprintService {
+                name: "user".into(),
+                spec: MicroserviceSpec { builtin: Some(Builtin::User), ..MicroserviceSpec::default() },
+            }],
+            owners: vec![Owner { kind: OwnerKind::User, name: "alice".into(), namespace: None }],
+            suspended: false,
+        }
+    }
+
+    /// The declaration without its hash, which says nothing to a reader.
+    fn shown(declared: &Declared) -> Value {
+        let mut body = declared.body().clone();
+        body["metadata"]["annotations"].as_object_mut().unwrap().remove("tenantry.dev/applied-hash").unwrap();
+        body
+    }
+
+    fn metadata(name: &str) -> Value {
+        json!({
+            "name": name,
+            "namespace": "tenant-acme",
+            "labels": {
+                "app.kubernetes.io/managed-by": "tenantry",
+                "app.kubernetes.io/part-of": "tenantry",
+                "tenantry.dev/tenant": "acme",
+            },
+            "annotations": {"tenantry.dev/owner-uid": "uid-1"},
+        })
+    }
+
+    #[test]
+    fn a_tenant_is_these_objects_in_this_order() {
+        let built = build(&tenant()).unwrap();
+        assert_eq!(
+            shown(&built.namespace),
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
+                "name": "tenant-acme",
+                "labels": {
+                    "app.kubernetes.io/managed-by": "tenantry",
+                    "app.kubernetes.io/part-of": "tenantry",
+                    "pod-security.kubernetes.io/enforce": "restricted",
+                    "pod-security.kubernetes.io/warn": "restricted",
+                    "tenantry.dev/tenant": "acme",
+                },
+                "annotations": {"tenantry.dev/owner-uid": "uid-1"},
+            }})
+        );
+        let contents: Vec<Value> = built.contents.iter().map(shown).collect();
+        assert_eq!(
+            contents,
+            [
+                json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata("tenantry"), "spec": {"hard": {
+                    "limits.cpu": "2", "requests.cpu": "2", "limits.memory": "2Gi", "requests.memory": "2Gi", "pods": "10"}}}),
+                json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata("tenantry"), "spec": {"limits": [{
+                    "type": "Container",
+                    "default": {"cpu": "500m", "memory": "256Mi"},
+                    "defaultRequest": {"cpu": "20m", "memory": "64Mi"}}]}}),
+                json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata("default-deny"),
+                    "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}}),
+                json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata("allow-dns"),
+                    "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{
+                        "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
+                        "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}]}]}}),
+                json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata("tenantry-owners"),
+                    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tenantry-tenant-owner"},
+                    "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}]}),
+                json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "TenantDatabase", "metadata": metadata("app"), "spec": {}}),
+                json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "Microservice", "metadata": metadata("user"), "spec": {"builtin": "user"}}),
+            ]
+        );
+    }
+
+    #[test]
+    fn without_quota_and_owners_neither_object_is_declared() {
+        let plain = Validated { plan: PlanSpec::default(), owners: vec![], ..tenant() };
+        let kinds: Vec<Kind> = build(&plain).unwrap().contents.iter().map(|declared| declared.kind).collect();
+        assert!(!kinds.contains(&Kind::ResourceQuota) && !kinds.contains(&Kind::RoleBinding), "{kinds:?}");
+    }
+}

@@ -11,8 +11,8 @@ use crate::api::condition::{Summary, reason};
 use crate::api::labels::TENANT_FINALIZER;
 use crate::api::{Tenant, names};
 use crate::controller::apply::ApplyError;
-use crate::controller::child;
 use crate::controller::context::Context;
+use crate::controller::declared::{Ownership, ownership};
 use crate::controller::object::{Key, Kind, dynamic_api};
 use crate::controller::outcome::Next;
 use crate::controller::publish::publish;
@@ -65,5 +65,5 @@ async fn ours(context: &Context, key: &Key, uid: &str) -> Result<Option<DynamicO
         key: key.clone(),
         source,
     })?;
-    Ok(live.filter(|live| child::owner_uid(&live.metadata) == Some(uid)))
+    Ok(live.filter(|live| ownership(&live.metadata, uid, None) == Ownership::Ours))
 }

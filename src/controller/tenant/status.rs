@@ -199,3 +199,146 @@ fn suspended(status: &mut TenantStatus, validated: &Validated, generation: i64, 
         condition::remove(&mut status.conditions, SUSPENDED);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::blueprint::BlueprintService;
+    use crate::api::microservice::{MicroserviceSpec, MicroserviceStatus};
+    use crate::api::plan::PlanSpec;
+    use crate::api::schema::NameRef;
+    use crate::api::tenant::TenantSpec;
+    use crate::api::tenant_database::{TenantDatabaseSpec, TenantDatabaseStatus};
+    use crate::api::{Microservice, Tenant, TenantDatabase};
+    use crate::controller::child::Child;
+    use crate::controller::object::Kind;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+    const NOW: Timestamp = Timestamp::constant(100, 0);
+
+    fn validated(suspended: bool) -> Validated {
+        Validated {
+            name: "acme".into(),
+            uid: "uid-1".into(),
+            id: TenantId::of_uid("uid-1"),
+            namespace: "tenant-acme".into(),
+            plan: PlanSpec::default(),
+            databases: vec!["app".into()],
+            services: vec![BlueprintService { name: "user".into(), spec: MicroserviceSpec::default() }],
+            owners: vec![],
+            suspended,
+        }
+    }
+
+    fn conditions(summary: Option<Summary>) -> Vec<Condition> {
+        let mut conditions = vec![];
+        if let Some(summary) = summary {
+            summary.write(&mut conditions, 1, NOW);
+        }
+        conditions
+    }
+
+    fn fetched(claim: Option<Summary>, service: Option<Summary>) -> Fetched {
+        let mut tenant = Tenant::new(
+            "acme",
+            TenantSpec {
+                display_name: None,
+                plan_ref: NameRef::new("p"),
+                blueprints: None,
+                state: None,
+                owners: None,
+            },
+        );
+        tenant.metadata = ObjectMeta { uid: Some("uid-1".into()), generation: Some(1), ..tenant.metadata };
+        let mut tdb = TenantDatabase::new("app", TenantDatabaseSpec::default());
+        tdb.metadata.generation = Some(1);
+        tdb.status = Some(TenantDatabaseStatus {
+            observed_generation: Some(1),
+            conditions: conditions(claim),
+            ..TenantDatabaseStatus::default()
+        });
+        let mut msvc = Microservice::new("user", MicroserviceSpec::default());
+        msvc.metadata.generation = Some(1);
+        msvc.status = Some(MicroserviceStatus {
+            observed_generation: Some(1),
+            conditions: conditions(service),
+            ..MicroserviceStatus::default()
+        });
+        let child = Child::new(Kind::Namespace, &ObjectMeta::default());
+        Fetched {
+            tenant,
+            plan: None,
+            blueprints: vec![],
+            claims: vec![tdb],
+            microservices: vec![msvc],
+            namespace: Some(std::sync::Arc::new(child)),
+        }
+    }
+
+    /// A child that is ready.
+    const RIGHT: Option<Summary> = Some(Summary::Ready { message: String::new() });
+
+    fn said(fetched: &Fetched, suspended: bool) -> (String, String, Vec<Option<StepPhase>>) {
+        let status = status(fetched, &validated(suspended), &TenantApplied::default(), NOW);
+        let ready = condition::find(&status.conditions, READY).unwrap();
+        let phases = status.steps.iter().map(|step| step.phase).collect();
+        (ready.reason.clone(), ready.message.clone(), phases)
+    }
+
+    #[test]
+    fn a_tenant_is_ready_when_all_that_it_consists_of_is() {
+        use StepPhase::{Pending, Running, Succeeded};
+        let phases = |phases: [StepPhase; 3]| phases.map(Some).to_vec();
+        assert_eq!(
+            said(&fetched(RIGHT, RIGHT), false),
+            ("Reconciled".into(), "1 databases and 1 services are ready".into(), phases([Succeeded; 3]))
+        );
+        assert_eq!(
+            said(&fetched(None, None), false),
+            (
+                "Progressing".into(),
+                "TenantDatabase app is being made".into(),
+                phases([Succeeded, Running, Pending])
+            )
+        );
+        assert_eq!(
+            said(&fetched(RIGHT, None), false),
+            (
+                "Progressing".into(),
+                "Microservice user is being made".into(),
+                phases([Succeeded, Succeeded, Running])
+            )
+        );
+        assert_eq!(
+            said(&fetched(RIGHT, RIGHT), true).1,
+            "suspended: workloads are at zero, logins are refused, 1 databases are kept"
+        );
+    }
+
+    #[test]
+    fn what_a_person_has_to_act_on_comes_first_and_names_the_culprit() {
+        let stalled =
+            Summary::Stalled { reason: reason::IMAGE_PULL_FAILED, message: "image x: not found".into() };
+        let fetched = fetched(None, Some(stalled));
+        let (reason, message, _) = said(&fetched, false);
+        assert_eq!((&*reason, &*message), ("ImagePullFailed", "Microservice user: image x: not found"));
+        let status = status(&fetched, &validated(false), &TenantApplied::default(), NOW);
+        assert!(condition::is_true(&status.conditions, STALLED, Some(1)));
+    }
+
+    #[test]
+    fn a_childs_status_for_an_older_spec_counts_as_progress() {
+        let mut fetched = fetched(RIGHT, RIGHT);
+        fetched.claims[0].metadata.generation = Some(2);
+        assert_eq!(said(&fetched, false).1, "TenantDatabase app is being made");
+    }
+
+    #[test]
+    fn the_same_inputs_give_the_same_status() {
+        let mut fetched = fetched(RIGHT, None);
+        let first = status(&fetched, &validated(true), &TenantApplied::default(), NOW);
+        fetched.tenant.status = Some(first.clone());
+        let later = Timestamp::constant(500, 0);
+        assert_eq!(status(&fetched, &validated(true), &TenantApplied::default(), later), first);
+    }
+}

@@ -81,3 +81,90 @@ fn clash(what: &str, name: &str, one: &str, other: &str) -> Summary {
     );
     Summary::Stalled { reason: reason::BLUEPRINT_CONFLICT, message }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::blueprint::{BlueprintDatabase, BlueprintSpec};
+    use crate::api::microservice::MicroserviceSpec;
+    use crate::api::schema::NameRef;
+    use crate::api::tenant::TenantSpec;
+    use crate::api::{Blueprint, Plan, Tenant};
+
+    /// Databases and services of a blueprint, by name.
+    type Content<'a> = (&'a [&'a str], &'a [&'a str]);
+
+    fn fetched(blueprints: &[(&str, Option<Content<'_>>)], plan: bool) -> Fetched {
+        let mut tenant = Tenant::new(
+            "acme",
+            TenantSpec {
+                display_name: None,
+                plan_ref: NameRef::new("small"),
+                blueprints: Some(blueprints.iter().map(|(name, _)| NameRef::new(*name)).collect()),
+                state: None,
+                owners: None,
+            },
+        );
+        tenant.metadata.uid = Some("uid-1".into());
+        let blueprint = |name: &str, databases: &[&str], services: &[&str]| {
+            let databases = databases.iter().map(|name| BlueprintDatabase { name: (*name).into() }).collect();
+            let services = services
+                .iter()
+                .map(|name| BlueprintService { name: (*name).into(), spec: MicroserviceSpec::default() })
+                .collect();
+            Blueprint::new(name, BlueprintSpec { databases: Some(databases), services: Some(services) })
+        };
+        Fetched {
+            tenant,
+            plan: plan.then(|| Plan::new("small", PlanSpec::default())),
+            blueprints: blueprints
+                .iter()
+                .map(|(name, content)| ((*name).to_owned(), content.map(|(d, s)| blueprint(name, d, s))))
+                .collect(),
+            claims: vec![],
+            microservices: vec![],
+            namespace: None,
+        }
+    }
+
+    #[test]
+    fn blueprints_add_up() {
+        let validated =
+            validate(&fetched(&[("a", Some((&["x"], &["s"]))), ("b", Some((&["y"], &["t"])))], true))
+                .unwrap();
+        let services: Vec<&str> = validated.services.iter().map(|service| &*service.name).collect();
+        assert_eq!((validated.databases, services), (vec!["x".to_owned(), "y".to_owned()], vec!["s", "t"]));
+    }
+
+    #[test]
+    fn what_is_missing_or_asked_for_twice_is_named() {
+        let problem = |fetched: Fetched| match validate(&fetched) {
+            Err(Summary::Progressing { reason, message }) => ("progressing", reason, message),
+            Err(Summary::Stalled { reason, message }) => ("stalled", reason, message),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            problem(fetched(&[], false)),
+            (
+                "progressing",
+                "PlanNotFound",
+                "spec.planRef: Plan small does not exist: create it or name another".into()
+            )
+        );
+        assert_eq!(
+            problem(fetched(&[("a", None)], true)),
+            (
+                "progressing",
+                "BlueprintNotFound",
+                "spec.blueprints: Blueprint a does not exist: create it or remove it here".into()
+            )
+        );
+        for (databases, services, what) in [(&["x"][..], &[][..], "database x"), (&[], &["s"], "service s")] {
+            let both = [("a", Some((databases, services))), ("b", Some((databases, services)))];
+            let message = format!(
+                "spec.blueprints: Blueprints a and b both ask for the {what}: rename it in one of them or name only one"
+            );
+            assert_eq!(problem(fetched(&both, true)), ("stalled", "BlueprintConflict", message));
+        }
+    }
+}

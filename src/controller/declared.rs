@@ -1,0 +1,134 @@
+//! Declarations: what an object has to be, and how a live one shows whose it is. Pure.
+
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::apply::ApplyError;
+use super::compare::{self, APPLIED_HASH};
+use super::object::{Key, Kind};
+use crate::api::labels;
+
+/// A declaration: what an object has to be.
+#[derive(Clone, PartialEq)]
+pub struct Declared {
+    /// Kind of the object.
+    pub kind: Kind,
+    /// Key of the object.
+    pub key: Key,
+    /// UID of the object that this one belongs to; [`apply`](Gate::apply) refuses a live one of another owner.
+    pub owner_uid: String,
+    body: Value,
+    hash: String,
+}
+
+impl Declared {
+    /// Declares `object`, which belongs to the object with the UID `owner_uid`.
+    ///
+    /// The owner is recorded in an annotation, also where a controller reference says the same: whoever removes
+    /// the one leaves the other as a proof.
+    pub fn new<T: Serialize>(kind: Kind, owner_uid: &str, object: &T) -> Result<Self, ApplyError> {
+        let mut body =
+            serde_json::to_value(object).map_err(|source| ApplyError::Serialize { kind, source })?;
+        let resource = kind.api_resource();
+        body["apiVersion"] = resource.api_version.into();
+        body["kind"] = resource.kind.into();
+        body["metadata"]["annotations"][labels::OWNER_UID] = owner_uid.into();
+        body.as_object_mut().map(|fields| fields.remove("status"));
+        let hash = compare::declaration_hash(&body);
+        body["metadata"]["annotations"][APPLIED_HASH] = hash.as_str().into();
+        let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
+        let key = Key::namespaced(&text(&body["metadata"]["namespace"]), &text(&body["metadata"]["name"]));
+        Ok(Self { kind, key, owner_uid: owner_uid.to_owned(), body, hash })
+    }
+
+    /// Hash of the declaration.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The declaration as it is sent; golden tests compare it.
+    pub fn body(&self) -> &Value {
+        &self.body
+    }
+}
+
+/// Secrets pass through here, so only the name is shown.
+impl fmt::Debug for Declared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.key)
+    }
+}
+
+/// Whose a live object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// It belongs to the object that declares it.
+    Ours,
+    /// It belonged to an earlier object of the same name and goes with it.
+    Orphaned,
+    /// It is somebody else's.
+    Foreign,
+}
+
+/// Whose the object with that metadata is, seen from the object with the UID `owner`. `known` is the UID of the
+/// object of that key which we last wrote or found right.
+///
+/// Any proof is enough, since somebody may have removed the other. Without any, our labels and the hash of our
+/// declaration tell that we made it; with one of another owner they tell nothing.
+pub fn ownership(meta: &ObjectMeta, owner: &str, known: Option<&str>) -> Ownership {
+    let text = |map: &Option<std::collections::BTreeMap<String, String>>, name: &str| {
+        map.as_ref().and_then(|all| all.get(name)).cloned()
+    };
+    let annotated = text(&meta.annotations, labels::OWNER_UID);
+    let controller = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+    if annotated.as_deref() == Some(owner) || controller.is_some_and(|controller| controller.uid == owner) {
+        return Ownership::Ours;
+    }
+    if known.is_some() && known == meta.uid.as_deref() {
+        return Ownership::Ours;
+    }
+    let made_by_us = text(&meta.labels, labels::MANAGED_BY).as_deref() == Some(labels::MANAGER)
+        && text(&meta.annotations, APPLIED_HASH).is_some();
+    match (made_by_us, controller.is_some(), annotated.is_some()) {
+        (true, true, _) => Ownership::Orphaned,
+        (true, false, false) => Ownership::Ours,
+        _ => Ownership::Foreign,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn any_proof_is_enough_and_another_owners_is_none() {
+        let with = |fields: Value| -> ObjectMeta { serde_json::from_value(fields).unwrap() };
+        let reference = |uid: &str| json!([{"apiVersion": "v1", "kind": "K", "name": "n", "uid": uid, "controller": true}]);
+        let made = json!({"app.kubernetes.io/managed-by": "tenantry"});
+        let annotations = |owner: Option<&str>| match owner {
+            Some(owner) => json!({"tenantry.dev/applied-hash": "h", "tenantry.dev/owner-uid": owner}),
+            None => json!({"tenantry.dev/applied-hash": "h"}),
+        };
+        let cases = [
+            (json!({"annotations": annotations(Some("me"))}), Ownership::Ours),
+            (json!({"ownerReferences": reference("me")}), Ownership::Ours),
+            (json!({"uid": "known"}), Ownership::Ours),
+            (json!({"labels": made, "annotations": annotations(None)}), Ownership::Ours),
+            (
+                json!({"labels": made, "annotations": annotations(Some("old")), "ownerReferences": reference("old")}),
+                Ownership::Orphaned,
+            ),
+            (json!({"labels": made, "annotations": annotations(Some("old"))}), Ownership::Foreign),
+            (json!({"ownerReferences": reference("other")}), Ownership::Foreign),
+            (json!({"labels": made}), Ownership::Foreign),
+            (json!({}), Ownership::Foreign),
+        ];
+        for (meta, expected) in cases {
+            assert_eq!(ownership(&with(meta.clone()), "me", Some("known")), expected, "{meta}");
+        }
+    }
+}
