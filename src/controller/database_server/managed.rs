@@ -1,0 +1,291 @@
+//! What a managed server consists of: a StatefulSet with one pod, its Service and three Secrets. Pure.
+//!
+//! The contract with the image (mounts, user, probes) is in images/README.md. None of these objects has an owner
+//! reference: deleting the DatabaseServer goes through its finalizer, and volume and Secrets stay.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::apps::v1::{
+    StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
+};
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, ContainerPort, EmptyDirVolumeSource, ExecAction, PersistentVolumeClaim,
+    PersistentVolumeClaimSpec, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
+    SeccompProfile, Secret, SecretVolumeSource, SecurityContext, Service, ServicePort, ServiceSpec, Volume,
+    VolumeMount, VolumeResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::certificate::Pair;
+use crate::api::database_server::ManagedServer;
+use crate::api::labels;
+
+/// Port of every managed server.
+pub const PORT: u16 = 5432;
+/// Login of the operator on a managed server.
+pub const SUPERUSER: &str = "postgres";
+/// Annotation on the certificate's Secret: the day on which it is issued again.
+pub const RENEW_ON: &str = "tenantry.dev/renew-on";
+/// User and group of the image.
+const POSTGRES: i64 = 26;
+
+/// Name of the Secret with the authority.
+pub fn authority_secret_name(server: &str) -> String {
+    format!("{server}-ca")
+}
+
+/// Name of the Secret with the server's certificate.
+pub fn tls_secret_name(server: &str) -> String {
+    format!("{server}-tls")
+}
+
+/// Name of the Secret with the operator's login: username, password, ca.crt.
+pub fn admin_secret_name(server: &str) -> String {
+    format!("{server}-admin")
+}
+
+/// Name of the volume's claim, as the StatefulSet makes it.
+pub fn volume_claim_name(server: &str) -> String {
+    format!("data-{server}-0")
+}
+
+/// Host that clients connect to; the certificate is valid for it.
+pub fn host(server: &str) -> String {
+    format!("{server}.{}.svc", labels::SERVERS_NAMESPACE)
+}
+
+/// Every name that the certificate is valid for, [`host`] first.
+pub fn hosts(server: &str) -> Vec<String> {
+    let namespace = labels::SERVERS_NAMESPACE;
+    vec![
+        host(server),
+        format!("{server}.{namespace}.svc.cluster.local"),
+        format!("{server}.{namespace}"),
+        server.to_owned(),
+        "localhost".to_owned(),
+    ]
+}
+
+fn all_labels(server: &str) -> BTreeMap<String, String> {
+    let own = [
+        (labels::NAME, "postgresql"),
+        (labels::INSTANCE, server),
+        (labels::COMPONENT, "database-server"),
+        (labels::PART_OF, labels::MANAGER),
+        (labels::MANAGED_BY, labels::MANAGER),
+        (labels::DATABASE_SERVER, server),
+    ];
+    own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn selector(server: &str) -> BTreeMap<String, String> {
+    let own = [(labels::COMPONENT, "database-server"), (labels::DATABASE_SERVER, server)];
+    own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn meta(server: &str, name: &str) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: Some(labels::SERVERS_NAMESPACE.to_owned()),
+        labels: Some(all_labels(server)),
+        ..ObjectMeta::default()
+    }
+}
+
+fn secret(server: &str, name: &str, type_: &str, data: &[(&str, &str)]) -> Secret {
+    let bytes = |value: &str| ByteString(value.as_bytes().to_vec());
+    Secret {
+        metadata: meta(server, name),
+        type_: Some(type_.to_owned()),
+        data: Some(data.iter().map(|(key, value)| ((*key).to_owned(), bytes(value))).collect()),
+        ..Secret::default()
+    }
+}
+
+/// The Secret with the authority.
+pub fn authority_secret(server: &str, authority: &Pair) -> Secret {
+    let data = [("tls.crt", &*authority.certificate), ("tls.key", &*authority.key)];
+    secret(server, &authority_secret_name(server), "kubernetes.io/tls", &data)
+}
+
+/// The Secret with the server's certificate.
+pub fn tls_secret(server: &str, authority: &Pair, leaf: &Pair, renew_on: &str) -> Secret {
+    let data =
+        [("tls.crt", &*leaf.certificate), ("tls.key", &*leaf.key), ("ca.crt", &*authority.certificate)];
+    let mut secret = secret(server, &tls_secret_name(server), "kubernetes.io/tls", &data);
+    secret.metadata.annotations = Some(BTreeMap::from([(RENEW_ON.to_owned(), renew_on.to_owned())]));
+    secret
+}
+
+/// The Secret with the operator's login.
+pub fn admin_secret(server: &str, authority: &Pair, password: &str) -> Secret {
+    let data = [("username", SUPERUSER), ("password", password), ("ca.crt", &*authority.certificate)];
+    secret(server, &admin_secret_name(server), "Opaque", &data)
+}
+
+/// The Service, of the server's name.
+pub fn service(server: &str) -> Service {
+    let port = ServicePort {
+        name: Some("postgresql".into()),
+        port: i32::from(PORT),
+        target_port: Some(IntOrString::String("postgresql".into())),
+        protocol: Some("TCP".into()),
+        ..ServicePort::default()
+    };
+    let spec = ServiceSpec {
+        type_: Some("ClusterIP".into()),
+        selector: Some(selector(server)),
+        ports: Some(vec![port]),
+        ..ServiceSpec::default()
+    };
+    Service { metadata: meta(server, server), spec: Some(spec), ..Service::default() }
+}
+
+/// The StatefulSet, of the server's name.
+pub fn stateful_set(server: &str, managed: &ManagedServer, image: &str) -> StatefulSet {
+    let keep = || Some("Retain".to_owned());
+    let spec = StatefulSetSpec {
+        replicas: Some(1),
+        service_name: Some(server.to_owned()),
+        selector: LabelSelector { match_labels: Some(selector(server)), ..LabelSelector::default() },
+        template: PodTemplateSpec {
+            metadata: Some(ObjectMeta { labels: Some(all_labels(server)), ..ObjectMeta::default() }),
+            spec: Some(pod(server, image)),
+        },
+        volume_claim_templates: Some(vec![volume_claim(server, managed)]),
+        persistent_volume_claim_retention_policy: Some(StatefulSetPersistentVolumeClaimRetentionPolicy {
+            when_deleted: keep(),
+            when_scaled: keep(),
+        }),
+        ..StatefulSetSpec::default()
+    };
+    StatefulSet { metadata: meta(server, server), spec: Some(spec), ..StatefulSet::default() }
+}
+
+fn volume_claim(server: &str, managed: &ManagedServer) -> PersistentVolumeClaim {
+    let storage = BTreeMap::from([("storage".to_owned(), Quantity(managed.storage.clone()))]);
+    PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some("data".into()),
+            labels: Some(all_labels(server)),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".into()]),
+            storage_class_name: managed.storage_class_name.clone(),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some(storage),
+                ..VolumeResourceRequirements::default()
+            }),
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        ..PersistentVolumeClaim::default()
+    }
+}
+
+fn pod(server: &str, image: &str) -> PodSpec {
+    PodSpec {
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        termination_grace_period_seconds: Some(120),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(POSTGRES),
+            run_as_group: Some(POSTGRES),
+            fs_group: Some(POSTGRES),
+            fs_group_change_policy: Some("OnRootMismatch".into()),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".into(),
+                ..SeccompProfile::default()
+            }),
+            ..PodSecurityContext::default()
+        }),
+        containers: vec![container(image)],
+        volumes: Some(vec![
+            memory("run", Some("16Mi")),
+            memory("tmp", None),
+            from_secret("admin", &admin_secret_name(server)),
+            from_secret("tls", &tls_secret_name(server)),
+        ]),
+        ..PodSpec::default()
+    }
+}
+
+fn container(image: &str) -> Container {
+    let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
+        name: name.into(),
+        mount_path: path.into(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    };
+    let amounts = |cpu: &str, memory: &str| {
+        Some(BTreeMap::from([
+            ("cpu".into(), Quantity(cpu.into())),
+            ("memory".into(), Quantity(memory.into())),
+        ]))
+    };
+    Container {
+        name: "postgresql".into(),
+        image: Some(image.to_owned()),
+        image_pull_policy: Some("IfNotPresent".into()),
+        ports: Some(vec![ContainerPort {
+            name: Some("postgresql".into()),
+            container_port: i32::from(PORT),
+            protocol: Some("TCP".into()),
+            ..ContainerPort::default()
+        }]),
+        resources: Some(ResourceRequirements {
+            requests: amounts("100m", "256Mi"),
+            limits: Some(BTreeMap::from([("memory".into(), Quantity("1Gi".into()))])),
+            ..ResourceRequirements::default()
+        }),
+        // The first start runs initdb: it may take its time, a running server may not.
+        startup_probe: Some(probe(1, 300)),
+        readiness_probe: Some(probe(5, 3)),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), ..Capabilities::default() }),
+            ..SecurityContext::default()
+        }),
+        volume_mounts: Some(vec![
+            mount("data", "/var/lib/postgresql/data", false),
+            mount("run", "/run/postgresql", false),
+            mount("tmp", "/tmp", false),
+            mount("admin", "/etc/tenantry/admin", true),
+            mount("tls", "/etc/tenantry/tls", true),
+        ]),
+        ..Container::default()
+    }
+}
+
+fn probe(period: i32, failures: i32) -> Probe {
+    let command = ["pg_isready", "-q", "-h", "/run/postgresql"];
+    Probe {
+        exec: Some(ExecAction { command: Some(command.map(str::to_owned).to_vec()) }),
+        period_seconds: Some(period),
+        failure_threshold: Some(failures),
+        timeout_seconds: Some(5),
+        ..Probe::default()
+    }
+}
+
+fn memory(name: &str, limit: Option<&str>) -> Volume {
+    let source = EmptyDirVolumeSource {
+        medium: limit.map(|_| "Memory".to_owned()),
+        size_limit: limit.map(|limit| Quantity(limit.to_owned())),
+    };
+    Volume { name: name.to_owned(), empty_dir: Some(source), ..Volume::default() }
+}
+
+fn from_secret(name: &str, secret: &str) -> Volume {
+    let source = SecretVolumeSource {
+        secret_name: Some(secret.to_owned()),
+        default_mode: Some(0o440),
+        ..SecretVolumeSource::default()
+    };
+    Volume { name: name.to_owned(), secret: Some(source), ..Volume::default() }
+}

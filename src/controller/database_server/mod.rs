@@ -1,0 +1,4 @@
+//! DatabaseServer: a PostgreSQL server, external or managed.
+
+pub mod certificate;
+pub mod managed;
