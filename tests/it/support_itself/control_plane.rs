@@ -43,14 +43,14 @@ async fn writes_are_counted_but_not_those_of_tests() {
     by(foreign).delete("absent", &DeleteParams::default()).await.unwrap_err();
 
     let mut writes = plane.writes_since(mark).await;
-    writes.retain(|write| write.user == "kubernetes-admin");
+    writes.retain(|write| write.user_agent == "somebody");
     let write = |verb: &str, name: &str, code| Write {
         verb: verb.into(),
         resource: "configmaps".into(),
         namespace: "default".into(),
         name: name.into(),
         subresource: String::new(),
-        user: "kubernetes-admin".into(),
+        user: "admin".into(),
         user_agent: "somebody".into(),
         code,
     };

@@ -106,7 +106,7 @@ impl ControlPlane {
         let before = audit_log::end(&self.audit_log());
         let maps: Api<ConfigMap> = Api::namespaced(self.client().await, "default");
         let answer = maps.delete(&name, &DeleteParams::default()).await;
-        assert!(matches!(&answer, Err(kube::Error::Api(status)) if status.is_not_found()), "{answer:?}");
+        assert!(matches!(&answer, Err(kube::Error::Api(status)) if status.code == 404), "{answer:?}");
         wait_until(Duration::from_secs(10), "the audit log has this test's own request", async || {
             let seen = audit_log::since(&self.audit_log(), before).iter().any(|write| write.name == name);
             if seen { Ok(()) } else { Err("not yet".into()) }

@@ -50,7 +50,7 @@ async fn remove_all(client: &Client, kind: &ApiResource) {
     let all: Api<DynamicObject> = Api::all_with(client.clone(), kind);
     wait_until(Duration::from_mins(1), "an earlier test's objects are gone", async || {
         let objects = match all.list(&ListParams::default()).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
             objects => objects.unwrap().items,
         };
         for object in &objects {
@@ -94,7 +94,7 @@ async fn remove_namespaces(client: &Client) {
 
 fn gone_is_fine(answer: kube::Result<()>) -> Result<(), String> {
     match answer {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         answer => answer.map_err(|error| error.to_string()),
     }
 }
