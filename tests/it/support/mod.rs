@@ -17,13 +17,17 @@ mod audit_log;
 mod control_plane;
 mod kubelet;
 mod lifeline;
+mod operator;
 mod postgres;
 mod prefix;
+mod state;
 mod wait;
 
 pub use audit_log::Write;
 pub use control_plane::{ControlPlane, client};
 pub use kubelet::{CRASHING, PENDING, UNPULLABLE, UNSCHEDULABLE};
+pub use operator::{OPERATOR, Operator};
 pub use postgres::Postgres;
 pub use prefix::Prefix;
+pub use state::WholeState;
 pub use wait::wait_until;

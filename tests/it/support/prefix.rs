@@ -17,4 +17,8 @@ impl Prefix {
     pub fn name(&self, rest: &str) -> String {
         format!("{}-{rest}", self.0)
     }
+    /// The prefix alone.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
