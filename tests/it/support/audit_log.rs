@@ -19,7 +19,7 @@ pub struct Write {
     pub name: String,
     /// `status`, `scale` …, empty for the object itself.
     pub subresource: String,
-    /// Who was authenticated.
+    /// Whose rights counted.
     pub user: String,
     /// The program, as it calls itself.
     pub user_agent: String,
@@ -36,6 +36,7 @@ pub struct Mark(u64);
 struct Event {
     verb: String,
     user: User,
+    impersonated_user: Option<User>,
     #[serde(default)]
     user_agent: String,
     #[serde(default)]
@@ -85,7 +86,7 @@ fn parse(line: &str) -> Write {
         namespace: event.object_ref.namespace,
         name: event.object_ref.name,
         subresource: event.object_ref.subresource,
-        user: event.user.username,
+        user: event.impersonated_user.unwrap_or(event.user).username,
         user_agent: event.user_agent,
         code: event.response_status.map_or(0, |status| status.code),
     }

@@ -5,6 +5,7 @@
 //! `kill -9`, and then ends the server. So there is nothing to clean up after a crash, and no process id to trust.
 //! Lock files stay: to remove a file that others may be about to lock is a race.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ impl Lifeline {
     /// it runs already. `end` is a shell script that ends the server and leaves nothing of it; it is run when no
     /// user is left, and must bear being run twice or without a server.
     pub fn join<T>(name: &str, end: &str, ensure: impl FnOnce() -> T) -> (Self, T) {
-        let users_path = folder().join(format!("{name}.users"));
+        let users_path = users_file(name);
         let users = open(&users_path);
         // Waits while the watchdog of earlier users ends the server.
         users.lock_shared().unwrap();
@@ -33,6 +34,18 @@ impl Lifeline {
         drop(starting);
         (Self { _users: users, _watchdog: watchdog }, server)
     }
+}
+
+/// A command that counts as a user of the server `name` while it runs, so that what it starts is not missed when
+/// this process dies meanwhile. What the command leaves running does not count.
+pub fn command(name: &str, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("flock");
+    command.args(["--shared", "--close"]).arg(users_file(name)).arg(program);
+    command
+}
+
+fn users_file(name: &str) -> PathBuf {
+    folder().join(format!("{name}.users"))
 }
 
 /// An exclusive hold on one of the `names`, or nothing if others hold them all.

@@ -17,13 +17,16 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::control_plane::{ControlPlane, client};
+use super::control_plane::{ControlPlane, client_as};
 use super::kubelet::BACKGROUND;
 use super::lifeline::folder;
 use super::wait::wait_until;
 
 /// What the operator's clients call themselves in tests: its writes are told from everybody's by it.
 pub const OPERATOR: &str = "tenantry-operator";
+
+/// Whose rights the operator has, in tests as in a cluster.
+pub const OPERATOR_USER: &str = "system:serviceaccount:tenantry-system:operator";
 
 const LONG: Duration = Duration::from_mins(1);
 
@@ -55,7 +58,7 @@ impl Operator {
         let (kubeconfig, stop) = (plane.kubeconfig().to_owned(), shutdown.clone());
         let task = BACKGROUND.spawn(async move {
             let (metrics, readiness) = (telemetry::Metrics::for_process(), telemetry::Readiness::default());
-            let client = client(&kubeconfig, OPERATOR).await;
+            let client = client_as(&kubeconfig, OPERATOR, OPERATOR_USER).await;
             Box::pin(controller::run(client, config, &metrics, &readiness, stop)).await
         });
         let operator = Self { shutdown, task: Some(task) };

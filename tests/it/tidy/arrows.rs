@@ -46,10 +46,10 @@ fn a_service_never_uses_another() {
 }
 
 /// The service that a file belongs to: one folder a role. What lies beside the folders is shared by all, and so is
-/// the folder `http`.
+/// the folders `http` and `database`.
 fn role(path: &str) -> Option<String> {
     let (folder, _) = path.strip_prefix("src/services/")?.split_once('/')?;
-    (folder != "http").then(|| folder.to_owned())
+    (!["http", "database"].contains(&folder)).then(|| folder.to_owned())
 }
 
 fn crossings(source: &Source) -> Vec<String> {

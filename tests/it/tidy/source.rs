@@ -97,17 +97,14 @@ fn blank(text: &str) -> String {
         let rest = &characters[at..];
         let skipped = comment(rest).or_else(|| raw_string(rest, code.chars().next_back()));
         let skipped = skipped.or_else(|| string(rest)).or_else(|| character(rest));
-        match skipped {
-            Some(length) => {
-                let lines = rest[..length].iter().filter(|c| **c == '\n').count();
-                code.push('"');
-                code.extend(std::iter::repeat_n('\n', lines));
-                at += length;
-            }
-            None => {
-                code.push(rest[0]);
-                at += 1;
-            }
+        if let Some(length) = skipped {
+            let lines = rest[..length].iter().filter(|c| **c == '\n').count();
+            code.push('"');
+            code.extend(std::iter::repeat_n('\n', lines));
+            at += length;
+        } else {
+            code.push(rest[0]);
+            at += 1;
         }
     }
     code

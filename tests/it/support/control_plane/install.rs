@@ -1,32 +1,37 @@
-//! Puts what every installation has into a control plane: CRDs and namespaces.
+//! Puts what `tenantry install` applies into a control plane, but for the operator's own Deployment.
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ObjectMeta, Patch, PatchParams};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use tenantry::api;
-use tenantry::api::labels::{SERVERS_NAMESPACE, SYSTEM_NAMESPACE};
+use tenantry::cli::manifests;
 
 use crate::support::wait::wait_until;
 
-/// Installs, over what an earlier run may have left.
+/// Installs, over what an earlier test may have left.
 pub async fn install(client: &Client) {
-    let patch = PatchParams::apply(api::FIELD_MANAGER).force();
-    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for crd in api::crds() {
-        crds.patch(&crd.name_any(), &patch, &Patch::Apply(&crd)).await.unwrap();
-    }
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    for name in [SYSTEM_NAMESPACE, SERVERS_NAMESPACE] {
-        let metadata = ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() };
-        let namespace = Namespace { metadata, ..Namespace::default() };
-        namespaces.patch(name, &patch, &Patch::Apply(&namespace)).await.unwrap();
+    for object in manifests::objects("tenantry.test/tenantry:1").unwrap() {
+        let kind = &object.types.as_ref().unwrap().kind;
+        if kind != "Deployment" {
+            apply(client, &object).await;
+        }
     }
     for crd in api::crds() {
         wait_until(Duration::from_secs(30), "a CRD is served", async || served(client, &crd).await).await;
     }
+}
+
+async fn apply(client: &Client, object: &DynamicObject) {
+    let kind = GroupVersionKind::try_from(object.types.as_ref().unwrap()).unwrap();
+    let resource = ApiResource::from_gvk(&kind);
+    let api: Api<DynamicObject> = match object.namespace() {
+        Some(namespace) => Api::namespaced_with(client.clone(), &namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    let params = PatchParams::apply(api::FIELD_MANAGER).force();
+    api.patch(&object.name_any(), &params, &Patch::Apply(object)).await.unwrap();
 }
 
 /// Established comes before the API server has the kind's storage: only an answered list is proof.

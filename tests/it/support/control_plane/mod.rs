@@ -1,6 +1,6 @@
 //! A real control plane: one that all tests share, or one of a test's own from a pool of two.
 //!
-//! Every control plane has our CRDs and namespaces installed and a [`kubelet`](super::kubelet) that plays its nodes.
+//! Every control plane has everything of ours installed but the operator, and a [`kubelet`](super::kubelet) that plays its nodes.
 
 mod install;
 mod reset;
@@ -8,12 +8,11 @@ mod reset;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use http::HeaderValue;
-use http::header::USER_AGENT;
+use http::header::{HeaderName, USER_AGENT};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::DeleteParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -22,7 +21,7 @@ use tokio::sync::OnceCell;
 
 use super::audit_log::{self, Mark, Write};
 use super::kubelet::{self, Kubelet};
-use super::lifeline::{Lifeline, folder_hash, try_slot};
+use super::lifeline::{self, Lifeline, folder_hash, try_slot};
 use super::prefix::Prefix;
 use super::wait::wait_until;
 
@@ -115,12 +114,24 @@ impl ControlPlane {
     }
 }
 
-/// A client of the control plane that calls itself `agent`.
+/// An administrator's client of the control plane that calls itself `agent`.
 pub async fn client(kubeconfig: &Path, agent: &'static str) -> Client {
+    Client::try_from(config(kubeconfig, agent).await).unwrap()
+}
+
+/// The same for `user`, whom the administrator impersonates: authorisation and admission see that user.
+pub async fn client_as(kubeconfig: &Path, agent: &'static str, user: &str) -> Client {
+    let mut config = config(kubeconfig, agent).await;
+    let header = HeaderName::from_static("impersonate-user");
+    config.headers.push((header, HeaderValue::from_str(user).unwrap()));
+    Client::try_from(config).unwrap()
+}
+
+async fn config(kubeconfig: &Path, agent: &'static str) -> Config {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
-    Client::try_from(config).unwrap()
+    config
 }
 
 /// The kubeconfig of the control plane `name`, which runs from now on until the last test process ends.
@@ -136,10 +147,12 @@ fn started(name: &str) -> PathBuf {
 }
 
 fn up(program: &Path, name: &str) -> PathBuf {
-    let output = Command::new(program)
+    let shown = program.display();
+    assert!(program.exists(), "{shown} is missing: build it with `make`, or set TENANTRY_TEST_LOCALCLUSTER");
+    let output = lifeline::command(name, program)
         .args(["up", "--control-plane-only", "--name", name])
         .output()
-        .unwrap_or_else(|error| panic!("failed to run {}: {error}; build it with `make localcluster` or set TENANTRY_TEST_LOCALCLUSTER", program.display()));
+        .unwrap();
     assert!(output.status.success(), "localcluster up: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().into()
 }

@@ -44,9 +44,12 @@ impl Postgres {
     pub fn shared() -> Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED
-            .get_or_init(|| match std::env::var("TENANTRY_TEST_PG15") {
-                Ok(json) => Self { access: serde_json::from_str(&json).unwrap(), server: None },
-                Err(_) => Self::started(Server::shared()),
+            .get_or_init(|| match std::env::var_os("TENANTRY_TEST_PG15") {
+                Some(json) => {
+                    let access = serde_json::from_str(json.to_str().unwrap()).unwrap();
+                    Self { access, server: None }
+                }
+                None => Self::started(Server::shared()),
             })
             .clone()
     }

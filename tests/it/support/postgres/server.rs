@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -11,40 +11,43 @@ use rand::distr::{Alphanumeric, SampleString};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use super::Access;
-use crate::support::lifeline::{Lifeline, folder_hash};
+use crate::support::lifeline::{self, Lifeline, folder_hash};
 use crate::support::wait::block_until;
 
 const BINARIES: &str = "/usr/lib/postgresql/15/bin";
 const LONG: Duration = Duration::from_mins(1);
 
-/// A server with a folder of its own below the system's temporary folder, which user `postgres` can reach.
+/// A server. Its lifeline ends it.
 #[derive(Debug)]
 pub struct Server {
-    folder: PathBuf,
+    home: Home,
     access: Access,
     _lifeline: Lifeline,
-    ends_on_drop: bool,
 }
 
 impl Server {
     /// The one that the tests of this target folder share; it ends with the last test process.
     pub fn shared() -> Self {
-        Self::join("pg15", false)
+        let home = Home::new("pg15".into());
+        let end = home.end_script();
+        Self::join(home, &end)
     }
 
     /// A new one that ends when it is dropped, at the latest with this process.
     pub fn own() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        Self::join(&format!("pg15-{}-{count}", std::process::id()), true)
+        let home = Home::new(format!("pg15-{}-{count}", std::process::id()));
+        // No other process will ever lock the files of a name that has this process' id in it.
+        let locks = lifeline::folder().join(&home.name);
+        let end = format!("{}\nrm -f '{}'.*", home.end_script(), locks.display());
+        Self::join(home, &end)
     }
 
-    fn join(name: &str, ends_on_drop: bool) -> Self {
-        let folder = std::env::temp_dir().join(format!("tenantry-test-{}-{name}", folder_hash()));
-        let (lifeline, access) = Lifeline::join(name, &end_script(&folder), || {
-            running(&folder).unwrap_or_else(|| create(&folder))
-        });
-        Self { folder, access, _lifeline: lifeline, ends_on_drop }
+    fn join(home: Home, end: &str) -> Self {
+        let ensure = || home.running().unwrap_or_else(|| home.create());
+        let (lifeline, access) = Lifeline::join(&home.name, end, ensure);
+        Self { home, access, _lifeline: lifeline }
     }
 
     pub fn access(&self) -> &Access {
@@ -52,15 +55,15 @@ impl Server {
     }
 
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("log")).unwrap()
+        self.home.log()
     }
 
     pub fn start(&self) {
-        pg_ctl_start(&self.folder).unwrap();
+        self.home.start().unwrap();
     }
 
     pub fn stop(&self) {
-        let postmaster = postmaster(&self.folder).unwrap();
+        let postmaster = self.home.postmaster().unwrap();
         kill("INT", &[postmaster]);
         block_until(LONG, "PostgreSQL has ended", || {
             if alive(postmaster) {
@@ -73,114 +76,139 @@ impl Server {
 
     /// Signals the postmaster first, so that it starts no process that would miss a STOP.
     pub fn signal(&self, signal: &str) {
-        let postmaster = postmaster(&self.folder).unwrap();
+        let postmaster = self.home.postmaster().unwrap();
         kill(signal, &[postmaster]);
         kill(signal, &children(postmaster));
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        if self.ends_on_drop {
-            // What this misses, the watchdog does.
-            let _ = Command::new("sh").arg("-c").arg(end_script(&self.folder)).output();
+/// Where a server lives: a folder below the system's temporary folder, which user `postgres` can reach.
+#[derive(Debug)]
+struct Home {
+    name: String,
+    folder: PathBuf,
+}
+
+impl Home {
+    fn new(name: String) -> Self {
+        let folder = std::env::temp_dir().join(format!("tenantry-test-{}-{name}", folder_hash()));
+        Self { name, folder }
+    }
+
+    fn path(&self, file: &str) -> String {
+        self.folder.join(file).to_str().unwrap().to_owned()
+    }
+
+    /// Ends the postmaster if the id in its file is still a process of this folder, which SIGCONT lets a paused one
+    /// notice, then removes the folder.
+    fn end_script(&self) -> String {
+        format!(
+            "pid=$(head -n 1 '{folder}/data/postmaster.pid' 2>/dev/null)
+            if [ -n \"$pid\" ] && grep -qa '{folder}' /proc/$pid/cmdline 2>/dev/null; then
+                children=$(cat /proc/$pid/task/$pid/children)
+                kill -QUIT $pid
+                kill -CONT $pid $children 2>/dev/null
+                tail --pid=$pid -s 0.05 -f /dev/null
+            fi
+            rm -rf '{folder}'",
+            folder = self.folder.display()
+        )
+    }
+
+    fn running(&self) -> Option<Access> {
+        let access = serde_json::from_slice(&fs::read(self.path("access.json")).ok()?).unwrap();
+        self.postmaster().filter(|postmaster| alive(*postmaster)).map(|_| access)
+    }
+
+    fn create(&self) -> Access {
+        let _ = fs::remove_dir_all(&self.folder);
+        fs::create_dir_all(&self.folder).unwrap();
+        run(Command::new("chmod").arg("0700").arg(&self.folder)).unwrap();
+        let password = Alphanumeric.sample_string(&mut rand::rng(), 24);
+        fs::write(self.path("password"), &password).unwrap();
+        write_certificates(&self.folder);
+        if is_root() {
+            run(Command::new("chown").args(["-R", "postgres"]).arg(&self.folder)).unwrap();
+        }
+        self.initdb();
+        let port = (0..5).find_map(|_| self.start_on_a_free_port()).expect("no port was free five times");
+        let access = Access {
+            host: "127.0.0.1".into(),
+            port,
+            username: "postgres".into(),
+            password,
+            ca: self.path("ca.crt").into(),
+        };
+        fs::write(self.path("access.json"), serde_json::to_vec(&access).unwrap()).unwrap();
+        access
+    }
+
+    fn initdb(&self) {
+        let password = format!("--pwfile={}", self.path("password"));
+        let data = format!("--pgdata={}", self.path("data"));
+        let flags = ["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"];
+        let program = format!("{BINARIES}/initdb");
+        self.run_as_postgres(&[&[program.as_str(), "--no-sync", &password, &data], &flags[..]].concat())
+            .unwrap();
+        fs::write(self.path("data/pg_hba.conf"), "hostssl all all 127.0.0.1/32 scram-sha-256\n").unwrap();
+    }
+
+    /// Somebody may take the port between our look and PostgreSQL's start: then there is none, and a next try.
+    fn start_on_a_free_port(&self) -> Option<u16> {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        fs::write(self.path("data/postgresql.conf"), self.settings(port)).unwrap();
+        match self.start() {
+            Ok(()) => Some(port),
+            Err(_) if self.log().contains("could not bind") => None,
+            Err(error) => panic!("failed to start PostgreSQL: {error}\n{}", self.log()),
         }
     }
-}
 
-/// Ends the postmaster if the id in its file is still a process of this folder, which SIGCONT lets a paused one
-/// notice, then removes the folder.
-fn end_script(folder: &Path) -> String {
-    format!(
-        "cd '{folder}' 2>/dev/null || exit 0
-        pid=$(head -n 1 data/postmaster.pid 2>/dev/null)
-        if [ -n \"$pid\" ] && grep -qa '{folder}' /proc/$pid/cmdline 2>/dev/null; then
-            children=$(cat /proc/$pid/task/$pid/children)
-            kill -QUIT $pid
-            kill -CONT $pid $children 2>/dev/null
-            tail --pid=$pid -s 0.05 -f /dev/null
-        fi
-        cd /
-        rm -rf '{folder}'",
-        folder = folder.display()
-    )
-}
-
-fn running(folder: &Path) -> Option<Access> {
-    let access: Access = serde_json::from_slice(&fs::read(folder.join("access.json")).ok()?).unwrap();
-    postmaster(folder).filter(|postmaster| alive(*postmaster)).map(|_| access)
-}
-
-fn create(folder: &Path) -> Access {
-    let _ = fs::remove_dir_all(folder);
-    fs::create_dir_all(folder).unwrap();
-    run(Command::new("chmod").arg("0700").arg(folder)).unwrap();
-    let password = Alphanumeric.sample_string(&mut rand::rng(), 24);
-    fs::write(folder.join("password"), &password).unwrap();
-    write_certificates(folder);
-    give_to_postgres(folder);
-    let data = folder.join("data");
-    let initdb = format!("{BINARIES}/initdb");
-    let password_file = format!("--pwfile={}", folder.join("password").display());
-    run_as_postgres(&[
-        &initdb,
-        "--username=postgres",
-        &password_file,
-        "--auth=scram-sha-256",
-        "--encoding=UTF8",
-        "--locale=C.UTF-8",
-        "--no-sync",
-        "--pgdata",
-        data.to_str().unwrap(),
-    ])
-    .unwrap();
-    fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 scram-sha-256\n").unwrap();
-    let port = (0..5).find_map(|_| start_on_a_free_port(folder)).expect("no port was free five times");
-    let access = Access {
-        host: "127.0.0.1".into(),
-        port,
-        username: "postgres".into(),
-        password,
-        ca: folder.join("ca.crt"),
-    };
-    fs::write(folder.join("access.json"), serde_json::to_vec(&access).unwrap()).unwrap();
-    access
-}
-
-/// Somebody may take the port between our look and PostgreSQL's start: then there is none, and a next try.
-fn start_on_a_free_port(folder: &Path) -> Option<u16> {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let settings = format!(
-        "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = ''\nmax_connections = 200\n\
-         shared_buffers = 32MB\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\n\
-         ssl = on\nssl_ca_file = '{folder}/ca.crt'\nssl_cert_file = '{folder}/server.crt'\nssl_key_file = '{folder}/server.key'\n\
-         log_statement = all\nlog_connections = on\nlog_line_prefix = '%m [%p] %q%u@%d '\n",
-        folder = folder.display()
-    );
-    fs::write(folder.join("data/postgresql.conf"), settings).unwrap();
-    match pg_ctl_start(folder) {
-        Ok(()) => Some(port),
-        Err(_) if log(folder).contains("could not bind") => None,
-        Err(error) => panic!("failed to start PostgreSQL: {error}\n{}", log(folder)),
+    fn settings(&self, port: u16) -> String {
+        let folder = self.folder.display();
+        format!(
+            "listen_addresses = '127.0.0.1'
+            port = {port}
+            unix_socket_directories = ''
+            max_connections = 200
+            shared_buffers = 32MB
+            fsync = off
+            synchronous_commit = off
+            full_page_writes = off
+            ssl = on
+            ssl_ca_file = '{folder}/ca.crt'
+            ssl_cert_file = '{folder}/server.crt'
+            ssl_key_file = '{folder}/server.key'
+            log_statement = all
+            log_connections = on
+            log_line_prefix = '%m [%p] %q%u@%d '\n"
+        )
     }
-}
 
-fn log(folder: &Path) -> String {
-    fs::read_to_string(folder.join("log")).unwrap_or_default()
-}
+    fn start(&self) -> Result<(), String> {
+        let data = format!("--pgdata={}", self.path("data"));
+        let log = format!("--log={}", self.path("log"));
+        self.run_as_postgres(&[&format!("{BINARIES}/pg_ctl"), "start", "--wait", "--silent", &data, &log])
+    }
 
-fn pg_ctl_start(folder: &Path) -> Result<(), String> {
-    let (data, log) = (folder.join("data"), folder.join("log"));
-    run_as_postgres(&[
-        &format!("{BINARIES}/pg_ctl"),
-        "start",
-        "--wait",
-        "--silent",
-        "--pgdata",
-        data.to_str().unwrap(),
-        "--log",
-        log.to_str().unwrap(),
-    ])
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    fn postmaster(&self) -> Option<u32> {
+        fs::read_to_string(self.path("data/postmaster.pid")).ok()?.lines().next()?.parse().ok()
+    }
+
+    /// PostgreSQL refuses to run as root.
+    fn run_as_postgres(&self, command: &[&str]) -> Result<(), String> {
+        let as_postgres = ["runuser", "-u", "postgres", "--"];
+        let words = if is_root() { [&as_postgres[..], command].concat() } else { command.to_vec() };
+        // The caller's folder may be one that user postgres cannot enter.
+        run(lifeline::command(&self.name, words[0])
+            .args(&words[1..])
+            .current_dir("/")
+            .env("LC_ALL", "C.UTF-8"))
+    }
 }
 
 fn write_certificates(folder: &Path) {
@@ -197,23 +225,8 @@ fn write_certificates(folder: &Path) {
     run(Command::new("chmod").arg("0600").arg(folder.join("server.key"))).unwrap();
 }
 
-/// PostgreSQL refuses to run as root.
 fn is_root() -> bool {
-    let output = Command::new("id").arg("-u").output().unwrap();
-    output.stdout == b"0\n"
-}
-
-fn give_to_postgres(folder: &Path) {
-    if is_root() {
-        run(Command::new("chown").args(["-R", "postgres"]).arg(folder)).unwrap();
-    }
-}
-
-fn run_as_postgres(command: &[&str]) -> Result<(), String> {
-    let as_postgres = ["runuser", "-u", "postgres", "--"];
-    let words = if is_root() { [&as_postgres[..], command].concat() } else { command.to_vec() };
-    // The caller's folder may be one that user postgres cannot enter.
-    run(Command::new(words[0]).args(&words[1..]).current_dir("/").env("LC_ALL", "C.UTF-8"))
+    Command::new("id").arg("-u").output().unwrap().stdout == b"0\n"
 }
 
 /// Output goes to a file rather than a pipe, which the started server would hold open.
@@ -225,10 +238,6 @@ fn run(command: &mut Command) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{command:?}: {status}: {}", fs::read_to_string(out.path()).unwrap()))
-}
-
-fn postmaster(folder: &Path) -> Option<u32> {
-    fs::read_to_string(folder.join("data/postmaster.pid")).ok()?.lines().next()?.parse().ok()
 }
 
 fn alive(process: u32) -> bool {
@@ -243,5 +252,5 @@ fn children(process: u32) -> Vec<u32> {
 /// A process that ended by itself in between is as good as signalled.
 fn kill(signal: &str, processes: &[u32]) {
     let ids = processes.iter().map(ToString::to_string);
-    let _: Output = Command::new("kill").arg(format!("-{signal}")).args(ids).output().unwrap();
+    let _ = Command::new("kill").arg(format!("-{signal}")).args(ids).output().unwrap();
 }

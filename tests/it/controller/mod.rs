@@ -1,0 +1,3 @@
+//! The operator against a real API server and a real PostgreSQL.
+
+mod bad_input;
