@@ -68,6 +68,8 @@ pub mod reason {
     pub const DATABASE_NOT_FOUND: &str = "DatabaseNotFound";
     /// The image cannot be pulled.
     pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
+    /// A container cannot be started as its image and its spec ask.
+    pub const CONTAINER_CONFIG: &str = "CreateContainerConfigError";
     /// Containers end again and again.
     pub const CRASH_LOOP: &str = "CrashLoopBackOff";
     /// The namespace's quota leaves no room.

@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 use super::apply::{Gate, Probe};
 use super::child::Child;
 use super::metrics::Metrics;
+use super::microservice::rollout::Rollouts;
 use super::object::{Key, Kind};
 use super::own::{Own, OwnKind};
 use super::progress::Progress;
@@ -102,6 +103,8 @@ pub struct Context {
     pub seeds: Arc<Seeds>,
     /// Which step each object is at, and since when.
     pub progress: Progress,
+    /// How far the microservices' Deployments were when they were last read.
+    pub rollouts: Rollouts,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Events for people.
@@ -140,6 +143,7 @@ impl Context {
             children,
             seeds,
             progress: Progress::default(),
+            rollouts: Rollouts::default(),
             metrics,
             config,
             queues: Kind::OWN.iter().map(|kind| (*kind, Queue::default())).collect(),

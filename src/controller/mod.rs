@@ -20,6 +20,7 @@ pub mod database_server;
 pub mod declared;
 pub mod lease;
 pub mod metrics;
+pub mod microservice;
 pub mod object;
 pub mod outcome;
 pub mod own;
@@ -139,6 +140,7 @@ fn start_workers(context: &Arc<Context>, workers: &mut JoinSet<()>, shutdown: &C
     start.controller::<tenant::Controller>();
     start.controller::<plan::Controller>();
     start.controller::<blueprint::Controller>();
+    start.controller::<microservice::Controller>();
 }
 
 struct Start<'a> {

@@ -89,6 +89,11 @@ impl<T> Store<T> {
         self.read().entries.get(key).map(|entry| Arc::clone(&entry.value))
     }
 
+    /// Resource version of that object, as a number: status counts here too.
+    pub fn version(&self, key: &Key) -> Option<u64> {
+        self.read().entries.get(key).map(|entry| entry.version)
+    }
+
     /// Every object.
     pub fn all(&self) -> Vec<(Key, Arc<T>)> {
         self.read().entries.iter().map(|(key, entry)| (key.clone(), Arc::clone(&entry.value))).collect()
