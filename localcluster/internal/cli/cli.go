@@ -23,6 +23,9 @@ const (
 	success = 0
 	failure = 1
 	misuse  = 2
+	// As shells have it, for `exec`.
+	cannotExecute   = 126
+	commandNotFound = 127
 )
 
 // usageError marks a command line that was not understood.
@@ -43,11 +46,16 @@ func Run(arguments []string, stdout, stderr io.Writer) int {
 		return success
 	case errors.Is(err, cluster.ErrUnhealthy):
 		return failure // The status says it all.
+	}
+	fmt.Fprintf(stderr, "localcluster: %v\n", err)
+	switch {
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "localcluster: %v\n", err)
 		return misuse
+	case errors.Is(err, cluster.ErrCannotExecute):
+		return cannotExecute
+	case errors.Is(err, cluster.ErrCommandNotFound):
+		return commandNotFound
 	default:
-		fmt.Fprintf(stderr, "localcluster: %v\n", err)
 		return failure
 	}
 }
@@ -79,7 +87,9 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		newUp(t, stdout),
 		newDown(t),
 		newStatus(t, stdout),
+		newLoad(t),
 		newKubeconfig(t, stdout),
+		newExec(t),
 		newVersion(stdout),
 	)
 	return root

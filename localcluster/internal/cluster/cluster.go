@@ -8,6 +8,7 @@ import (
 	"io/fs"
 
 	"tenantry.dev/localcluster/internal/components"
+	"tenantry.dev/localcluster/internal/network"
 	"tenantry.dev/localcluster/internal/state"
 )
 
@@ -43,6 +44,9 @@ func (c *Cluster) load() (state.State, error) {
 
 // settings follow from the remembered state alone.
 func (c *Cluster) settings(s state.State) components.Settings {
+	if s.Mode == state.Full {
+		return components.Full(c.Layout, network.Slot(s.Slot), s.APIServerArgs)
+	}
 	return components.ControlPlaneOnly(c.Layout, s.Ports, s.APIServerArgs)
 }
 

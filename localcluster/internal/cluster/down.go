@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"os"
 
+	"tenantry.dev/localcluster/internal/cgroups"
+	"tenantry.dev/localcluster/internal/mountspace"
+	"tenantry.dev/localcluster/internal/network"
 	"tenantry.dev/localcluster/internal/process"
 	"tenantry.dev/localcluster/internal/state"
 )
@@ -14,19 +17,6 @@ import (
 // cluster has written, so it also works when that is damaged or missing, and
 // it succeeds when there is nothing to remove.
 func (c *Cluster) Down(ctx context.Context) error {
-	exists, err := state.Exists(c.Layout)
-	if err != nil {
-		return fmt.Errorf("look at state folder: %w", err)
-	}
-	_, err = os.Stat(c.Layout.Lock())
-	locked := err == nil
-	processes, err := process.Find(c.Layout.Dir)
-	if err != nil {
-		return err
-	}
-	if !exists && !locked && len(processes) == 0 {
-		return nil
-	}
 	lock, err := c.lock(ctx)
 	if err != nil {
 		return err
@@ -41,14 +31,32 @@ func (c *Cluster) Down(ctx context.Context) error {
 	return c.removeBase()
 }
 
+// remove ends what runs first, so that nothing comes back; only then does
+// everything else come apart.
 func (c *Cluster) remove(ctx context.Context) error {
 	if err := process.EndAll(ctx, c.Layout.Dir); err != nil {
 		return err
+	}
+	if os.Geteuid() == 0 {
+		if err := c.removeIsolation(ctx); err != nil {
+			return err
+		}
 	}
 	if err := os.RemoveAll(c.Layout.Dir); err != nil {
 		return fmt.Errorf("remove state folder: %w; fix: run as the user who started the cluster", err)
 	}
 	return nil
+}
+
+// removeIsolation undoes isolate. Without root nothing of it can exist.
+func (c *Cluster) removeIsolation(ctx context.Context) error {
+	if err := cgroups.Of(c.Layout.ID()).Remove(ctx); err != nil {
+		return err
+	}
+	if err := mountspace.Of(c.Layout).Remove(); err != nil {
+		return err
+	}
+	return network.Of(c.Layout.ID()).Remove()
 }
 
 // removeBase removes the folder of all clusters with the last one in it.

@@ -2,10 +2,13 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 
+	"tenantry.dev/localcluster/internal/api"
 	"tenantry.dev/localcluster/internal/components"
 	"tenantry.dev/localcluster/internal/health"
 	"tenantry.dev/localcluster/internal/process"
@@ -18,6 +21,7 @@ const logLines = 8
 // for them.
 type launcher struct {
 	settings components.Settings
+	client   *api.Client
 	prober   *health.Prober
 	// self is this program, which most components are a part of.
 	self string
@@ -25,24 +29,50 @@ type launcher struct {
 	enter func() error
 	// leaders are the components that ran when the launcher was made.
 	leaders map[string]process.Process
+	// fail ends all waiting when a component that was started here ends.
+	fail context.CancelCauseFunc
+	// watchers are the goroutines that wait for such an end.
+	watchers sync.WaitGroup
 }
 
-// newLauncher looks at what runs already.
-func newLauncher(s components.Settings, self string, enter func() error) (*launcher, error) {
-	prober, err := health.NewProber(s)
+// newLauncher looks at what runs already. The context it returns is for all
+// that is done with the launcher, which has to be closed in the end.
+func newLauncher(parent context.Context, s components.Settings, self string, enter func() error) (*launcher, context.Context, error) {
+	client, err := api.New(s)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	processes, err := process.Find(s.Layout.Dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &launcher{settings: s, prober: prober, self: self, enter: enter, leaders: process.Leaders(processes)}, nil
+	ctx, fail := context.WithCancelCause(parent)
+	return &launcher{
+		settings: s,
+		client:   client,
+		prober:   health.NewProber(s, client),
+		self:     self,
+		enter:    enter,
+		leaders:  process.Leaders(processes),
+		fail:     fail,
+	}, ctx, nil
 }
 
-// ensure starts the component unless it runs with this very command line. The
-// channel is closed when a component that was started here ends.
-func (l *launcher) ensure(ctx context.Context, component string) (<-chan struct{}, error) {
+func (l *launcher) close() {
+	l.fail(nil)
+	l.watchers.Wait()
+}
+
+// run makes sure that the component runs and is well.
+func (l *launcher) run(ctx context.Context, component string) error {
+	if err := l.ensure(ctx, component); err != nil {
+		return err
+	}
+	return l.await(ctx, component)
+}
+
+// ensure starts the component unless it runs with this very command line.
+func (l *launcher) ensure(ctx context.Context, component string) error {
 	layout := l.settings.Layout
 	program := l.settings.Program(component)
 	spec := process.Spec{
@@ -51,7 +81,6 @@ func (l *launcher) ensure(ctx context.Context, component string) (<-chan struct{
 		Args:      program.Args,
 		Dir:       layout.Dir,
 		Log:       layout.Log(component),
-		Env:       program.Env,
 		Enter:     l.enter,
 	}
 	if spec.Path == "" {
@@ -59,39 +88,64 @@ func (l *launcher) ensure(ctx context.Context, component string) (<-chan struct{
 	}
 	if leader, ok := l.leaders[component]; ok {
 		if spec.Matches(leader) {
-			return nil, nil
+			return nil
 		}
 		if err := process.End(ctx, leader, layout.Dir); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	running, err := process.Start(spec, layout.Dir)
 	if err != nil {
-		return nil, err
-	}
-	return running.Exited, nil
-}
-
-// run makes sure that the component runs and is well.
-func (l *launcher) run(ctx context.Context, component string) error {
-	ended, err := l.ensure(ctx, component)
-	if err != nil {
 		return err
 	}
-	return l.await(ctx, component, ended, func(ctx context.Context) error {
-		return l.prober.Check(ctx, component)
+	l.watchers.Go(func() {
+		select {
+		case <-running.Exited:
+			l.fail(l.failure(component, fmt.Errorf("its process ended: %w", running.Err)))
+		case <-ctx.Done():
+		}
 	})
+	return nil
 }
 
-// await turns the failure of a wait into an error that shows its cause.
-func (l *launcher) await(ctx context.Context, component string, ended <-chan struct{}, check func(context.Context) error) error {
-	err := health.Wait(ctx, ended, check)
+// await returns when the component is well.
+func (l *launcher) await(ctx context.Context, component string) error {
+	return l.wait(ctx, component, func(ctx context.Context) error { return l.prober.Check(ctx, component) })
+}
+
+// wait turns the failure of a wait into an error that shows its cause.
+func (l *launcher) wait(ctx context.Context, component string, check func(context.Context) error) error {
+	err := health.Wait(ctx, check)
 	if err == nil {
 		return nil
 	}
-	log := l.settings.Layout.Log(component)
-	return fmt.Errorf("%s did not become ready: %w; fix: read %s, which ends with\n%s", component, err, log, tail(log))
+	// When another component has ended, that is what there is to say.
+	var failed *componentError
+	if errors.As(err, &failed) {
+		return failed
+	}
+	return l.failure(component, err)
 }
+
+// componentError names the component that keeps a cluster from being ready.
+type componentError struct {
+	component, log string
+	err            error
+}
+
+func (l *launcher) failure(component string, err error) error {
+	log := component
+	if component == components.Node || component == components.DNS {
+		log = components.Kubelet
+	}
+	return &componentError{component: component, log: l.settings.Layout.Log(log), err: err}
+}
+
+func (e *componentError) Error() string {
+	return fmt.Sprintf("%s is not ready: %v; fix: read %s, which ends with\n%s", e.component, e.err, e.log, tail(e.log))
+}
+
+func (e *componentError) Unwrap() error { return e.err }
 
 // tail returns the last lines of a log, indented.
 func tail(path string) string {

@@ -3,7 +3,10 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
+	"tenantry.dev/localcluster/internal/api"
 	"tenantry.dev/localcluster/internal/health"
 	"tenantry.dev/localcluster/internal/process"
 	"tenantry.dev/localcluster/internal/state"
@@ -49,31 +52,38 @@ func (c *Cluster) Status(ctx context.Context) (Status, error) {
 		return Status{}, err
 	}
 	leaders := process.Leaders(processes)
-	// Without certificates nobody can be asked, and nothing runs for long.
-	prober, proberErr := health.NewProber(settings)
 	status := Status{
 		Name:       remembered.Name,
 		Mode:       remembered.Mode,
-		Healthy:    true,
 		Server:     settings.Server(),
 		Kubeconfig: c.Layout.Kubeconfig(),
 	}
+	// Without certificates nobody can be asked, and nothing runs for long.
+	client, err := api.New(settings)
+	if err != nil {
+		return Status{}, fmt.Errorf("%w; fix: localcluster up", err)
+	}
+	prober := health.NewProber(settings, client)
 	for _, name := range settings.Components() {
-		component := ComponentStatus{Name: name, State: Healthy}
-		leader, runs := leaders[name]
-		component.PID = leader.PID
-		switch {
-		case !runs:
-			component.State = Stopped
-		case proberErr != nil:
-			component.State, component.Detail = Unhealthy, proberErr.Error()
-		default:
-			if err := prober.Check(ctx, name); err != nil {
-				component.State, component.Detail = Unhealthy, err.Error()
-			}
+		component := ComponentStatus{Name: name, State: Stopped}
+		if leader, runs := leaders[name]; runs {
+			component.PID = leader.PID
+			component.ask(ctx, prober)
 		}
-		status.Healthy = status.Healthy && component.State == Healthy
 		status.Components = append(status.Components, component)
 	}
+	for _, name := range settings.Contents() {
+		component := ComponentStatus{Name: name}
+		component.ask(ctx, prober)
+		status.Components = append(status.Components, component)
+	}
+	status.Healthy = !slices.ContainsFunc(status.Components, func(s ComponentStatus) bool { return s.State != Healthy })
 	return status, nil
+}
+
+func (s *ComponentStatus) ask(ctx context.Context, prober *health.Prober) {
+	s.State = Healthy
+	if err := prober.Check(ctx, s.Name); err != nil {
+		s.State, s.Detail = Unhealthy, err.Error()
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"tenantry.dev/localcluster/internal/certs"
 	"tenantry.dev/localcluster/internal/components"
+	"tenantry.dev/localcluster/internal/images"
 	"tenantry.dev/localcluster/internal/preflight"
 	"tenantry.dev/localcluster/internal/process"
 	"tenantry.dev/localcluster/internal/state"
@@ -25,6 +26,8 @@ type UpOptions struct {
 	APIServerArgs []string
 	// Now is the time at which certificates are judged and made.
 	Now time.Time
+
+	archives []images.Archive
 }
 
 // Up makes the cluster run and be ready, whatever state it is in: absent,
@@ -33,6 +36,10 @@ type UpOptions struct {
 // Errors before the lock is taken leave everything as it was.
 func (c *Cluster) Up(ctx context.Context, o UpOptions) (string, error) {
 	if err := preflight.Check(c.Layout, o.Mode); err != nil {
+		return "", err
+	}
+	var err error
+	if o.archives, err = c.openArchives(o); err != nil {
 		return "", err
 	}
 	lock, err := c.lock(ctx)
@@ -47,7 +54,11 @@ func (c *Cluster) Up(ctx context.Context, o UpOptions) (string, error) {
 	if err := os.MkdirAll(c.Layout.Dir, 0o700); err != nil {
 		return "", fmt.Errorf("make state folder: %w", err)
 	}
-	next, err := c.upControlPlane(ctx, o, previous)
+	bringUp := c.upFull
+	if o.Mode == state.ControlPlaneOnly {
+		bringUp = c.upControlPlane
+	}
+	next, err := bringUp(ctx, o, previous)
 	if err != nil {
 		return "", err
 	}

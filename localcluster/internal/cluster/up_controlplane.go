@@ -14,7 +14,7 @@ import (
 )
 
 // upControlPlane brings etcd, API server and controller manager up on
-// loopback. All start at once, since each waits for the one it needs.
+// loopback.
 func (c *Cluster) upControlPlane(ctx context.Context, o UpOptions, previous *state.State) (state.State, error) {
 	var claims network.Claims
 	defer claims.Release()
@@ -36,16 +36,28 @@ func (c *Cluster) upControlPlane(ctx context.Context, o UpOptions, previous *sta
 	if err != nil {
 		return state.State{}, fmt.Errorf("find this program: %w", err)
 	}
-	launcher, err := newLauncher(settings, self, nil)
+	launcher, ctx, err := newLauncher(ctx, settings, self, nil)
 	if err != nil {
 		return state.State{}, err
 	}
+	defer launcher.close()
 	c.progress("starting the control plane of %s at %s", c.Layout.Name, settings.Server())
+	return next, launchControlPlane(ctx, launcher)
+}
+
+// launchControlPlane starts the controller manager as soon as it can reach
+// the API server, for it gives up on one that is not there for ten seconds.
+func launchControlPlane(ctx context.Context, l *launcher) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, component := range settings.Components() {
-		group.Go(func() error { return launcher.run(ctx, component) })
-	}
-	return next, group.Wait()
+	group.Go(func() error { return l.run(ctx, components.Etcd) })
+	group.Go(func() error { return l.run(ctx, components.APIServer) })
+	group.Go(func() error {
+		if err := l.wait(ctx, components.APIServer, l.prober.Listening); err != nil {
+			return err
+		}
+		return l.run(ctx, components.ControllerManager)
+	})
+	return group.Wait()
 }
 
 // choosePorts keeps the remembered ports where possible, because clients may

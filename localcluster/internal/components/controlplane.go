@@ -40,7 +40,7 @@ func (s Settings) apiServerPairs() []string {
 		"etcd-servers", "unix://" + l.EtcdSocket(),
 		"secure-port", strconv.Itoa(s.Ports.APIServer),
 		"advertise-address", s.Node.String(),
-		"service-cluster-ip-range", serviceRange,
+		"service-cluster-ip-range", ServiceRange,
 		"authorization-mode", "Node,RBAC",
 		"enable-admission-plugins", "NodeRestriction",
 		"allow-privileged", "true",
@@ -151,7 +151,7 @@ func (s Settings) ControllerManagerCommand() []string {
 	return flags(ControllerManager, append(pairs,
 		"allocate-node-cidrs", "true",
 		"cluster-cidr", podRange,
-		"service-cluster-ip-range", serviceRange,
+		"service-cluster-ip-range", ServiceRange,
 	)...)
 }
 

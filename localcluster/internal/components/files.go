@@ -1,5 +1,11 @@
 package components
 
+import (
+	"maps"
+
+	"tenantry.dev/localcluster/internal/state"
+)
+
 // Files renders every file that the components read, certificates apart.
 func (s Settings) Files() (map[string][]byte, error) {
 	files := map[string][]byte{s.Layout.AuditPolicy(): []byte(AuditPolicy)}
@@ -9,6 +15,9 @@ func (s Settings) Files() (map[string][]byte, error) {
 			return nil, err
 		}
 		files[path] = content
+	}
+	if s.Mode == state.Full {
+		maps.Copy(files, s.nodeFiles())
 	}
 	return files, nil
 }

@@ -2,13 +2,14 @@ package components
 
 import "tenantry.dev/localcluster/internal/state"
 
+// ContainerdPath is where Debian's containerd is.
+const ContainerdPath = "/usr/bin/containerd"
+
 // Program is what has to be executed for a component.
 type Program struct {
 	// Path is empty when the component is a part of this program.
 	Path string
 	Args []string
-	// Env is added to the environment.
-	Env []string
 }
 
 // Program says how the component is run.
@@ -20,6 +21,14 @@ func (s Settings) Program(component string) Program {
 		return Program{Args: s.APIServerCommand()}
 	case ControllerManager:
 		return Program{Args: s.ControllerManagerCommand()}
+	case Scheduler:
+		return Program{Args: s.SchedulerCommand()}
+	case Containerd:
+		return Program{Path: ContainerdPath, Args: s.ContainerdCommand()}
+	case Kubelet:
+		return Program{Args: s.KubeletCommand()}
+	case Proxy:
+		return Program{Args: s.ProxyCommand()}
 	default:
 		panic("no program is known for component " + component)
 	}
@@ -32,4 +41,12 @@ func (s Settings) Components() []string {
 		return []string{Etcd, APIServer, ControllerManager}
 	}
 	return []string{Etcd, APIServer, ControllerManager, Scheduler, Containerd, Kubelet, Proxy}
+}
+
+// Contents lists what is asked how it does without being a process of ours.
+func (s Settings) Contents() []string {
+	if s.Mode == state.ControlPlaneOnly {
+		return nil
+	}
+	return []string{Node, DNS}
 }

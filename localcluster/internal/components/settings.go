@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 
+	"tenantry.dev/localcluster/internal/network"
 	"tenantry.dev/localcluster/internal/state"
 )
 
@@ -22,10 +23,24 @@ const (
 	Proxy             = "kube-proxy"
 )
 
+// Further parts of a whole cluster that are asked how they do, without being
+// processes of the host.
+const (
+	Node = "node"
+	DNS  = "coredns"
+)
+
+// DNSPath is where the API server has the Deployment of the cluster's DNS.
+const DNSPath = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
+
+// DNSImage is the image of the cluster's DNS.
+const DNSImage = "localhost/tenantry/coredns:1"
+
 // Addresses inside every cluster. They repeat from cluster to cluster, since
 // each has a network of its own.
 const (
-	serviceRange = "10.96.0.0/16"
+	// ServiceRange is where Services have their addresses.
+	ServiceRange = "10.96.0.0/16"
 	podRange     = "10.244.0.0/16"
 	nodePodRange = "10.244.0.0/24"
 	apiServiceIP = "10.96.0.1"
@@ -40,6 +55,7 @@ const (
 	controllerManagerPort = 10257
 	schedulerPort         = 10259
 	proxyHealthPort       = 10256
+	kubeletHealthPort     = 10248
 )
 
 // Settings is all that the components' command lines depend on.
@@ -67,13 +83,13 @@ func ControlPlaneOnly(l state.Layout, ports state.Ports, apiServerArgs []string)
 	}
 }
 
-// Full are the settings of a whole cluster at the node's address.
-func Full(l state.Layout, node net.IP, nodeNetwork string, apiServerArgs []string) Settings {
+// Full are the settings of a whole cluster in a slot.
+func Full(l state.Layout, slot network.Slot, apiServerArgs []string) Settings {
 	return Settings{
 		Layout:        l,
 		Mode:          state.Full,
-		Node:          node,
-		NodeNetwork:   nodeNetwork,
+		Node:          slot.Node(),
+		NodeNetwork:   slot.Network().String(),
 		Ports:         state.Ports{APIServer: apiServerPort, ControllerManager: controllerManagerPort},
 		APIServerArgs: apiServerArgs,
 	}
@@ -81,6 +97,9 @@ func Full(l state.Layout, node net.IP, nodeNetwork string, apiServerArgs []strin
 
 // Server is the API server's URL.
 func (s Settings) Server() string { return s.https(s.Ports.APIServer) }
+
+// Address is where the API server listens.
+func (s Settings) Address() string { return s.at(s.Ports.APIServer) }
 
 // HealthURL is where a component answers whether it is well, or empty when
 // it has to be asked otherwise.
@@ -92,15 +111,19 @@ func (s Settings) HealthURL(component string) string {
 		return s.https(s.Ports.ControllerManager) + "/healthz"
 	case Scheduler:
 		return s.https(schedulerPort) + "/healthz"
+	case Kubelet:
+		return "http://" + s.at(kubeletHealthPort) + "/healthz"
 	case Proxy:
-		return "http://" + net.JoinHostPort(s.Node.String(), strconv.Itoa(proxyHealthPort)) + "/healthz"
+		return "http://" + s.at(proxyHealthPort) + "/healthz"
 	default:
 		return ""
 	}
 }
 
-func (s Settings) https(port int) string {
-	return "https://" + net.JoinHostPort(s.Node.String(), strconv.Itoa(port))
+func (s Settings) https(port int) string { return "https://" + s.at(port) }
+
+func (s Settings) at(port int) string {
+	return net.JoinHostPort(s.Node.String(), strconv.Itoa(port))
 }
 
 // NodeName is the name of the cluster's only node.

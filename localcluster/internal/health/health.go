@@ -3,17 +3,15 @@ package health
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
+	"tenantry.dev/localcluster/internal/api"
 	"tenantry.dev/localcluster/internal/components"
 )
 
@@ -21,47 +19,33 @@ import (
 const Poll = 40 * time.Millisecond
 
 const (
-	requestTimeout = 2 * time.Second
-	bodyLimit      = 2048
+	etcdTimeout = 2 * time.Second
+	bodyLimit   = 4096
 )
 
 // Prober asks the components of one cluster.
 type Prober struct {
 	settings components.Settings
-	https    *http.Client
+	api      *api.Client
 	etcd     *http.Client
 }
 
-// NewProber reads the administrator's certificate, with which readiness can
-// be asked for before the API server knows any role.
-func NewProber(s components.Settings) (*Prober, error) {
-	files := s.Admin()
-	ca, err := os.ReadFile(files.Authority)
-	if err != nil {
-		return nil, fmt.Errorf("read the cluster's authority: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(ca) {
-		return nil, fmt.Errorf("%s holds no certificate", files.Authority)
-	}
-	client, err := tls.LoadX509KeyPair(files.Certificate, files.Key)
-	if err != nil {
-		return nil, fmt.Errorf("read the administrator's certificate: %w", err)
-	}
-	unixDialer := func(ctx context.Context, _, _ string) (net.Conn, error) {
+// NewProber prepares to ask, as the administrator.
+func NewProber(s components.Settings, client *api.Client) *Prober {
+	dialer := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", s.Layout.EtcdSocket())
 	}
 	return &Prober{
 		settings: s,
-		https: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{
-			TLSClientConfig:   &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{client}, MinVersion: tls.VersionTLS12},
-			DisableKeepAlives: true,
-		}},
-		etcd: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{
-			DialContext:       unixDialer,
-			DisableKeepAlives: true,
-		}},
-	}, nil
+		api:      client,
+		etcd:     &http.Client{Timeout: etcdTimeout, Transport: &http.Transport{DialContext: dialer}},
+	}
+}
+
+// Listening returns nil when the API server accepts connections, which is some
+// time before it is ready.
+func (p *Prober) Listening(ctx context.Context) error {
+	return dial(ctx, "tcp", p.settings.Address())
 }
 
 // Check returns nil when the component answers that it is well.
@@ -70,18 +54,18 @@ func (p *Prober) Check(ctx context.Context, component string) error {
 	case components.Etcd:
 		return get(ctx, p.etcd, "http://etcd/health")
 	case components.Containerd:
-		return dial(ctx, p.settings.Layout.ContainerdSocket())
+		return dial(ctx, "unix", p.settings.Layout.ContainerdSocket())
+	case components.Node:
+		return p.node(ctx)
+	case components.DNS:
+		return p.dns(ctx)
 	default:
-		url := p.settings.HealthURL(component)
-		if url == "" {
-			return nil
-		}
-		return get(ctx, p.https, url)
+		return get(ctx, p.api.HTTP(), p.settings.HealthURL(component))
 	}
 }
 
-func dial(ctx context.Context, socket string) error {
-	connection, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+func dial(ctx context.Context, network, address string) error {
+	connection, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return err
 	}
@@ -120,22 +104,64 @@ func failing(report string) string {
 	return strings.Join(lines, ", ")
 }
 
-// ErrEnded is how a wait ends when what is waited for has died.
-var ErrEnded = errors.New("the process ended")
-
-// Wait polls check until it succeeds, ended is closed or ctx is done. The
-// error then holds the last answer.
-func Wait(ctx context.Context, ended <-chan struct{}, check func(context.Context) error) error {
-	for {
-		last := check(ctx)
-		if last == nil {
+// node is well when its kubelet has said so lately.
+func (p *Prober) node(ctx context.Context) error {
+	var node struct {
+		Status struct {
+			Conditions []struct{ Type, Status, Message string }
+		}
+	}
+	if err := p.api.Get(ctx, "/api/v1/nodes/"+p.settings.NodeName(), &node); err != nil {
+		return err
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == "Ready" && condition.Status != "True" {
+			return errors.New(condition.Message)
+		}
+		if condition.Type == "Ready" {
 			return nil
 		}
+	}
+	return errors.New("the node has not reported yet")
+}
+
+// dns is well when a pod of it is ready and the present version is the one
+// that was asked for.
+func (p *Prober) dns(ctx context.Context) error {
+	var deployment struct {
+		Metadata struct{ Generation int64 }
+		Status   struct {
+			ObservedGeneration int64
+			ReadyReplicas      int
+			UpdatedReplicas    int
+		}
+	}
+	if err := p.api.Get(ctx, components.DNSPath, &deployment); err != nil {
+		return err
+	}
+	status := deployment.Status
+	if status.ObservedGeneration < deployment.Metadata.Generation || status.UpdatedReplicas == 0 || status.ReadyReplicas == 0 {
+		return errors.New("no pod of it is ready")
+	}
+	return nil
+}
+
+// Wait polls check until it succeeds or ctx is done. The error then holds the
+// last answer and wraps the cause of ctx.
+func Wait(ctx context.Context, check func(context.Context) error) error {
+	var last error
+	for {
+		err := check(ctx)
+		if err == nil {
+			return nil
+		}
+		// The answer that tells something is the one before time was up.
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
 		select {
-		case <-ended:
-			return fmt.Errorf("%w (%v)", ErrEnded, last)
 		case <-ctx.Done():
-			return fmt.Errorf("%w (%v)", ctx.Err(), last)
+			return fmt.Errorf("%w: %w", context.Cause(ctx), last)
 		case <-time.After(Poll):
 		}
 	}

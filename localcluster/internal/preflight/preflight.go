@@ -3,8 +3,16 @@
 package preflight
 
 import (
+	"bufio"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 
+	"tenantry.dev/localcluster/internal/cgroups"
+	"tenantry.dev/localcluster/internal/components"
 	"tenantry.dev/localcluster/internal/state"
 )
 
@@ -17,10 +25,90 @@ var longestSocket = map[state.Mode]string{
 	state.Full:             "/kubelet/pod-resources/kubelet.sock",
 }
 
-// Check returns the first thing that is missing, with the way to mend it.
+// program is a file that a package brings.
+type program struct{ path, debian string }
+
+// programs are what a whole cluster needs besides this program.
+var programs = []program{
+	{components.ContainerdPath, "containerd"},
+	{"containerd-shim-runc-v2", "containerd"},
+	{"ctr", "containerd"},
+	{"runc", "runc"},
+	{"/usr/lib/cni/bridge", "containernetworking-plugins"},
+	{"/usr/lib/cni/host-local", "containernetworking-plugins"},
+	{"/usr/lib/cni/loopback", "containernetworking-plugins"},
+	{"/usr/lib/cni/portmap", "containernetworking-plugins"},
+	{"iptables", "iptables"},
+	{"ip", "iproute2"},
+	{"conntrack", "conntrack"},
+	{"socat", "socat"},
+}
+
+// controllers are the control group controllers that the kubelet needs.
+var controllers = []string{"cpu", "cpuset", "memory", "pids"}
+
+// Check returns what is missing for a cluster of this mode, with the way to
+// mend it, in one line.
 func Check(l state.Layout, mode state.Mode) error {
 	if limit := socketPathLimit - len(longestSocket[mode]); len(l.Dir) > limit {
 		return fmt.Errorf("state folder %s has a path of more than %d characters, too long for the sockets in it; fix: give a shorter --state-dir", l.Dir, limit)
 	}
-	return nil
+	if mode == state.ControlPlaneOnly {
+		return nil
+	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("a cluster with a node needs root; fix: run as root, or give --control-plane-only")
+	}
+	if err := checkPrograms(exec.LookPath); err != nil {
+		return err
+	}
+	return checkKernel()
+}
+
+// checkPrograms names every package that lacks a program, each once.
+func checkPrograms(lookPath func(string) (string, error)) error {
+	var missing, packages []string
+	for _, p := range programs {
+		if _, err := lookPath(p.path); err == nil {
+			continue
+		}
+		missing = append(missing, filepath.Base(p.path))
+		if !slices.Contains(packages, p.debian) {
+			packages = append(packages, p.debian)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("missing programs: %s; fix: apt-get install %s", strings.Join(missing, " "), strings.Join(packages, " "))
+}
+
+func checkKernel() error {
+	mounted, err := cgroups.Controllers()
+	if err != nil {
+		return err
+	}
+	for _, controller := range controllers {
+		if !slices.Contains(mounted, controller) {
+			return fmt.Errorf("the kernel has no %s control groups mounted; fix: boot with cgroup_enable=%s, or mount them", controller, controller)
+		}
+	}
+	if _, err := os.Stat("/proc/sys/net/bridge/bridge-nf-call-iptables"); err != nil {
+		return fmt.Errorf("the kernel does not pass bridged packets to iptables; fix: modprobe br_netfilter")
+	}
+	return checkOverlay()
+}
+
+func checkOverlay() error {
+	file, err := os.Open("/proc/filesystems")
+	if err != nil {
+		return fmt.Errorf("list file systems: %w", err)
+	}
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if strings.TrimSpace(strings.TrimPrefix(lines.Text(), "nodev")) == "overlay" {
+			return nil
+		}
+	}
+	return fmt.Errorf("the kernel has no overlay file system loaded; fix: modprobe overlay")
 }

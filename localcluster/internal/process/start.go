@@ -23,9 +23,6 @@ type Spec struct {
 	Dir string
 	// Log receives the output; what an earlier process wrote is moved aside.
 	Log string
-	// Env is added to the environment, which is otherwise the same for every
-	// component and independent of the caller's.
-	Env []string
 	// Enter, when set, moves the calling thread into the namespaces that the
 	// process is to live in.
 	Enter func() error
@@ -61,7 +58,7 @@ func Start(spec Spec, stateDir string) (*Running, error) {
 		Path:        spec.Path,
 		Args:        spec.Args,
 		Dir:         spec.Dir,
-		Env:         environment(spec, stateDir),
+		Env:         environment(spec.Component, stateDir),
 		Stdout:      log,
 		Stderr:      log,
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
@@ -98,12 +95,12 @@ func startInside(command *exec.Cmd, enter func() error) error {
 
 // environment is made anew rather than inherited: a proxy setting, a secret
 // or a KUBECONFIG of the caller's has no business in a daemon.
-func environment(spec Spec, stateDir string) []string {
-	return append([]string{
+func environment(component, stateDir string) []string {
+	return []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=" + stateDir,
 		"LANG=C.UTF-8",
 		stateVariable + "=" + stateDir,
-		componentVariable + "=" + spec.Component,
-	}, spec.Env...)
+		componentVariable + "=" + component,
+	}
 }

@@ -1,6 +1,10 @@
 package state
 
-import "path/filepath"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"path/filepath"
+)
 
 // Layout names every file of one cluster.
 type Layout struct {
@@ -8,6 +12,20 @@ type Layout struct {
 	Name string
 	// Dir is the state folder: absolute and without symbolic links.
 	Dir string
+	// Default says whether Dir is where a cluster of this name lies unless
+	// told otherwise.
+	Default bool
+}
+
+// ID names what a cluster has outside its state folder. It is the cluster's
+// name, and more where the state folder was chosen: two clusters of one name
+// in two folders are two clusters.
+func (l Layout) ID() string {
+	if l.Default {
+		return l.Name
+	}
+	sum := sha256.Sum256([]byte(l.Dir))
+	return l.Name + "." + hex.EncodeToString(sum[:4])
 }
 
 // Path joins elements below the state folder.
@@ -62,6 +80,15 @@ func (l Layout) EtcdPeerSocket() string { return l.Path("peer.sock") }
 
 // ContainerdSocket is where containerd listens.
 func (l Layout) ContainerdSocket() string { return l.Path("containerd.sock") }
+
+// ContainerdRoot is where containerd keeps images and containers' files.
+func (l Layout) ContainerdRoot() string { return l.Path("containerd") }
+
+// KubeletRoot is where the kubelet keeps the pods' volumes.
+func (l Layout) KubeletRoot() string { return l.Path("kubelet") }
+
+// Volume is the folder of one local volume.
+func (l Layout) Volume(name string) string { return l.Path("volumes", name) }
 
 // Lock is held while a command changes the cluster. It lies beside the state
 // folder so that it can be held while the folder is removed.

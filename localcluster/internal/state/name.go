@@ -41,6 +41,9 @@ func Base() (string, error) {
 		}
 		cache = filepath.Join(home, ".cache")
 	}
+	if !filepath.IsAbs(cache) {
+		return "", fmt.Errorf("XDG_CACHE_HOME or HOME is not an absolute path: %q", cache)
+	}
 	return filepath.Join(cache, "tenantry", "clusters"), nil
 }
 
@@ -53,19 +56,20 @@ func Resolve(name, override string) (Layout, error) {
 	if err := ValidateName(name); err != nil {
 		return Layout{}, err
 	}
-	dir := override
-	if dir == "" {
-		base, err := Base()
-		if err != nil {
-			return Layout{}, err
-		}
-		dir = filepath.Join(base, name)
+	base, err := Base()
+	if err != nil && override == "" {
+		return Layout{}, err
 	}
-	dir, err := filepath.Abs(dir)
+	standard := realPath(filepath.Join(base, name))
+	if override == "" {
+		return Layout{Name: name, Dir: standard, Default: true}, nil
+	}
+	dir, err := filepath.Abs(override)
 	if err != nil {
-		return Layout{}, fmt.Errorf("resolve state folder %s: %w", dir, err)
+		return Layout{}, fmt.Errorf("resolve state folder %s: %w", override, err)
 	}
-	return Layout{Name: name, Dir: realPath(dir)}, nil
+	dir = realPath(dir)
+	return Layout{Name: name, Dir: dir, Default: dir == standard}, nil
 }
 
 // realPath resolves the symbolic links of the longest part of path that exists.
