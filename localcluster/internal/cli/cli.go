@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/grpclog"
 
 	"tenantry.dev/localcluster/internal/cluster"
 	"tenantry.dev/localcluster/internal/state"
@@ -33,6 +34,9 @@ type usageError struct{ error }
 
 // Run executes the command line and returns the exit code.
 func Run(arguments []string, stdout, stderr io.Writer) int {
+	// Connections that fail are what waiting consists of, and not worth a line
+	// each.
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := newRoot(stdout, stderr)

@@ -111,6 +111,13 @@ func (c *Cluster) isolate(ctx context.Context, programs string, previous *state.
 			return 0, err
 		}
 	}
+	if !net.Exists() {
+		// The kernel takes its time to remove the cable of a namespace that is
+		// gone; without it the slot is free to be had again.
+		if err := net.Remove(); err != nil {
+			return 0, err
+		}
+	}
 	var preferred network.Slot
 	if previous != nil {
 		preferred = network.Slot(previous.Slot)
@@ -158,11 +165,15 @@ func (c *Cluster) launchFull(ctx context.Context, l *launcher, archives []images
 	return group.Wait()
 }
 
-// furnish makes what is in the cluster from the start, and waits for it.
+// furnish makes what is in the cluster from the start, and waits for it. An
+// API server that has just got its etcd back fails now and then although it
+// is ready, so that objects are applied until it succeeds.
 func (c *Cluster) furnish(ctx context.Context, l *launcher, imported <-chan struct{}) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return addons.ApplyStorage(ctx, l.client, c.Layout, l.settings.NodeName())
+		return l.wait(ctx, components.APIServer, func(ctx context.Context) error {
+			return addons.ApplyStorage(ctx, l.client, c.Layout, l.settings.NodeName())
+		})
 	})
 	group.Go(func() error {
 		if err := l.await(ctx, components.Node); err != nil {
@@ -177,7 +188,10 @@ func (c *Cluster) furnish(ctx context.Context, l *launcher, imported <-chan stru
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if err := addons.ApplyDNS(ctx, l.client); err != nil {
+		err := l.wait(ctx, components.APIServer, func(ctx context.Context) error {
+			return addons.ApplyDNS(ctx, l.client)
+		})
+		if err != nil {
 			return err
 		}
 		return l.await(ctx, components.DNS)

@@ -33,6 +33,9 @@ const (
 // DNSPath is where the API server has the Deployment of the cluster's DNS.
 const DNSPath = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
 
+// KnownHost is a name that the cluster's DNS can always resolve.
+const KnownHost = "kubernetes.default.svc." + clusterDomain + "."
+
 // DNSImage is the image of the cluster's DNS.
 const DNSImage = "localhost/tenantry/coredns:1"
 

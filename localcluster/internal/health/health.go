@@ -13,6 +13,7 @@ import (
 
 	"tenantry.dev/localcluster/internal/api"
 	"tenantry.dev/localcluster/internal/components"
+	"tenantry.dev/localcluster/internal/network"
 )
 
 // Poll is how often a condition is looked at while it is waited for.
@@ -20,7 +21,10 @@ const Poll = 40 * time.Millisecond
 
 const (
 	etcdTimeout = 2 * time.Second
-	bodyLimit   = 4096
+	// lookupTimeout is short, for a packet to a pod that is gone gets no
+	// answer, and the next attempt may find it back.
+	lookupTimeout = 500 * time.Millisecond
+	bodyLimit     = 4096
 )
 
 // Prober asks the components of one cluster.
@@ -28,6 +32,7 @@ type Prober struct {
 	settings components.Settings
 	api      *api.Client
 	etcd     *http.Client
+	resolver *net.Resolver
 }
 
 // NewProber prepares to ask, as the administrator.
@@ -39,13 +44,20 @@ func NewProber(s components.Settings, client *api.Client) *Prober {
 		settings: s,
 		api:      client,
 		etcd:     &http.Client{Timeout: etcdTimeout, Transport: &http.Transport{DialContext: dialer}},
+		resolver: &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, protocol, _ string) (net.Conn, error) {
+			return network.Of(s.Layout.ID()).Dial(ctx, protocol, net.JoinHostPort(components.DNSServiceIP, "53"))
+		}},
 	}
 }
 
 // Listening returns nil when the API server accepts connections, which is some
 // time before it is ready.
 func (p *Prober) Listening(ctx context.Context) error {
-	return dial(ctx, "tcp", p.settings.Address())
+	connection, err := new(net.Dialer).DialContext(ctx, "tcp", p.settings.Address())
+	if err != nil {
+		return err
+	}
+	return connection.Close()
 }
 
 // Check returns nil when the component answers that it is well.
@@ -54,7 +66,7 @@ func (p *Prober) Check(ctx context.Context, component string) error {
 	case components.Etcd:
 		return get(ctx, p.etcd, "http://etcd/health")
 	case components.Containerd:
-		return dial(ctx, "unix", p.settings.Layout.ContainerdSocket())
+		return containerRuntime(ctx, p.settings.Layout.ContainerdSocket())
 	case components.Node:
 		return p.node(ctx)
 	case components.DNS:
@@ -62,14 +74,6 @@ func (p *Prober) Check(ctx context.Context, component string) error {
 	default:
 		return get(ctx, p.api.HTTP(), p.settings.HealthURL(component))
 	}
-}
-
-func dial(ctx context.Context, network, address string) error {
-	connection, err := new(net.Dialer).DialContext(ctx, network, address)
-	if err != nil {
-		return err
-	}
-	return connection.Close()
 }
 
 func get(ctx context.Context, client *http.Client, url string) error {
@@ -125,8 +129,8 @@ func (p *Prober) node(ctx context.Context) error {
 	return errors.New("the node has not reported yet")
 }
 
-// dns is well when a pod of it is ready and the present version is the one
-// that was asked for.
+// dns is well when it says so and a name is resolved: after a crash the API
+// server holds a pod for ready until its kubelet is back and says otherwise.
 func (p *Prober) dns(ctx context.Context) error {
 	var deployment struct {
 		Metadata struct{ Generation int64 }
@@ -143,7 +147,10 @@ func (p *Prober) dns(ctx context.Context) error {
 	if status.ObservedGeneration < deployment.Metadata.Generation || status.UpdatedReplicas == 0 || status.ReadyReplicas == 0 {
 		return errors.New("no pod of it is ready")
 	}
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	_, err := p.resolver.LookupHost(ctx, components.KnownHost)
+	return err
 }
 
 // Wait polls check until it succeeds or ctx is done. The error then holds the

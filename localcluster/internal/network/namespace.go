@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -200,6 +201,26 @@ func address(ip net.IP) *netlink.Addr {
 // sysctls lets the node forward packets, and has packets between pods on the
 // bridge pass kube-proxy's rules, which have to see the answers, too.
 func (n Namespace) sysctls() error {
+	return n.do(func() error {
+		return errors.Join(
+			os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0),
+			os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte("1"), 0),
+		)
+	})
+}
+
+// Dial connects to an IP address and port from inside the namespace.
+func (n Namespace) Dial(ctx context.Context, protocol, address string) (net.Conn, error) {
+	var connection net.Conn
+	err := n.do(func() (err error) {
+		connection, err = new(net.Dialer).DialContext(ctx, protocol, address)
+		return err
+	})
+	return connection, err
+}
+
+// do calls f on a thread inside the namespace, which is thrown away then.
+func (n Namespace) do(f func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -207,10 +228,7 @@ func (n Namespace) sysctls() error {
 			result <- err
 			return
 		}
-		result <- errors.Join(
-			os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0),
-			os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte("1"), 0),
-		)
+		result <- f()
 	}()
 	return <-result
 }
