@@ -1,0 +1,108 @@
+# Every target runs unattended; `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# No target may ever act on the cluster that somebody's shell points to.
+unexport KUBECONFIG
+
+CARGO ?= cargo
+# Nobody is there to type a password when CI is set.
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo $(if $(CI),-n))
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tenantry/tools
+
+##@ Everyday
+
+.PHONY: help
+help: ## Print this list
+	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) }
+	  /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: target/release/tenantry target/bin/localcluster ## Build tenantry and the local cluster's programs
+
+.PHONY: generate
+generate: ## Write the generated files again: crds/ completions/ docs/reference/
+	$(CARGO) run --locked --quiet -- generate
+
+##@ Checks
+
+.PHONY: test
+test: ## Run every test; what needs pods or packages needs root
+	@tests/run.sh
+
+.PHONY: test-images
+test-images: deps images ## Prove what images/README.md promises
+	@$(SUDO) images/test.sh $(IMAGES)
+
+.PHONY: lint
+lint: lint-deps $(TOOLS)/typos/1.52.0/bin/typos $(TOOLS)/cargo-deny/0.20.2/bin/cargo-deny ## Format, clippy, docs, dependencies, spelling, scripts
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
+	$(TOOLS)/cargo-deny/0.20.2/bin/cargo-deny --log-level warn check bans licenses sources
+	$(TOOLS)/typos/1.52.0/bin/typos
+	shellcheck -x $$(git ls-files '*.sh' .ci/run)
+	test -z "$$(gofmt -l localcluster | tee /dev/stderr)"
+
+# A wheel of typos exists, and saves a minute; one of a current cargo-deny does not. Its speed is no concern, so --debug.
+$(TOOLS)/typos/%/bin/typos:
+	python3 -m venv $(TOOLS)/typos/$*
+	$(TOOLS)/typos/$*/bin/pip install --quiet --disable-pip-version-check typos==$*
+$(TOOLS)/cargo-deny/%/bin/cargo-deny:
+	$(CARGO) install --quiet --locked --debug --no-default-features --root $(TOOLS)/cargo-deny/$* cargo-deny@$*
+
+##@ Parts
+
+# gcc and libc6-dev: the pause program, and the C parts of Rust crates. openssl and procps: the tests.
+PACKAGES := ca-certificates conntrack containerd containernetworking-plugins gcc iproute2 iptables libc6-dev mmdebstrap \
+  openssl postgresql-15 postgresql-client-15 procps runc socat
+
+.PHONY: deps
+deps: ## Install the Debian packages that building, testing and the demo need
+	@$(call install,$(PACKAGES))
+
+.PHONY: lint-deps
+lint-deps:
+	@$(call install,python3-venv shellcheck)
+
+# Debian starts a server on port 5432 with the package, unless it is told not to beforehand.
+define install
+missing=()
+for package in $(1); do
+  [ "$$(dpkg-query -W -f='$${db:Status-Status}' "$$package" 2>/dev/null)" = installed ] || missing+=("$$package")
+done
+[ $${#missing[@]} -gt 0 ] || exit 0
+echo "installing $${missing[*]}"
+$(SUDO) mkdir -p /etc/postgresql-common/createcluster.d
+echo 'create_main_cluster = false' | $(SUDO) tee /etc/postgresql-common/createcluster.d/tenantry.conf >/dev/null
+log=$$(mktemp)
+trap 'rm -f "$$log"' EXIT
+{
+  $(SUDO) apt-get --quiet update &&
+  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get --quiet -o Dpkg::Use-Pty=0 install --yes --no-install-recommends "$${missing[@]}"
+} </dev/null >"$$log" 2>&1 || { cat "$$log" >&2; exit 1; }
+endef
+
+IMAGES := pause coredns tenantry postgres
+
+.PHONY: images
+images: deps target/release/tenantry target/bin/coredns ## Build the container images into target/images/
+	@$(SUDO) images/build.sh $(IMAGES)
+
+# Cargo knows what is out of date.
+.PHONY: target/release/tenantry
+target/release/tenantry:
+	$(CARGO) build --locked --release
+
+# Go knows too, but would link 140 MB again to find out.
+target/bin/localcluster: $(shell find localcluster -type f -not -path 'localcluster/coredns/*' 2>/dev/null)
+	localcluster/build.sh target/bin localcluster
+	touch $@
+target/bin/coredns: localcluster/build.sh $(shell find localcluster/coredns -type f 2>/dev/null)
+	localcluster/build.sh target/bin coredns
+	touch $@
