@@ -46,7 +46,7 @@ build_coredns() {
 
 # The root below our binary: the C library and the usual certificate authorities. No shell.
 build_tenantry() {
-  local base root dir
+  local base root dir libraries
   [ -x "$tenantry" ] || die "$tenantry is missing: cargo build --release"
   base=$(cache_path base images/lib.sh images/build.sh).layer
   if [ ! -e "$base" ]; then
@@ -54,7 +54,9 @@ build_tenantry() {
     dir=$scratch/base.debian root=$scratch/base
     debian_extract "$dir" libc6 libgcc-s1 ca-certificates
     base_layout "$root" tenantry 65532
-    take_elf "$dir" "$root" usr/lib/*-linux-gnu/libgcc_s.so.1 usr/lib/*-linux-gnu/libm.so.6
+    libraries=$(cd "$dir" && echo usr/lib/*-linux-gnu/lib{gcc_s.so.1,m.so.6})
+    # shellcheck disable=SC2086  # two paths
+    take_elf "$dir" "$root" $libraries
     mkdir -p "$root/etc/ssl/certs"
     cat "$dir"/usr/share/ca-certificates/mozilla/*.crt >"$root/etc/ssl/certs/ca-certificates.crt"
     copyright_of "$dir" "$root"
