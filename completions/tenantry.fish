@@ -41,11 +41,21 @@ complete -c tenantry -n "__fish_tenantry_needs_command" -l insecure-skip-tls-ver
 complete -c tenantry -n "__fish_tenantry_needs_command" -s h -l help -d 'Print help'
 complete -c tenantry -n "__fish_tenantry_needs_command" -s V -l version -d 'Print version'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "install" -d 'Install the CRDs, the operator and its policies, or bring them up to date'
+complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "uninstall" -d 'Remove the operator, its rights and its policies; objects and databases stay'
+complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "check" -d 'Check the installation'
+complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "create" -d 'Create a tenant'
+complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "get" -d 'Print objects'
+complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "status" -d 'Show how a tenant does, or all tenants'
+complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "wait" -d 'Wait until a condition holds or an object is gone'
+complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "suspend" -d 'Suspend a tenant: workloads at zero, logins refused, data kept'
+complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "resume" -d 'Resume a suspended tenant'
+complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "delete" -d 'Delete objects; databases are kept'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "version" -d 'Print the version of this program, of the operator and of the API server'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "run" -d 'Run a role of the platform; this is what its pods do'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "completion" -d 'Print a shell\'s completion script'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "generate" -d 'Write the generated files: CRDs, completion scripts and the CLI reference'
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l image -d 'Image of the operator' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l timeout -d 'Longest wait' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -s n -l namespace -d 'Namespace of the request' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l context -d 'Context of the kubeconfig to use' -r
@@ -60,8 +70,200 @@ complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l request-ti
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l print -d 'Print everything as YAML, for GitOps; no request is made'
+complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l force-conflicts -d 'Take over fields that another field manager owns'
+complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l no-wait -d 'Do not wait until the CRDs are served and the operator runs'
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -s h -l help -d 'Print help'
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -l timeout -d 'Longest wait until the operator has stopped' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -s y -l yes -d 'Do not ask'
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand uninstall" -s h -l help -d 'Print help'
+complete -c tenantry -n "__fish_tenantry_using_subcommand check" -s o -l output -d 'Output format' -r -f -a "text\t'Text for people'
+json\t'JSON for programs'"
+complete -c tenantry -n "__fish_tenantry_using_subcommand check" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand check" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand check" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand check" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand check" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand check" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand check" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand check" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand check" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand check" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand check" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand check" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand check" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand check" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and not __fish_seen_subcommand_from tenant" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and not __fish_seen_subcommand_from tenant" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and not __fish_seen_subcommand_from tenant" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and not __fish_seen_subcommand_from tenant" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and not __fish_seen_subcommand_from tenant" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and not __fish_seen_subcommand_from tenant" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and not __fish_seen_subcommand_from tenant" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and not __fish_seen_subcommand_from tenant" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and not __fish_seen_subcommand_from tenant" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and not __fish_seen_subcommand_from tenant" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and not __fish_seen_subcommand_from tenant" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and not __fish_seen_subcommand_from tenant" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and not __fish_seen_subcommand_from tenant" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and not __fish_seen_subcommand_from tenant" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and not __fish_seen_subcommand_from tenant" -s h -l help -d 'Print help'
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and not __fish_seen_subcommand_from tenant" -f -a "tenant" -d 'Create a tenant: its namespace, databases and services follow from its plan and its blueprints'
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l plan -d 'Plan that sets its limits' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l blueprint -d 'Blueprint that says what it gets; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l display-name -d 'Name for people' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l owner -d 'Who may work in its namespace: user:NAME, group:NAME or serviceaccount:NAMESPACE:NAME; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l dry-run -d 'Whether the tenant is really made' -r -f -a "none\t'Write'
+client\t'Print the object that would be sent; no request is made'
+server\t'Send it; the server checks it and keeps nothing'"
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l timeout -d 'Longest wait' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l wait -d 'Wait until it is Ready'
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand create; and __fish_seen_subcommand_from tenant" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -s l -l selector -d 'Only objects whose labels match' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l field-selector -d 'Only objects whose fields match' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -s o -l output -d 'Output format' -r -f -a "wide\t'All columns'
+json\t'Objects as JSON'
+yaml\t'Objects as YAML'
+name\t'TYPE/NAME'"
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -s A -l all-namespaces -d 'Objects of all namespaces'
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l no-headers -d 'No line of titles'
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l show-labels -d 'Labels as the last column'
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l show-kind -d 'Names with their kind'
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l show-managed-fields -d 'Keep managedFields in JSON and YAML'
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l ignore-not-found -d 'An object that does not exist is no failure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -s w -l watch -d 'After the list, print every change until interrupted'
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand get" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenantry -n "__fish_tenantry_using_subcommand status" -s o -l output -d 'Output format' -r -f -a "text\t'Text for people'
+json\t'JSON for programs'"
+complete -c tenantry -n "__fish_tenantry_using_subcommand status" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand status" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand status" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand status" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand status" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand status" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand status" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand status" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand status" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand status" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand status" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand status" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand status" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand status" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -l for -d 'condition=NAME[=VALUE] or delete' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -l timeout -d 'Longest wait' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -s h -l help -d 'Print help'
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -l timeout -d 'Longest wait' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -l wait -d 'Wait until it is done'
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand suspend" -s h -l help -d 'Print help'
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l timeout -d 'Longest wait' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l wait -d 'Wait until it is done'
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -s h -l help -d 'Print help'
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -l timeout -d 'Longest wait' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -s y -l yes -d 'Do not ask'
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -l wait -d 'Wait until it is gone'
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -s h -l help -d 'Print help'
+complete -c tenantry -n "__fish_tenantry_using_subcommand version" -s o -l output -d 'Output format' -r -f -a "text\t'Text for people'
+json\t'JSON for programs'"
 complete -c tenantry -n "__fish_tenantry_using_subcommand version" -s n -l namespace -d 'Namespace of the request' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand version" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
 complete -c tenantry -n "__fish_tenantry_using_subcommand version" -l context -d 'Context of the kubeconfig to use' -r
@@ -77,7 +279,7 @@ complete -c tenantry -n "__fish_tenantry_using_subcommand version" -l certificat
 complete -c tenantry -n "__fish_tenantry_using_subcommand version" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand version" -l client -d 'Only the version of this program; no request is made'
 complete -c tenantry -n "__fish_tenantry_using_subcommand version" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
-complete -c tenantry -n "__fish_tenantry_using_subcommand version" -s h -l help -d 'Print help'
+complete -c tenantry -n "__fish_tenantry_using_subcommand version" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -s n -l namespace -d 'Namespace of the request' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -l context -d 'Context of the kubeconfig to use' -r

@@ -1,7 +1,9 @@
-//! The process's surroundings, read once at the edge: variables and which streams are terminals.
+//! The process's surroundings, read once at the edge: variables, the clock and which streams are terminals.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+
+use k8s_openapi::jiff::Timestamp;
 
 /// What a command may know of the process it runs in.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +14,8 @@ pub struct Environment {
     pub stdin_terminal: bool,
     /// Whether stderr is a terminal that can show progress.
     pub stderr_terminal: bool,
+    /// When the process began: ages are counted to it.
+    pub now: Timestamp,
 }
 
 impl Environment {
@@ -27,6 +31,7 @@ impl Environment {
             kubeconfig,
             stdin_terminal: std::io::stdin().is_terminal(),
             stderr_terminal: std::io::stderr().is_terminal() && !dumb,
+            now: Timestamp::now(),
         }
     }
 }

@@ -1,36 +1,52 @@
 //! The command line: one enum, one exhaustive match, one exit code.
 //!
-//! `args` are the flags that many commands share, `output` is the only writer to the terminal. Every command is a
-//! file of its own.
+//! `args` are the flags that many commands share, `connection` turns them into a client, `client` reads, `write`
+//! writes as the user, `output` is the only writer to the terminal. Every command is a file of its own.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use clap::{Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
-#[expect(dead_code, reason = "the commands that use it land next")]
+mod age;
+mod api_error;
 mod args;
+mod check;
+mod client;
 mod completion;
+mod connection;
+mod create;
+mod delete;
 mod environment;
-#[expect(dead_code, reason = "the commands that use it land next")]
 mod failure;
 mod generate;
+mod get;
+mod health;
 mod install;
-#[expect(dead_code, reason = "the commands that use it land next")]
+mod json;
 mod kinds;
 pub mod manifests;
 mod operator;
-#[expect(dead_code, reason = "the commands that use it land next")]
 mod output;
 mod reference;
 mod run;
+mod state;
+mod status;
+mod table;
+mod uninstall;
+mod until;
 mod version;
+mod wait;
+mod write;
 mod yaml;
 
 pub use environment::Environment;
 
+use client::Client;
 use failure::{Exit, Failure};
 use output::Output;
 
@@ -48,6 +64,24 @@ struct Cli {
 enum Command {
     /// Install the CRDs, the operator and its policies, or bring them up to date
     Install(install::InstallArgs),
+    /// Remove the operator, its rights and its policies; objects and databases stay
+    Uninstall(uninstall::UninstallArgs),
+    /// Check the installation
+    Check(check::CheckArgs),
+    /// Create a tenant
+    Create(create::CreateArgs),
+    /// Print objects
+    Get(get::GetArgs),
+    /// Show how a tenant does, or all tenants
+    Status(status::StatusArgs),
+    /// Wait until a condition holds or an object is gone
+    Wait(wait::WaitArgs),
+    /// Suspend a tenant: workloads at zero, logins refused, data kept
+    Suspend(state::StateArgs),
+    /// Resume a suspended tenant
+    Resume(state::StateArgs),
+    /// Delete objects; databases are kept
+    Delete(delete::DeleteArgs),
     /// Print the version of this program, of the operator and of the API server
     Version(version::VersionArgs),
     /// Run a role of the platform; this is what its pods do
@@ -62,9 +96,30 @@ enum Command {
 /// What a command works with.
 struct Session {
     output: Output,
-    #[expect(dead_code, reason = "the commands that use it land next")]
     environment: Environment,
     connection: args::Connection,
+    client: Option<Rc<Client>>,
+}
+
+impl Session {
+    /// The connection to the API server, made on first use.
+    async fn client(&mut self) -> Result<Rc<Client>, Failure> {
+        if let Some(client) = &self.client {
+            return Ok(Rc::clone(client));
+        }
+        let client = Rc::new(Client::connect(&self.connection, &self.environment).await?);
+        self.client = Some(Rc::clone(&client));
+        Ok(client)
+    }
+
+    /// Ends the command; what the API server warned of is said once.
+    fn finish(mut self, result: Result<Exit, Failure>) -> Exit {
+        let warnings = self.client.map(|client| client.take_warnings()).unwrap_or_default();
+        for warning in warnings.into_iter().collect::<BTreeSet<_>>() {
+            self.output.note(&format!("Warning: {warning}"));
+        }
+        self.output.finish(result)
+    }
 }
 
 /// Parses `args`, runs the command and says how the process exits.
@@ -95,7 +150,7 @@ fn definition(program: Option<&OsString>) -> Clap {
 
 fn run(cli: Cli, environment: Environment) -> Exit {
     let output = Output::new(&environment);
-    let mut session = Session { output, environment, connection: cli.connection };
+    let mut session = Session { output, environment, connection: cli.connection, client: None };
     // A role works until it is told to stop, and stops in order when it is.
     let role = matches!(cli.command, Command::Run(_));
     let result = match runtime(role) {
@@ -108,7 +163,7 @@ fn run(cli: Cli, environment: Environment) -> Exit {
         }),
         Err(error) => Err(Failure::from_error("failed to start the runtime", &error)),
     };
-    session.output.finish(result)
+    session.finish(result)
 }
 
 /// Two threads for a role. One for a command: it makes a handful of requests, and starting threads would cost more.
@@ -120,6 +175,15 @@ fn runtime(role: bool) -> std::io::Result<Runtime> {
 async fn dispatch(command: Command, session: &mut Session) -> Result<Exit, Failure> {
     match command {
         Command::Install(args) => install::run(&args, session).await,
+        Command::Uninstall(args) => uninstall::run(&args, session).await,
+        Command::Check(args) => check::run(&args, session).await,
+        Command::Create(args) => create::run(&args, session).await,
+        Command::Get(args) => get::run(&args, session).await,
+        Command::Status(args) => status::run(&args, session).await,
+        Command::Wait(args) => wait::run(&args, session).await,
+        Command::Suspend(args) => state::run(&args, state::State::Suspended, session).await,
+        Command::Resume(args) => state::run(&args, state::State::Active, session).await,
+        Command::Delete(args) => delete::run(&args, session).await,
         Command::Version(args) => version::run(&args, session).await,
         Command::Run(args) => run::run(args, session).await,
         Command::Completion(args) => completion::run(&args, session),
