@@ -213,3 +213,98 @@ fn deployment(microservice: &Validated, bound: &[Bound]) -> Deployment {
     };
     Deployment { metadata: meta(microservice), spec: Some(spec), status: None }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::fixtures::{self, fetched};
+    use super::super::validate::validate;
+    use super::*;
+    use crate::api::tenant::TenantState;
+
+    /// What is declared, by kind in order, and each declaration without its hash, which says nothing to a reader.
+    fn built(fetched: &super::super::fetch::Fetched) -> Vec<Value> {
+        let declared = build(&validate(fetched).unwrap()).unwrap();
+        let shown = |declared: &Declared| {
+            let mut body = declared.body().clone();
+            body["metadata"]["annotations"]
+                .as_object_mut()
+                .unwrap()
+                .remove("tenantry.dev/applied-hash")
+                .unwrap();
+            body
+        };
+        declared.iter().map(shown).collect()
+    }
+
+    fn golden(yaml: &str) -> Vec<Value> {
+        serde_saphyr::from_multiple(yaml).unwrap()
+    }
+
+    #[test]
+    fn a_builtin_service_is_these_objects_in_this_order() {
+        let user = fetched(json!({"builtin": "user", "databases": [{"name": "app"}]}));
+        pretty_assert(&built(&user), &golden(include_str!("golden/builtin.yaml")));
+    }
+
+    #[test]
+    fn somebodys_image_with_all_that_a_spec_can_say_is_these_objects() {
+        let mut shop = fetched(json!({
+            "image": "registry.test/shop", "version": "2.1.0", "replicas": 3,
+            "resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "1", "memory": "128Mi"}},
+            "env": [{"name": "MODE", "value": "fast"}],
+            "databases": [{"name": "app"}, {"name": "logs", "credential": "app"}],
+            "endpoints": [{"name": "web", "port": 3000}, {"name": "grpc", "port": 3001, "healthPath": "/ok"}],
+        }));
+        let server = json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "DatabaseServer", "metadata": {"name": "far"},
+            "spec": {"external": {"host": "db.test", "port": 6432, "adminSecretName": "far"}}});
+        shop.databases[1].server = serde_json::from_value(server).unwrap();
+        pretty_assert(&built(&shop), &golden(include_str!("golden/image.yaml")));
+    }
+
+    /// Whole-value comparison that shows the object that differs.
+    fn pretty_assert(built: &[Value], golden: &[Value]) {
+        for (built, golden) in built.iter().zip(golden) {
+            assert_eq!(built, golden, "{}", serde_json::to_string_pretty(built).unwrap());
+        }
+        assert_eq!(built.len(), golden.len());
+    }
+
+    fn kinds(fetched: &super::super::fetch::Fetched) -> Vec<String> {
+        built(fetched).iter().map(|object| object["kind"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn without_its_databases_there_is_nothing_that_needs_them() {
+        let mut user = fetched(json!({"builtin": "user", "databases": [{"name": "app"}]}));
+        user.databases[0].secret = None;
+        assert_eq!(kinds(&user), ["ServiceAccount", "Service", "PodDisruptionBudget"]);
+    }
+
+    fn deployment(fetched: &super::super::fetch::Fetched) -> Value {
+        built(fetched).pop().unwrap()
+    }
+
+    #[test]
+    fn new_credentials_change_the_pods() {
+        let mut user = fetched(json!({"builtin": "user", "databases": [{"name": "app"}]}));
+        let before = deployment(&user);
+        let mut rotated = (**user.databases[0].secret.as_ref().unwrap()).clone();
+        rotated.binding_hash = Some("new".into());
+        user.databases[0].secret = Some(std::sync::Arc::new(rotated));
+        let mut expected = before;
+        expected["spec"]["template"]["metadata"]["annotations"]["tenantry.dev/binding-hash-app"] =
+            "new".into();
+        assert_eq!(deployment(&user), expected);
+    }
+
+    #[test]
+    fn suspending_changes_nothing_but_the_number_of_pods() {
+        let mut shop = fetched(json!({"image": "shop:1", "replicas": 3}));
+        let mut expected = deployment(&shop);
+        shop.tenant = Some(fixtures::tenant(TenantState::Suspended));
+        expected["spec"]["replicas"] = 0.into();
+        assert_eq!(deployment(&shop), expected);
+    }
+}

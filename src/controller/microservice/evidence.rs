@@ -216,3 +216,136 @@ fn detail(text: &str) -> Option<String> {
     let cut: String = line.chars().take(DETAIL).collect();
     (!cut.is_empty()).then_some(cut)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::fixtures::spec;
+    use super::*;
+
+    fn pod(revision: &str, second: u8, status: Value) -> Pod {
+        let created = format!("2026-01-01T00:00:{second:02}Z");
+        let pod = json!({
+            "metadata": {"labels": {REVISION: revision}, "creationTimestamp": created},
+            "spec": {"containers": [{"name": "shop", "image": "r/shop:1"}]},
+            "status": status,
+        });
+        serde_json::from_value(pod).unwrap()
+    }
+
+    fn container(state: Value, last: Value) -> Value {
+        json!({"containerStatuses": [{"name": "shop", "image": "other", "imageID": "", "ready": false,
+            "restartCount": 3, "state": state, "lastState": last}]})
+    }
+
+    fn waiting(reason: &str, message: &str) -> Value {
+        container(json!({"waiting": {"reason": reason, "message": message}}), json!({}))
+    }
+
+    /// Reason and message of what shows on these pods.
+    fn says(pods: &[Pod]) -> Option<(&'static str, String)> {
+        let trouble = trouble(&spec(json!({"image": "r/shop:1"})), &Rollout::default(), pods)?;
+        Some((trouble.reason, trouble.message()))
+    }
+
+    fn one(status: Value) -> Option<(&'static str, String)> {
+        says(&[pod("a", 1, status)])
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_pulled_is_named_with_its_field_and_the_cause() {
+        let expected = "spec.image: image r/shop:1 cannot be pulled: r/shop:1: not found; correct spec.image or see to the registry";
+        let expected = Some(("ImagePullFailed", expected.to_owned()));
+        assert_eq!(one(waiting("ErrImagePull", "r/shop:1: not found")), expected);
+        let backing_off = "Back-off pulling image \"r/shop:1\": ErrImagePull: r/shop:1: not found";
+        assert_eq!(
+            one(waiting("ImagePullBackOff", backing_off)),
+            expected,
+            "it reads the same in both phases"
+        );
+        let silent = one(waiting("ImagePullBackOff", "Back-off pulling image \"r/shop:1\""));
+        let message =
+            "spec.image: image r/shop:1 cannot be pulled; correct spec.image or see to the registry";
+        assert_eq!(silent, Some(("ImagePullFailed", message.into())));
+        let malformed = one(waiting("InvalidImageName", "Failed to apply default image tag"));
+        let message = "spec.image: image r/shop:1 is not the name of an image; correct spec.image";
+        assert_eq!(malformed, Some(("ImagePullFailed", message.into())));
+    }
+
+    #[test]
+    fn a_container_that_ends_again_and_again_tells_how() {
+        let ended = json!({"terminated": {"exitCode": 3, "reason": "Error", "message": "no\n  database"}});
+        let advice = "read its log: kubectl logs --previous";
+        let message = format!(
+            "the container ends with exit code 3 and is started again and again: no database; {advice}"
+        );
+        let expected = Some(("CrashLoopBackOff", message));
+        let back_off =
+            json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s restarting"}});
+        assert_eq!(one(container(back_off, ended.clone())), expected);
+        assert_eq!(
+            one(container(json!({"running": {}}), ended.clone())),
+            expected,
+            "it reads the same between two ends"
+        );
+        assert_eq!(one(container(ended, json!({}))), expected);
+        let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+        let message = "the container ends with exit code 137 (OOMKilled) and is started again and again; raise spec.resources.limits.memory";
+        assert_eq!(one(container(killed, json!({}))), Some(("CrashLoopBackOff", message.into())));
+    }
+
+    #[test]
+    fn a_container_that_may_not_start_and_a_pod_without_node_are_told() {
+        let root = "container has runAsNonRoot and image will run as root";
+        let (reason, message) = one(waiting("CreateContainerConfigError", root)).unwrap();
+        assert_eq!(reason, "CreateContainerConfigError");
+        assert!(message.starts_with(&format!("the container cannot be started: {root}; ")), "{message}");
+        let nowhere = json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+            "message": "0/1 nodes are available: 1 Insufficient cpu."}]});
+        let message = "no node can take a pod: 0/1 nodes are available: 1 Insufficient cpu.; lower spec.resources.requests or add nodes";
+        assert_eq!(one(nowhere), Some(("Unschedulable", message.into())));
+    }
+
+    #[test]
+    fn only_pods_of_the_newest_revision_count_and_ready_ones_do_not() {
+        let failing = waiting("ImagePullBackOff", "");
+        let starting = json!({"conditions": []});
+        assert_eq!(says(&[pod("old", 1, failing.clone()), pod("new", 2, starting)]), None);
+        let mut served = container(json!({"running": {}}), json!({"terminated": {"exitCode": 1}}));
+        served["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+        assert_eq!(says(&[pod("new", 2, served)]), None);
+        let mut leaving = pod("new", 3, failing.clone());
+        leaving.metadata.deletion_timestamp = leaving.metadata.creation_timestamp.clone();
+        assert_eq!(says(&[leaving]), None);
+        assert_eq!(says(&[pod("old", 1, json!({})), pod("new", 2, failing)]).unwrap().0, "ImagePullFailed");
+    }
+
+    fn refusal(message: &str) -> (&'static str, Option<String>, bool) {
+        let rollout = Rollout { refused: Some(message.into()), ..Rollout::default() };
+        let trouble = trouble(&spec(json!({"image": "a:1"})), &rollout, &[]).unwrap();
+        (trouble.reason, trouble.detail, trouble.stalled)
+    }
+
+    #[test]
+    fn pods_that_admission_refuses_are_told_without_their_made_up_names() {
+        let quota = "exceeded quota: tenantry, requested: pods=1, used: pods=2, limited: pods=2";
+        let message = format!("pods \"shop-5d9-x7k2p\" is forbidden: {quota}");
+        assert_eq!(refusal(&message), ("QuotaExceeded", Some(quota.into()), false));
+        let security = "violates PodSecurity \"restricted:latest\": unrestricted capabilities";
+        let message = format!("pods \"shop-5d9-x7k2p\" is forbidden: {security}");
+        assert_eq!(refusal(&message), ("Forbidden", Some(security.into()), false));
+        let message =
+            "Pod \"shop-5d9-x7k2p\" is invalid: spec.containers[0].resources.requests: Invalid value: \"1\"";
+        let expected = "is invalid: spec.containers[0].resources.requests: Invalid value: \"1\"";
+        assert_eq!(refusal(message), ("InvalidSpec", Some(expected.into()), true));
+    }
+
+    #[test]
+    fn a_rollout_without_progress_is_told_when_nothing_else_shows() {
+        let rollout = Rollout { stuck: true, ..Rollout::default() };
+        let stuck = trouble(&spec(json!({"image": "a:1"})), &rollout, &[]).unwrap();
+        assert_eq!(stuck.reason, "ReconcileFailed");
+        assert_eq!(trouble(&spec(json!({"image": "a:1"})), &Rollout::default(), &[]), None);
+    }
+}

@@ -75,15 +75,13 @@ pub fn fetch(context: &Context, microservice: Microservice) -> Fetched {
     let owner = namespace.as_ref().and_then(|namespace| namespace.owner_uid.as_deref());
     // A namespace of that name may be somebody else's.
     let tenant = tenant.filter(|tenant| owner.is_some() && owner == tenant.metadata.uid.as_deref());
-    let deployment = context.gate.child(Kind::Deployment, &key);
     let bindings = microservice.spec.databases();
     Fetched {
         leaving: microservice.metadata.deletion_timestamp.is_some()
             || namespace.is_some_and(|namespace| namespace.deleting)
             || tenant.as_ref().is_some_and(|tenant| tenant.metadata.deletion_timestamp.is_some()),
         databases: bindings.iter().map(|binding| named(context, &key.namespace, binding)).collect(),
-        deployment: deployment
-            .filter(|child| child.owner_uid.as_deref() == microservice.metadata.uid.as_deref()),
+        deployment: own_deployment(context, &microservice),
         operator_image: context.config.image.clone(),
         tenant,
         microservice,
@@ -151,24 +149,25 @@ pub fn stop_waiting(context: &Context, microservice: &Microservice) {
 
 async fn rollout(context: &Context, microservice: &Microservice) -> Result<Option<Rollout>, ApplyError> {
     let key = key_of(microservice);
+    if own_deployment(context, microservice).is_none() {
+        return Ok(None);
+    }
     let version = context.children.get(&Kind::Deployment).and_then(|store| store.version(&key));
-    let Some(version) = version else { return Ok(None) };
-    if let Some(rollout) = context.rollouts.at(&key, version) {
+    if let Some(rollout) = version.and_then(|version| context.rollouts.at(&key, version)) {
         return Ok(Some(rollout));
     }
     let api: Api<Deployment> = Api::namespaced(context.client.clone(), &key.namespace);
     let live = api.get_opt(&key.name).await.map_err(|source| failed("get", &key, source))?;
-    let ours = |live: &Deployment| {
-        live.metadata
-            .owner_references
-            .iter()
-            .flatten()
-            .any(|owner| Some(&owner.uid) == microservice.metadata.uid.as_ref())
-    };
-    let Some(live) = live.filter(ours) else { return Ok(None) };
+    let Some(live) = live else { return Ok(None) };
     let rollout = Rollout::of(&live);
     context.rollouts.remember(key, store::version_number(&live.metadata), rollout.clone());
     Ok(Some(rollout))
+}
+
+/// The Deployment of that name, unless it is somebody else's.
+fn own_deployment(context: &Context, microservice: &Microservice) -> Option<Arc<Child>> {
+    let child = context.gate.child(Kind::Deployment, &key_of(microservice));
+    child.filter(|child| child.owner_uid.as_deref() == microservice.metadata.uid.as_deref())
 }
 
 async fn pods(client: &Client, key: &Key) -> Result<Vec<Pod>, ApplyError> {

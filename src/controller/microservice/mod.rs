@@ -6,6 +6,8 @@
 pub mod build;
 pub mod evidence;
 pub mod fetch;
+#[cfg(test)]
+mod fixtures;
 pub mod pod;
 pub mod rollout;
 pub mod status;

@@ -169,3 +169,170 @@ fn summary(parts: &[Part], validated: &Validated) -> Summary {
 fn pods(count: i32) -> String {
     if count == 1 { "1 pod".into() } else { format!("{count} pods") }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::fixtures::{self, NOW, fetched};
+    use super::super::rollout::Rollout;
+    use super::super::validate::validate;
+    use super::*;
+    use crate::api::tenant::TenantState;
+    use crate::controller::object::{Key, Kind};
+
+    const COMPLETE: Rollout = Rollout {
+        current: true,
+        wanted: 2,
+        replicas: 2,
+        updated: 2,
+        available: 2,
+        refused: None,
+        stuck: false,
+    };
+
+    fn shop(databases: bool) -> Fetched {
+        let databases = if databases { json!([{"name": "app"}]) } else { json!([]) };
+        fetched(json!({"image": "shop:1", "replicas": 2, "databases": databases}))
+    }
+
+    fn observed(rollout: Rollout) -> Observed {
+        Observed { rollout: Some(rollout), trouble: None }
+    }
+
+    fn written(fetched: &Fetched, applied: &MicroserviceApplied, observed: &Observed) -> MicroserviceStatus {
+        let validated = validate(fetched).unwrap();
+        status(&Turn { fetched, validated: &validated, applied, observed }, NOW)
+    }
+
+    /// Ready's status, reason and message, and the phases of the steps.
+    fn said(status: &MicroserviceStatus) -> (String, Vec<(String, StepPhase)>) {
+        let ready = condition::find(&status.conditions, READY).unwrap();
+        let steps = status.steps.iter().map(|step| (step.name.clone(), step.phase.unwrap())).collect();
+        (format!("{} {}: {}", ready.status, ready.reason, ready.message), steps)
+    }
+
+    fn steps(phases: &[(&str, StepPhase)]) -> Vec<(String, StepPhase)> {
+        phases.iter().map(|(name, phase)| ((*name).to_owned(), *phase)).collect()
+    }
+
+    use StepPhase::{Failed, Pending, Running, Succeeded};
+
+    #[test]
+    fn ready_is_the_whole_of_it() {
+        let status = written(&shop(true), &MicroserviceApplied::default(), &observed(COMPLETE));
+        let expected = steps(&[("database", Succeeded), ("objects", Succeeded), ("rollout", Succeeded)]);
+        assert_eq!(said(&status), ("True Reconciled: 2 pods serve".into(), expected));
+        assert_eq!(
+            (status.replicas, status.selector.as_deref()),
+            (Some(2), Some("tenantry.dev/microservice=shop"))
+        );
+    }
+
+    #[test]
+    fn a_rollout_under_way_is_progress() {
+        let status = written(
+            &shop(false),
+            &MicroserviceApplied::default(),
+            &observed(Rollout { updated: 1, ..COMPLETE }),
+        );
+        let expected = steps(&[("objects", Succeeded), ("rollout", Running)]);
+        assert_eq!(
+            said(&status),
+            ("False Progressing: waiting until 2 pods of the newest revision serve".into(), expected)
+        );
+        let other = written(
+            &shop(false),
+            &MicroserviceApplied::default(),
+            &observed(Rollout { wanted: 1, replicas: 1, updated: 1, available: 1, ..COMPLETE }),
+        );
+        assert_eq!(
+            said(&other),
+            said(&status),
+            "a Deployment that was scaled by somebody else is not as asked"
+        );
+    }
+
+    #[test]
+    fn a_database_comes_before_the_pods() {
+        let mut shop = shop(true);
+        shop.databases[0].secret = None;
+        let status = written(&shop, &MicroserviceApplied::default(), &Observed::default());
+        let expected = steps(&[("database", Running), ("objects", Succeeded), ("rollout", Pending)]);
+        assert_eq!(
+            said(&status),
+            ("False Progressing: waiting for the binding of TenantDatabase app".into(), expected)
+        );
+        assert_eq!(status.replicas, Some(0));
+    }
+
+    #[test]
+    fn an_object_of_somebody_else_is_named_while_the_rest_goes_on() {
+        let mut shop = shop(true);
+        shop.databases[0].secret = None;
+        let key = Key::namespaced("tenant-acme", "shop");
+        let failures = vec![
+            ApplyError::Conflict { kind: Kind::ServiceAccount, key: key.clone() },
+            ApplyError::Foreign { kind: Kind::Service, key },
+        ];
+        let applied = MicroserviceApplied { failures, ..MicroserviceApplied::default() };
+        let status = written(&shop, &applied, &Observed::default());
+        let expected = steps(&[("database", Running), ("objects", Failed), ("rollout", Pending)]);
+        let message = "Service tenant-acme/shop exists and is not ours: rename or remove it";
+        assert_eq!(said(&status), (format!("False NameConflict: {message}"), expected));
+        assert!(condition::is_true(&status.conditions, condition::STALLED, Some(4)));
+    }
+
+    #[test]
+    fn suspended_is_ready_with_nothing_left() {
+        let mut shop = shop(true);
+        shop.tenant = Some(fixtures::tenant(TenantState::Suspended));
+        shop.databases[0].secret = None;
+        let nothing = Rollout { current: true, ..Rollout::default() };
+        let status = written(&shop, &MicroserviceApplied::default(), &observed(nothing.clone()));
+        let expected = steps(&[("objects", Succeeded), ("rollout", Succeeded)]);
+        assert_eq!(said(&status), ("True Reconciled: suspended: 0 replicas".into(), expected));
+        let leaving = observed(Rollout { replicas: 1, ..nothing });
+        let status = written(&shop, &MicroserviceApplied::default(), &leaving);
+        let expected = steps(&[("objects", Succeeded), ("rollout", Running)]);
+        assert_eq!(said(&status), ("False Progressing: waiting until no pod is left".into(), expected));
+    }
+
+    #[test]
+    fn the_same_trouble_in_other_words_is_no_news() {
+        let mut shop = shop(false);
+        let trouble = |head: &str, detail: &str| Observed {
+            rollout: Some(Rollout { available: 0, ..COMPLETE }),
+            trouble: Some(Trouble {
+                reason: reason::IMAGE_PULL_FAILED,
+                head: head.into(),
+                detail: Some(detail.into()),
+                advice: "correct it".into(),
+                stalled: false,
+            }),
+        };
+        let applied = MicroserviceApplied::default();
+        let first = written(&shop, &applied, &trouble("image a cannot be pulled", "port 1"));
+        let expected = steps(&[("objects", Succeeded), ("rollout", Failed)]);
+        assert_eq!(
+            said(&first),
+            ("False ImagePullFailed: image a cannot be pulled: port 1; correct it".into(), expected.clone())
+        );
+        shop.microservice.status = Some(first.clone());
+        assert_eq!(written(&shop, &applied, &trouble("image a cannot be pulled", "port 2")), first);
+        let other = written(&shop, &applied, &trouble("image b cannot be pulled", "port 3"));
+        assert_eq!(
+            said(&other),
+            ("False ImagePullFailed: image b cannot be pulled: port 3; correct it".into(), expected)
+        );
+    }
+
+    #[test]
+    fn a_refused_spec_leaves_the_counts_true() {
+        let shop = shop(false);
+        let problem = Summary::Stalled { reason: reason::INVALID_SPEC, message: "no".into() };
+        let status = refused(&shop, &problem, &observed(COMPLETE), NOW);
+        assert_eq!(said(&status), ("False InvalidSpec: no".into(), vec![]));
+        assert_eq!(status.replicas, Some(2));
+    }
+}

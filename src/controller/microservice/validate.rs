@@ -320,3 +320,238 @@ fn mountable(named: &Named) -> Option<Bound> {
         server,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::fixtures::{self, fetched, say};
+    use super::*;
+    use crate::api::tenant::TenantState;
+
+    fn image(spec: Value) -> Value {
+        let mut whole = json!({"image": "shop:1"});
+        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        whole
+    }
+
+    fn refusal(fetched: &Fetched) -> String {
+        match validate(fetched) {
+            Err(Summary::Stalled { reason, message }) => format!("{reason} {message}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_image_keeps_its_tag_or_digest_and_else_gets_the_version() {
+        let run = |image: &str| {
+            let validated = validate(&fetched(json!({"image": image, "version": "1.2.3-rc.1"}))).unwrap();
+            match validated.program {
+                Program::Image(image) => image,
+                builtin @ Program::Builtin { .. } => panic!("{builtin:?}"),
+            }
+        };
+        assert_eq!(run("shop"), "shop:1.2.3-rc.1");
+        assert_eq!(run("registry:5000/team/shop"), "registry:5000/team/shop:1.2.3-rc.1");
+        assert_eq!(run("registry:5000/team/shop:7"), "registry:5000/team/shop:7");
+        assert_eq!(run("shop@sha256:abc"), "shop@sha256:abc");
+    }
+
+    #[test]
+    fn what_is_absent_has_its_default() {
+        let validated = validate(&fetched(image(json!({})))).unwrap();
+        let http = Endpoint { name: "http".into(), port: 8080, health_path: None };
+        let nothing = Databases { bound: Some(vec![]), waiting: None, usable: true };
+        assert_eq!(
+            validated,
+            Validated {
+                name: "shop".into(),
+                uid: "uid-shop".into(),
+                namespace: "tenant-acme".into(),
+                tenant: "acme".into(),
+                suspended: false,
+                replicas: 1,
+                program: Program::Image("shop:1".into()),
+                version: None,
+                resources: Resources::default(),
+                env: vec![],
+                endpoints: vec![http],
+                databases: nothing,
+            }
+        );
+    }
+
+    #[test]
+    fn a_spec_that_contradicts_itself_is_refused_and_the_field_named() {
+        let cases = [
+            (json!({}), "spec: exactly one of image and builtin is required: set one of them"),
+            (
+                image(json!({"builtin": "user"})),
+                "spec: exactly one of image and builtin is required: set one of them",
+            ),
+            (
+                json!({"image": "r:5/shop"}),
+                "spec.image: r:5/shop has neither tag nor digest, and spec.version is absent: add one of them",
+            ),
+            (
+                json!({"builtin": "user"}),
+                "spec.databases: builtin user needs exactly one database, not 0: name one",
+            ),
+            (
+                json!({"builtin": "user", "databases": [{"name": "a"}, {"name": "b"}]}),
+                "spec.databases: builtin user needs exactly one database, not 2: name one",
+            ),
+            (
+                json!({"builtin": "user", "databases": [{"name": "a"}], "endpoints": [{"name": "http", "port": 8081}]}),
+                "spec.endpoints: not allowed beside builtin, which listens on 8080: remove them",
+            ),
+            (
+                image(json!({"env": [{"name": "SERVICE_BINDING_ROOT", "value": "/x"}]})),
+                "spec.env: SERVICE_BINDING_ROOT is set by the operator: remove it",
+            ),
+            (
+                image(json!({"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]})),
+                "spec.env: A is there twice: remove one",
+            ),
+            (
+                image(json!({"resources": {"requests": {"cpu": "1.5"}, "limits": {"cpu": "1499m"}}})),
+                "spec.resources: requests.cpu (1.5) is more than limits.cpu (1499m): lower the one or raise the other",
+            ),
+            (
+                image(json!({"resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "1G"}}})),
+                "spec.resources: requests.memory (1Gi) is more than limits.memory (1G): lower the one or raise the other",
+            ),
+            (
+                image(json!({"resources": {"limits": {"memory": "lots"}}})),
+                "spec.resources.limits.memory: lots is no quantity: write for example 100m or 128Mi",
+            ),
+            (
+                image(json!({"endpoints": [{"name": "a", "port": 8080}, {"name": "a", "port": 8081}]})),
+                "spec.endpoints: the name a is there twice: rename one",
+            ),
+            (
+                image(json!({"endpoints": [{"name": "a", "port": 8080}, {"name": "b", "port": 8080}]})),
+                "spec.endpoints: the port 8080 is there twice: an endpoint needs a port of its own",
+            ),
+            (
+                image(json!({"endpoints": [{"name": "a", "port": 8080}, {"name": "http", "port": 8081}]})),
+                "spec.endpoints: only the first may be named http, as Service port 80 is: move it to the front or rename it",
+            ),
+            (
+                image(json!({"endpoints": [{"name": "a--b", "port": 8080}]})),
+                "spec.endpoints: the name a--b has two hyphens in a row: rename it",
+            ),
+            (
+                image(
+                    json!({"endpoints": [{"name": "a", "port": 8080, "healthPath": "/"}, {"name": "b", "port": 8081}, {"name": "c", "port": 8082, "healthPath": "/"}]}),
+                ),
+                "spec.endpoints: a and c both have a healthPath, but a pod has one readiness probe: keep one",
+            ),
+        ];
+        for (spec, message) in cases {
+            assert_eq!(refusal(&fetched(spec)), format!("InvalidSpec {message}"));
+        }
+    }
+
+    #[test]
+    fn amounts_that_are_equal_in_other_units_are_fine() {
+        let amounts = json!({"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1000m", "memory": "1024Mi"}});
+        assert!(validate(&fetched(image(json!({"resources": amounts})))).is_ok());
+    }
+
+    #[test]
+    fn a_namespace_without_tenant_is_refused() {
+        let mut fetched = fetched(image(json!({})));
+        fetched.tenant = None;
+        let message =
+            "Namespace tenant-acme belongs to no tenant: create the microservice in a tenant's namespace";
+        assert_eq!(refusal(&fetched), format!("NotATenantNamespace {message}"));
+    }
+
+    #[test]
+    fn a_suspended_tenant_has_no_pods() {
+        let mut fetched = fetched(image(json!({"replicas": 3})));
+        assert_eq!(validate(&fetched).unwrap().replicas, 3);
+        fetched.tenant = Some(fixtures::tenant(TenantState::Suspended));
+        let validated = validate(&fetched).unwrap();
+        assert_eq!((validated.suspended, validated.replicas), (true, 0));
+    }
+
+    /// What the databases of the microservice say, and whether pods may be made.
+    fn databases(change: impl Fn(&mut Fetched)) -> (Option<Summary>, bool) {
+        let mut fetched = fetched(image(json!({"databases": [{"name": "app"}]})));
+        change(&mut fetched);
+        let databases = validate(&fetched).unwrap().databases;
+        (databases.waiting, databases.usable)
+    }
+
+    fn progressing(reason: &'static str, message: &str) -> Option<Summary> {
+        Some(Summary::Progressing { reason, message: message.into() })
+    }
+
+    #[test]
+    fn pods_wait_for_each_database() {
+        assert_eq!(databases(|_| ()), (None, true));
+        let absent = "spec.databases: TenantDatabase app does not exist: create it or remove it here";
+        let named = |change: &dyn Fn(&mut Named)| databases(|fetched| change(&mut fetched.databases[0]));
+        let claimless = |named: &mut Named| {
+            *named = Named { binding: named.binding.clone(), ..Named::default() };
+        };
+        assert_eq!(named(&claimless), (progressing("DatabaseNotFound", absent), false));
+        assert_eq!(
+            named(&|named| named.claim.as_mut().unwrap().status = None),
+            (progressing("Progressing", "waiting for TenantDatabase app"), false)
+        );
+        assert_eq!(
+            named(&|named| named.claim.as_mut().unwrap().metadata.generation = Some(3)),
+            (progressing("Progressing", "waiting for TenantDatabase app"), false)
+        );
+        let refused = Summary::Progressing { reason: "ServerUnreachable", message: "main is down".into() };
+        assert_eq!(
+            named(&|named| say(named, &refused)),
+            (progressing("DatabaseNotReady", "TenantDatabase app: main is down"), false)
+        );
+        let unbound = (progressing("Progressing", "waiting for the binding of TenantDatabase app"), false);
+        assert_eq!(named(&|named| named.secret = None), unbound);
+        assert_eq!(named(&|named| named.server = None), unbound);
+        assert_eq!(
+            named(&|named| named.claim.as_mut().unwrap().metadata.uid = Some("another".into())),
+            unbound
+        );
+    }
+
+    #[test]
+    fn pods_that_run_are_looked_after_while_a_database_has_trouble() {
+        let refused = Summary::Progressing { reason: "ServerUnreachable", message: "main is down".into() };
+        let trouble = databases(|fetched| {
+            fetched.deployment = fixtures::deployment();
+            say(&mut fetched.databases[0], &refused);
+        });
+        assert_eq!(trouble, (progressing("DatabaseNotReady", "TenantDatabase app: main is down"), true));
+        let unmountable = databases(|fetched| {
+            fetched.deployment = fixtures::deployment();
+            fetched.databases[0].secret = None;
+        });
+        assert!(!unmountable.1);
+    }
+
+    #[test]
+    fn trouble_is_said_before_what_only_takes_its_time() {
+        let mut fetched = fetched(image(json!({"databases": [{"name": "a"}, {"name": "b"}, {"name": "c"}]})));
+        fetched.databases[0].secret = None;
+        say(&mut fetched.databases[1], &Summary::Stalled { reason: "ClaimConflict", message: "two".into() });
+        fetched.databases[2].secret = None;
+        let waiting = validate(&fetched).unwrap().databases.waiting;
+        assert_eq!(waiting, progressing("DatabaseNotReady", "TenantDatabase b: two"));
+    }
+
+    #[test]
+    fn an_unknown_credential_is_named() {
+        let mut fetched = fetched(image(json!({"databases": [{"name": "app", "credential": "report"}]})));
+        fetched.databases[0].binding.credential = Some("report".into());
+        fetched.databases[0].credential = None;
+        let message =
+            "spec.databases: TenantDatabase app has no credential report: name one of its spec.credentials";
+        assert_eq!(refusal(&fetched), format!("InvalidSpec {message}"));
+    }
+}
