@@ -95,7 +95,7 @@ postgres_root() {
   rm -rf "$dir/$pg/lib/bitcode" "$dir/$pg/lib/pgxs" "$dir/$pg"/lib/llvmjit* "$dir/$pg"/lib/*_pl{perl,python}* \
     "$dir"/usr/share/postgresql/15/{man,contrib} "$dir"/usr/share/postgresql/15/extension/*_pl{perl,python}* \
     "$dir"/usr/share/zoneinfo/{right,posix}
-  for tool in cat chmod cp df du env flock grep head id ls mkdir mv ps rm sha256sum sleep sync tail; do
+  for tool in cat chmod cp df du env flock grep head id locale ls mkdir mv ps rm sha256sum sleep sync tail; do
     if [ -x "$dir/usr/bin/$tool" ]; then tools+=("usr/bin/$tool"); else die "Debian has no /usr/bin/$tool any more"; fi
   done
   (cd "$dir" && printf '%s\n' usr/bin/dash "${tools[@]}" "$pg"/bin/* "$pg"/lib/*.so) >"$scratch/postgres.elf"

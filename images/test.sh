@@ -63,6 +63,7 @@ first_start() {
   start_postgres pg
   check "first start: ends ready" within 60 ready pg
   echo "# after $(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $began }") s"
+  check "first start: nothing is missing in the image" not grep -E 'WARNING|not found' "$work/pg.log"
   check "first start: the data directory is private" [ "$(stat -c %a "$work/data/pgdata")" = 2700 ]
 }
 

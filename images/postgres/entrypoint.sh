@@ -46,7 +46,8 @@ init_once() {
   attend initdb --pgdata="$volume/pgdata.init" --username=postgres --pwfile="$admin/password" --auth-local=peer \
     --auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --data-checksums >/dev/null
   mv -T "$volume/pgdata.init" "$PGDATA"
-  sync --file-system "$volume"
+  # initdb has synced the files. Not the whole file system: a local volume shares that with all of the node.
+  sync "$volume"
   log "made a new, empty server in $PGDATA"
 }
 
