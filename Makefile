@@ -56,6 +56,63 @@ $(TOOLS)/typos/%/bin/typos:
 $(TOOLS)/cargo-deny/%/bin/cargo-deny:
 	$(CARGO) install --quiet --locked --debug --no-default-features --root $(TOOLS)/cargo-deny/$* cargo-deny@$*
 
+##@ Demo
+
+# Another name gives another cluster, beside the demo.
+DEMO ?= demo
+DEMO_CLUSTER = $(SUDO) target/bin/localcluster --name $(DEMO)
+USERS = /api/v1/namespaces/tenant-$$tenant/services/user:80/proxy/api/users
+
+.PHONY: demo
+demo: images target/bin/localcluster ## A real Kubernetes, the operator, and two tenants with a database and a user service each
+	@began=$$SECONDS
+	$(DEMO_CLUSTER) up $(IMAGES:%=--image target/images/%.tar) </dev/null >/dev/null
+	KUBECONFIG=$$($(demo_kubeconfig))
+	export KUBECONFIG
+	PATH=$(CURDIR)/target/release:$(CURDIR)/target/bin:$$PATH
+	tenantry install --image localhost/tenantry/tenantry:dev
+	# The tag stays when the binary changes: pods that still run an older one are replaced.
+	manifest=$$(tar -xOf target/images/tenantry.tar ./index.json | grep -o 'sha256:[0-9a-f]*')
+	id=$$(tar -xOf target/images/tenantry.tar "./blobs/sha256/$${manifest#sha256:}" | grep -o 'sha256:[0-9a-f]*' | sed -n 1p)
+	kubectl get pods --all-namespaces -o jsonpath='{range .items[*]}{.metadata.namespace} {.metadata.name} {.status.containerStatuses[0].image} {.status.containerStatuses[0].imageID}{"\n"}{end}' |
+	  while read -r namespace pod image running; do
+	    [ "$$image" != localhost/tenantry/tenantry:dev ] || [ "$$running" = "$$id" ] || kubectl delete pod -n "$$namespace" "$$pod" --wait=false
+	  done
+	kubectl apply -f manifests/samples/demo
+	tenantry wait tenant acme globex --for=condition=Ready --timeout=3m
+	printf '\n'
+	tenantry get tenants
+	printf '\n'
+	kubectl get pods --all-namespaces
+	for tenant in acme globex; do
+	  printf '\nThe users of %s: ' "$$tenant"
+	  kubectl get --raw "$(USERS)"
+	done
+	printf '\n\nThe demo runs, after %d s. Try:\n' $$((SECONDS - began))
+	sed 's/^  *//' <<'TRY'
+	  export KUBECONFIG=$$(make -s kubeconfig) PATH=$$PWD/target/release:$$PWD/target/bin:$$PATH
+	  tenantry status acme
+	  kubectl get --raw /api/v1/namespaces/tenant-acme/services/user:80/proxy/api/users
+	  tenantry create tenant initech --plan small --blueprint demo --wait
+	  tenantry suspend acme; tenantry resume acme
+	  make demo-down
+	TRY
+
+.PHONY: demo-down
+demo-down: target/bin/localcluster ## Remove the demo and every trace of it
+	@$(DEMO_CLUSTER) down </dev/null
+
+.PHONY: kubeconfig
+kubeconfig: target/bin/localcluster ## Print the path of the demo's kubeconfig
+	@$(demo_kubeconfig)
+
+# Only root may read a cluster's folder; who is not root gets a copy.
+define demo_kubeconfig
+path=$$($(DEMO_CLUSTER) kubeconfig)
+$(if $(SUDO),(umask 077; $(SUDO) cat "$$path" >target/$(DEMO).kubeconfig); path=$(CURDIR)/target/$(DEMO).kubeconfig)
+echo "$$path"
+endef
+
 ##@ Parts
 
 # gcc and libc6-dev: the pause program, and the C parts of Rust crates. openssl and procps: the tests.
