@@ -48,7 +48,7 @@ func newUp(t *target, stdout io.Writer) *cobra.Command {
 	}
 	command.Flags().BoolVar(&controlPlaneOnly, "control-plane-only", false, "only etcd, API server and controller manager, on loopback, without root")
 	command.Flags().StringArrayVar(&options.Images, "image", nil, "OCI archive to import before workloads start, PATH or PATH=REFERENCE; can be given again")
-	command.Flags().StringArrayVar(&options.APIServerArgs, "apiserver-arg", nil, "further flag of the API server, flag=value; can be given again, kept between runs")
+	command.Flags().StringArrayVar(&options.APIServerArgs, "apiserver-arg", nil, "further flag of the API server, flag=value; can be given again, not remembered")
 	t.addTimeout(command, 3*time.Minute)
 	return command
 }

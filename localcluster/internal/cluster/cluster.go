@@ -39,15 +39,19 @@ func (c *Cluster) load() (state.State, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return state.State{}, fmt.Errorf("%w: %s; fix: localcluster up --name %s", ErrNotFound, c.Layout.Name, c.Layout.Name)
 	}
+	if errors.Is(err, state.ErrDamaged) {
+		return state.State{}, fmt.Errorf("%w; fix: localcluster up --name %s", err, c.Layout.Name)
+	}
 	return s, err
 }
 
-// settings follow from the remembered state alone.
+// settings are what is remembered of them, enough to ask components how they
+// do.
 func (c *Cluster) settings(s state.State) components.Settings {
 	if s.Mode == state.Full {
-		return components.Full(c.Layout, network.Slot(s.Slot), s.APIServerArgs)
+		return components.Full(c.Layout, network.Slot(s.Slot), nil)
 	}
-	return components.ControlPlaneOnly(c.Layout, s.Ports, s.APIServerArgs)
+	return components.ControlPlaneOnly(c.Layout, s.Ports, nil)
 }
 
 // Kubeconfig is the path of the administrator's kubeconfig.

@@ -86,26 +86,46 @@ func (l *launcher) ensure(ctx context.Context, component string) error {
 	if spec.Path == "" {
 		spec.Path = l.self
 	}
-	if leader, ok := l.leaders[component]; ok {
-		if spec.Matches(leader) {
-			return nil
-		}
+	leader, runs := l.leaders[component]
+	if runs && spec.Matches(leader) {
+		l.replace(ctx, spec, leader)
+		return nil
+	}
+	if runs {
 		if err := process.End(ctx, leader, layout.Dir); err != nil {
 			return err
 		}
 	}
-	running, err := process.Start(spec, layout.Dir)
+	return l.start(ctx, spec)
+}
+
+// start starts the component, which may not end any more.
+func (l *launcher) start(ctx context.Context, spec process.Spec) error {
+	running, err := process.Start(spec, l.settings.Layout.Dir)
 	if err != nil {
 		return err
 	}
 	l.watchers.Go(func() {
 		select {
 		case <-running.Exited:
-			l.fail(l.failure(component, fmt.Errorf("its process ended: %w", running.Err)))
+			l.fail(l.failure(spec.Component, fmt.Errorf("its process ended: %w", running.Err)))
 		case <-ctx.Done():
 		}
 	})
 	return nil
+}
+
+// replace starts the component when the one that runs ends: it may have been
+// killed already, and only not have noticed yet.
+func (l *launcher) replace(ctx context.Context, spec process.Spec, leader process.Process) {
+	l.watchers.Go(func() {
+		if process.AwaitExit(ctx, leader) != nil {
+			return
+		}
+		if err := l.start(ctx, spec); err != nil {
+			l.fail(err)
+		}
+	})
 }
 
 // await returns when the component is well.

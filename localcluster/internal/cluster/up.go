@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"time"
 
 	"tenantry.dev/localcluster/internal/certs"
@@ -22,7 +21,8 @@ type UpOptions struct {
 	Mode state.Mode
 	// Images are archives to import before workloads start, full mode only.
 	Images []string
-	// APIServerArgs are further `flag=value` of the API server.
+	// APIServerArgs are further `flag=value` of the API server. They are not
+	// remembered: what a run does not give is taken away again.
 	APIServerArgs []string
 	// Now is the time at which certificates are judged and made.
 	Now time.Time
@@ -47,6 +47,9 @@ func (c *Cluster) Up(ctx context.Context, o UpOptions) (string, error) {
 		return "", err
 	}
 	defer lock.Release()
+	if err := process.Settle(ctx); err != nil {
+		return "", err
+	}
 	previous, err := c.previous(o)
 	if err != nil {
 		return "", err
@@ -105,13 +108,12 @@ func (c *Cluster) remember(s state.State) error {
 // newState is what is remembered of a cluster with these settings.
 func newState(s components.Settings) state.State {
 	return state.State{
-		Name:          s.Layout.Name,
-		Mode:          s.Mode,
-		Ports:         s.Ports,
-		APIServerArgs: s.APIServerArgs,
-		Server:        s.Server(),
-		Kubeconfig:    s.Layout.Kubeconfig(),
-		AuditLog:      s.Layout.AuditLog(),
+		Name:       s.Layout.Name,
+		Mode:       s.Mode,
+		Ports:      s.Ports,
+		Server:     s.Server(),
+		Kubeconfig: s.Layout.Kubeconfig(),
+		AuditLog:   s.Layout.AuditLog(),
 	}
 }
 
@@ -142,13 +144,4 @@ func (c *Cluster) prepare(ctx context.Context, s components.Settings, now time.T
 		return nil
 	}
 	return process.EndLeaders(ctx, c.Layout.Dir)
-}
-
-// extraArgs are the API server's further flags: the given ones, otherwise
-// those it was last started with.
-func extraArgs(o UpOptions, previous *state.State) []string {
-	if len(o.APIServerArgs) == 0 && previous != nil {
-		return previous.APIServerArgs
-	}
-	return slices.Clone(o.APIServerArgs)
 }

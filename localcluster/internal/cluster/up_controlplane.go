@@ -22,7 +22,7 @@ func (c *Cluster) upControlPlane(ctx context.Context, o UpOptions, previous *sta
 	if err != nil {
 		return state.State{}, err
 	}
-	settings := components.ControlPlaneOnly(c.Layout, ports, extraArgs(o, previous))
+	settings := components.ControlPlaneOnly(c.Layout, ports, o.APIServerArgs)
 	next := newState(settings)
 	// Written before anything starts, so that an interrupted start is found
 	// and continued with the same ports.

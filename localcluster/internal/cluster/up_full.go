@@ -75,7 +75,7 @@ func (c *Cluster) upFull(ctx context.Context, o UpOptions, previous *state.State
 	if err != nil {
 		return state.State{}, err
 	}
-	settings := components.Full(c.Layout, slot, extraArgs(o, previous))
+	settings := components.Full(c.Layout, slot, o.APIServerArgs)
 	next := newState(settings)
 	next.Slot = int(slot)
 	if err := state.Save(c.Layout, next); err != nil {

@@ -152,6 +152,8 @@ func (s Settings) ControllerManagerCommand() []string {
 		"allocate-node-cidrs", "true",
 		"cluster-cidr", podRange,
 		"service-cluster-ip-range", ServiceRange,
+		// Otherwise a folder outside the cluster's own would be made for it.
+		"flex-volume-plugin-dir", l.VolumePlugins(),
 	)...)
 }
 

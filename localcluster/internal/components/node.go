@@ -157,7 +157,7 @@ eventRecordQPS: 0
 `,
 		s.Layout.Cert(caFile), s.Layout.Cert(kubeletFile), s.Layout.Key(kubeletFile),
 		s.Node.String(), s.Node.String(), kubeletHealthPort,
-		"unix://"+s.Layout.ContainerdSocket(), s.Layout.Path("pod-logs"), s.Layout.Path("kubelet", "volume-plugins"),
+		"unix://"+s.Layout.ContainerdSocket(), s.Layout.Path("pod-logs"), s.Layout.VolumePlugins(),
 		s.Layout.Config(resolvFile), DNSServiceIP, clusterDomain,
 		cgroups.Of(s.Layout.ID()).Path(),
 	)

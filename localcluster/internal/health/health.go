@@ -65,6 +65,8 @@ func (p *Prober) Check(ctx context.Context, component string) error {
 	switch component {
 	case components.Etcd:
 		return get(ctx, p.etcd, "http://etcd/health")
+	case components.ControllerManager:
+		return p.controllers(ctx)
 	case components.Containerd:
 		return containerRuntime(ctx, p.settings.Layout.ContainerdSocket())
 	case components.Node:
@@ -106,6 +108,15 @@ func failing(report string) string {
 		return strings.TrimSpace(report)
 	}
 	return strings.Join(lines, ", ")
+}
+
+// controllers are well when they have made the account that every pod in the
+// default namespace needs. They say that they are healthy long before.
+func (p *Prober) controllers(ctx context.Context) error {
+	if err := get(ctx, p.api.HTTP(), p.settings.HealthURL(components.ControllerManager)); err != nil {
+		return err
+	}
+	return p.api.Get(ctx, "/api/v1/namespaces/default/serviceaccounts/default", &struct{}{})
 }
 
 // node is well when its kubelet has said so lately.

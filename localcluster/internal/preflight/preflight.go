@@ -50,14 +50,14 @@ var controllers = []string{"cpu", "cpuset", "memory", "pids"}
 // Check returns what is missing for a cluster of this mode, with the way to
 // mend it, in one line.
 func Check(l state.Layout, mode state.Mode) error {
+	if mode == state.Full && os.Geteuid() != 0 {
+		return fmt.Errorf("a cluster with a node needs root; fix: run as root, or give --control-plane-only")
+	}
 	if limit := socketPathLimit - len(longestSocket[mode]); len(l.Dir) > limit {
 		return fmt.Errorf("state folder %s has a path of more than %d characters, too long for the sockets in it; fix: give a shorter --state-dir", l.Dir, limit)
 	}
 	if mode == state.ControlPlaneOnly {
 		return nil
-	}
-	if os.Geteuid() != 0 {
-		return fmt.Errorf("a cluster with a node needs root; fix: run as root, or give --control-plane-only")
 	}
 	if err := checkPrograms(exec.LookPath); err != nil {
 		return err

@@ -5,13 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// poll is how often the process table is looked at while processes end.
-const poll = 20 * time.Millisecond
 
 // EndAll kills every process of the cluster and returns when none is left.
 //
@@ -33,7 +29,7 @@ func EndLeaders(ctx context.Context, stateDir string) error {
 // End kills one process and returns when it is gone.
 func End(ctx context.Context, p Process, stateDir string) error {
 	return endWhile(ctx, func() ([]Process, error) {
-		now, ok := read("/proc", p.PID, stateDir)
+		now, ok := read(p.PID, stateDir)
 		if !ok || now.StartTime != p.StartTime {
 			return nil, nil
 		}
@@ -57,10 +53,11 @@ func endWhile(ctx context.Context, list func() ([]Process, error), stateDir stri
 				return fmt.Errorf("end %s (process %d): %w", p.Component, p.PID, err)
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("process %d (%s) does not end: %w", processes[0].PID, processes[0].Component, ctx.Err())
-		case <-time.After(poll):
+		// All are told first, and waited for then.
+		for _, p := range processes {
+			if err := AwaitExit(ctx, p); err != nil {
+				return fmt.Errorf("%s (process %d) does not end: %w", p.Component, p.PID, err)
+			}
 		}
 	}
 }
@@ -77,7 +74,7 @@ func kill(p Process, stateDir string) error {
 		return err
 	}
 	defer unix.Close(fd)
-	now, ok := read("/proc", p.PID, stateDir)
+	now, ok := read(p.PID, stateDir)
 	if !ok || now.StartTime != p.StartTime {
 		return nil
 	}

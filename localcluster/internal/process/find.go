@@ -8,7 +8,6 @@ package process
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -38,17 +37,13 @@ type Process struct {
 
 // Find lists the living processes marked with stateDir.
 func Find(stateDir string) ([]Process, error) {
-	entries, err := os.ReadDir("/proc")
+	pids, err := list()
 	if err != nil {
-		return nil, fmt.Errorf("list processes: %w", err)
+		return nil, err
 	}
 	var found []Process
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			continue
-		}
-		if p, ok := read("/proc", pid, stateDir); ok {
+	for _, pid := range pids {
+		if p, ok := read(pid, stateDir); ok {
 			found = append(found, p)
 		}
 	}
@@ -68,8 +63,8 @@ func Leaders(processes []Process) map[string]Process {
 
 // read returns the process when it exists, may be read and carries the
 // marker. Processes of other users and kernel threads are simply not ours.
-func read(proc string, pid int, stateDir string) (Process, bool) {
-	dir := filepath.Join(proc, strconv.Itoa(pid))
+func read(pid int, stateDir string) (Process, bool) {
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	environment, err := os.ReadFile(filepath.Join(dir, "environ"))
 	if err != nil {
 		return Process{}, false
@@ -78,11 +73,11 @@ func read(proc string, pid int, stateDir string) (Process, bool) {
 	if !ok {
 		return Process{}, false
 	}
-	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+	line, err := os.ReadFile(filepath.Join(dir, "stat"))
 	if err != nil {
 		return Process{}, false
 	}
-	session, startTime, err := parseStat(string(stat))
+	stat, err := parseStat(string(line))
 	if err != nil {
 		return Process{}, false
 	}
@@ -92,10 +87,10 @@ func read(proc string, pid int, stateDir string) (Process, bool) {
 	}
 	return Process{
 		PID:       pid,
-		StartTime: startTime,
+		StartTime: stat.startTime,
 		Args:      strings.Split(strings.TrimSuffix(string(commandLine), "\x00"), "\x00"),
 		Component: component,
-		Leader:    session == pid,
+		Leader:    stat.session == pid,
 	}, true
 }
 
@@ -110,26 +105,4 @@ func marked(environment []byte, stateDir string) (component string, ok bool) {
 		}
 	}
 	return component, ok
-}
-
-// parseStat reads the session and the start time from /proc/PID/stat. The
-// second field is the program's name in parentheses, which may itself hold
-// spaces and parentheses, so fields are counted from the last parenthesis.
-func parseStat(stat string) (session int, startTime uint64, err error) {
-	const sessionField, startTimeField, firstAfterName = 6, 22, 3
-	end := strings.LastIndexByte(stat, ')')
-	if end < 0 {
-		return 0, 0, fmt.Errorf("no program name in %q", stat)
-	}
-	fields := strings.Fields(stat[end+1:])
-	if len(fields) <= startTimeField-firstAfterName {
-		return 0, 0, fmt.Errorf("too few fields in %q", stat)
-	}
-	if session, err = strconv.Atoi(fields[sessionField-firstAfterName]); err != nil {
-		return 0, 0, fmt.Errorf("session in %q: %w", stat, err)
-	}
-	if startTime, err = strconv.ParseUint(fields[startTimeField-firstAfterName], 10, 64); err != nil {
-		return 0, 0, fmt.Errorf("start time in %q: %w", stat, err)
-	}
-	return session, startTime, nil
 }

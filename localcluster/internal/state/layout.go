@@ -87,6 +87,9 @@ func (l Layout) ContainerdRoot() string { return l.Path("containerd") }
 // KubeletRoot is where the kubelet keeps the pods' volumes.
 func (l Layout) KubeletRoot() string { return l.Path("kubelet") }
 
+// VolumePlugins is where volume plug-ins would lie, had the cluster any.
+func (l Layout) VolumePlugins() string { return l.Path("kubelet", "volume-plugins") }
+
 // Volume is the folder of one local volume.
 func (l Layout) Volume(name string) string { return l.Path("volumes", name) }
 

@@ -35,8 +35,6 @@ type State struct {
 	Slot int `json:"slot"`
 	// Ports are set in control-plane-only mode.
 	Ports Ports `json:"ports"`
-	// APIServerArgs are the additional flags given to the API server.
-	APIServerArgs []string `json:"apiServerArgs,omitempty"`
 	// Server is the API server's URL.
 	Server string `json:"server"`
 	// Kubeconfig is the path of the administrator's kubeconfig.
