@@ -39,6 +39,7 @@ mod status;
 mod table;
 mod uninstall;
 mod until;
+mod user;
 mod version;
 mod wait;
 mod write;

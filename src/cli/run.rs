@@ -5,7 +5,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::failure::{Exit, Failure};
-use super::{Session, operator};
+use super::{Session, operator, user};
 
 /// Flags of `run`.
 #[derive(Debug, Args)]
@@ -18,6 +18,8 @@ pub struct RunArgs {
 enum Role {
     /// The operator: turns tenants, plans, blueprints, servers, databases and microservices into what they ask for
     Operator(operator::OperatorArgs),
+    /// The user service: the users of one tenant, at /api/users
+    User(user::UserArgs),
 }
 
 /// Runs the role until it ends or the process is asked to.
@@ -35,5 +37,6 @@ pub async fn run(args: RunArgs, session: &Session) -> Result<Exit, Failure> {
     });
     match args.role {
         Role::Operator(args) => operator::run(args, session, shutdown).await,
+        Role::User(args) => user::run(args, shutdown).await,
     }
 }
