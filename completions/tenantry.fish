@@ -280,22 +280,23 @@ complete -c tenantry -n "__fish_tenantry_using_subcommand version" -l tls-server
 complete -c tenantry -n "__fish_tenantry_using_subcommand version" -l client -d 'Only the version of this program; no request is made'
 complete -c tenantry -n "__fish_tenantry_using_subcommand version" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
 complete -c tenantry -n "__fish_tenantry_using_subcommand version" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -s n -l namespace -d 'Namespace of the request' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -l context -d 'Context of the kubeconfig to use' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -l cluster -d 'Cluster of the kubeconfig to use' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -l user -d 'User of the kubeconfig to use' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -s s -l server -d 'Address and port of the API server' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -l as -d 'User to impersonate' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -l as-group -d 'Group to impersonate; may be repeated' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -l as-uid -d 'UID to impersonate' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -s h -l help -d 'Print help'
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator" -f -a "operator" -d 'The operator: turns tenants, plans, blueprints, servers, databases and microservices into what they ask for'
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -s h -l help -d 'Print help'
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -f -a "operator" -d 'The operator: turns tenants, plans, blueprints, servers, databases and microservices into what they ask for'
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -f -a "user" -d 'The user service: the users of one tenant, at /api/users'
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l identity -d 'Name of this process among the candidates for leadership' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l lease-namespace -d 'Namespace of the Lease' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l image -d 'Image that builtin microservices run: the operator\'s own' -r
@@ -319,6 +320,31 @@ complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_s
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -s h -l help -d 'Print help'
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l listen-address -d 'Address that requests are served on' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l admin-address -d 'Address of the admin port: /healthz, /readyz and /metrics' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l bindings -d 'Directory of service bindings; it must hold exactly one of type postgresql' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l pool-min -d 'Database connections that are kept open, 1 to 100' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l pool-max -d 'Database connections that there may be, 1 to 100' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l acquire-within -d 'How long a request waits for a database connection, as in 500ms, 5s or 1m' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l answer-within -d 'How long a request may take' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l open-within -d 'How long to try to reach and migrate the database at the start before giving up' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l drain-within -d 'How long requests under way may still take after SIGTERM' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l log -d 'Which events are logged, for example info or tenantry=debug' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -s h -l help -d 'Print help'
 complete -c tenantry -n "__fish_tenantry_using_subcommand completion" -s n -l namespace -d 'Namespace of the request' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand completion" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
 complete -c tenantry -n "__fish_tenantry_using_subcommand completion" -l context -d 'Context of the kubeconfig to use' -r
