@@ -218,6 +218,7 @@ fn detail(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "a case reads better with the value itself")]
 mod tests {
     use serde_json::{Value, json};
 

@@ -91,6 +91,6 @@ pub fn say(named: &mut Named, summary: &Summary) {
 }
 
 /// A Deployment of ours.
-pub fn deployment() -> Option<Arc<Child>> {
-    Some(Arc::new(Child::new(Kind::Deployment, &ObjectMeta::default())))
+pub fn deployment() -> Arc<Child> {
+    Arc::new(Child::new(Kind::Deployment, &ObjectMeta::default()))
 }

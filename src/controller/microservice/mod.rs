@@ -49,7 +49,7 @@ impl Reconciler for Controller {
                 let turn =
                     status::Turn { fetched: &fetched, validated, applied: &applied, observed: &observed };
                 let complete = observed.rollout.as_ref().is_none_or(rollout::Rollout::is_complete);
-                (status::status(&turn, context.now()), complete && applied.failures.is_empty())
+                (status::status(&turn, context.now()), complete && applied.is_done())
             }
             Err(problem) => (status::refused(&fetched, problem, &observed, context.now()), true),
         };
@@ -72,6 +72,13 @@ pub struct MicroserviceApplied {
     pub terminating: Option<String>,
     /// What could not be made; the rest was.
     pub failures: Vec<ApplyError>,
+}
+
+impl MicroserviceApplied {
+    /// Whether nothing has to be tried again. What is in the way may be unknown to the watches.
+    fn is_done(&self) -> bool {
+        self.terminating.is_none() && self.failures.is_empty()
+    }
 }
 
 async fn apply(gate: &Gate, declared: &[Declared]) -> Result<MicroserviceApplied, ApplyError> {

@@ -60,6 +60,7 @@ pub fn template(microservice: &Validated, bound: &[Bound]) -> PodTemplateSpec {
             ..PodSecurityContext::default()
         }),
         topology_spread_constraints: Some(vec![spread]),
+        init_containers: Some(vec![]),
         containers: vec![container(microservice, bound)],
         volumes: Some(volumes(bound)),
         ..PodSpec::default()
@@ -71,6 +72,10 @@ fn container(microservice: &Validated, bound: &[Bound]) -> Container {
     let endpoints = microservice.endpoints.iter().map(|endpoint| port(&endpoint.name, endpoint.port));
     let mut container = Container {
         name: microservice.name.clone(),
+        // Declared though empty, as the init containers are: nobody else decides what runs.
+        command: Some(vec![]),
+        args: Some(vec![]),
+        env_from: Some(vec![]),
         env: Some(environment(microservice, bound)),
         ports: Some(endpoints.collect()),
         resources: resources(microservice),

@@ -81,6 +81,7 @@ impl Rollouts {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "a case reads better with the value itself")]
 mod tests {
     use serde_json::json;
 

@@ -322,6 +322,7 @@ fn mountable(named: &Named) -> Option<Bound> {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "a case reads better with the value itself")]
 mod tests {
     use serde_json::{Value, json};
 
@@ -485,8 +486,8 @@ mod tests {
         (databases.waiting, databases.usable)
     }
 
-    fn progressing(reason: &'static str, message: &str) -> Option<Summary> {
-        Some(Summary::Progressing { reason, message: message.into() })
+    fn progressing(reason: &'static str, message: &str) -> Summary {
+        Summary::Progressing { reason, message: message.into() }
     }
 
     #[test]
@@ -497,21 +498,22 @@ mod tests {
         let claimless = |named: &mut Named| {
             *named = Named { binding: named.binding.clone(), ..Named::default() };
         };
-        assert_eq!(named(&claimless), (progressing("DatabaseNotFound", absent), false));
+        assert_eq!(named(&claimless), (Some(progressing("DatabaseNotFound", absent)), false));
         assert_eq!(
             named(&|named| named.claim.as_mut().unwrap().status = None),
-            (progressing("Progressing", "waiting for TenantDatabase app"), false)
+            (Some(progressing("Progressing", "waiting for TenantDatabase app")), false)
         );
         assert_eq!(
             named(&|named| named.claim.as_mut().unwrap().metadata.generation = Some(3)),
-            (progressing("Progressing", "waiting for TenantDatabase app"), false)
+            (Some(progressing("Progressing", "waiting for TenantDatabase app")), false)
         );
         let refused = Summary::Progressing { reason: "ServerUnreachable", message: "main is down".into() };
         assert_eq!(
             named(&|named| say(named, &refused)),
-            (progressing("DatabaseNotReady", "TenantDatabase app: main is down"), false)
+            (Some(progressing("DatabaseNotReady", "TenantDatabase app: main is down")), false)
         );
-        let unbound = (progressing("Progressing", "waiting for the binding of TenantDatabase app"), false);
+        let unbound =
+            (Some(progressing("Progressing", "waiting for the binding of TenantDatabase app")), false);
         assert_eq!(named(&|named| named.secret = None), unbound);
         assert_eq!(named(&|named| named.server = None), unbound);
         assert_eq!(
@@ -524,12 +526,15 @@ mod tests {
     fn pods_that_run_are_looked_after_while_a_database_has_trouble() {
         let refused = Summary::Progressing { reason: "ServerUnreachable", message: "main is down".into() };
         let trouble = databases(|fetched| {
-            fetched.deployment = fixtures::deployment();
+            fetched.deployment = Some(fixtures::deployment());
             say(&mut fetched.databases[0], &refused);
         });
-        assert_eq!(trouble, (progressing("DatabaseNotReady", "TenantDatabase app: main is down"), true));
+        assert_eq!(
+            trouble,
+            (Some(progressing("DatabaseNotReady", "TenantDatabase app: main is down")), true)
+        );
         let unmountable = databases(|fetched| {
-            fetched.deployment = fixtures::deployment();
+            fetched.deployment = Some(fixtures::deployment());
             fetched.databases[0].secret = None;
         });
         assert!(!unmountable.1);
@@ -542,7 +547,7 @@ mod tests {
         say(&mut fetched.databases[1], &Summary::Stalled { reason: "ClaimConflict", message: "two".into() });
         fetched.databases[2].secret = None;
         let waiting = validate(&fetched).unwrap().databases.waiting;
-        assert_eq!(waiting, progressing("DatabaseNotReady", "TenantDatabase b: two"));
+        assert_eq!(waiting, Some(progressing("DatabaseNotReady", "TenantDatabase b: two")));
     }
 
     #[test]
