@@ -726,13 +726,17 @@ _tenantry() {
             return 0
             ;;
         tenantry__subcmd__install)
-            opts="-n -s -h --print --image --force-conflicts --no-wait --timeout --namespace --kubeconfig --context --cluster --user --server --token --as --as-group --as-uid --request-timeout --insecure-skip-tls-verify --certificate-authority --tls-server-name --help"
+            opts="-n -s -h --print --image --postgres-image --force-conflicts --no-wait --timeout --namespace --kubeconfig --context --cluster --user --server --token --as --as-group --as-uid --request-timeout --insecure-skip-tls-verify --certificate-authority --tls-server-name --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --image)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --postgres-image)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -55,6 +55,7 @@ complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "run" -d 'Run a ro
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "completion" -d 'Print a shell\'s completion script'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "generate" -d 'Write the generated files: CRDs, completion scripts and the CLI reference'
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l image -d 'Image of the operator' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l postgres-image -d 'Image of managed PostgreSQL 15 servers' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l timeout -d 'Longest wait' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -s n -l namespace -d 'Namespace of the request' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F

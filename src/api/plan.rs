@@ -104,7 +104,7 @@ pub struct DatabaseLimits {
 #[serde(rename_all = "camelCase")]
 pub struct ServerSelector {
     /// Labels that a server must carry, all of them.
-    #[schemars(length(max = 16))]
+    #[schemars(extend("maxProperties" = 16))]
     pub match_labels: BTreeMap<String, String>,
 }
 

@@ -1,7 +1,7 @@
 //! What `tenantry install` applies, in order: CRDs, namespaces, RBAC, policies and the operator's Deployment.
 //!
 //! The YAML of `manifests/operator` is compiled in, so the binary and a GitOps repository install the same thing.
-//! Only the image and the version are filled in.
+//! Only the images and the version are filled in.
 
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
@@ -11,6 +11,23 @@ use crate::api;
 
 /// Image of the operator unless another is named.
 pub const DEFAULT_IMAGE: &str = "localhost/tenantry/tenantry:dev";
+/// Image of managed PostgreSQL 15 servers unless another is named.
+pub const DEFAULT_POSTGRES_IMAGE: &str = "localhost/tenantry/postgres:15";
+
+/// What is filled in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Images<'a> {
+    /// Image of the operator and of builtin microservices.
+    pub tenantry: &'a str,
+    /// Image of managed PostgreSQL 15 servers.
+    pub postgres: &'a str,
+}
+
+impl Default for Images<'_> {
+    fn default() -> Self {
+        Self { tenantry: DEFAULT_IMAGE, postgres: DEFAULT_POSTGRES_IMAGE }
+    }
+}
 
 /// The documents in `manifests/operator`, in the order in which they are applied.
 const DOCUMENTS: [&str; 5] = [
@@ -37,14 +54,14 @@ pub enum ManifestError {
 
 /// Everything that an installation consists of, with `image` filled in, in the order in which it is applied.
 pub fn objects(image: &str) -> Result<Vec<DynamicObject>, ManifestError> {
-    values(image)?
+    values(Images { tenantry: image, ..Images::default() })?
         .into_iter()
         .map(|value| serde_json::from_value(value).map_err(ManifestError::Convert))
         .collect()
 }
 
 /// The same as JSON values.
-pub(super) fn values(image: &str) -> Result<Vec<Value>, ManifestError> {
+pub(super) fn values(images: Images<'_>) -> Result<Vec<Value>, ManifestError> {
     let mut values = Vec::new();
     for crd in api::crds() {
         values.push(serde_json::to_value(&crd).map_err(ManifestError::Convert)?);
@@ -54,20 +71,22 @@ pub(super) fn values(image: &str) -> Result<Vec<Value>, ManifestError> {
     }
     for value in &mut values {
         if value["kind"] == "Deployment" {
-            fill_in(value, image);
+            fill_in(value, images);
         }
         Resource::of_object(value).ok_or_else(|| ManifestError::UnknownKind(value["kind"].to_string()))?;
     }
     Ok(values)
 }
 
-fn fill_in(deployment: &mut Value, image: &str) {
+fn fill_in(deployment: &mut Value, images: Images<'_>) {
     deployment["metadata"]["labels"][api::labels::APP_VERSION] = json!(env!("CARGO_PKG_VERSION"));
     let container = &mut deployment["spec"]["template"]["spec"]["containers"][0];
-    container["image"] = json!(image);
+    container["image"] = json!(images.tenantry);
     for variable in container["env"].as_array_mut().into_iter().flatten() {
-        if variable["name"] == "TENANTRY_IMAGE" {
-            variable["value"] = json!(image);
+        match variable["name"].as_str() {
+            Some("TENANTRY_IMAGE") => variable["value"] = json!(images.tenantry),
+            Some("TENANTRY_POSTGRES_IMAGE") => variable["value"] = json!(images.postgres),
+            _ => {}
         }
     }
 }
@@ -77,7 +96,11 @@ mod tests {
     use super::*;
 
     fn of_kind(kind: &str) -> Vec<Value> {
-        values("example.org/tenantry:1").unwrap().into_iter().filter(|value| value["kind"] == kind).collect()
+        values(Images { tenantry: "example.org/tenantry:1", postgres: "example.org/postgres:1" })
+            .unwrap()
+            .into_iter()
+            .filter(|value| value["kind"] == kind)
+            .collect()
     }
 
     #[test]
@@ -94,7 +117,8 @@ mod tests {
         let container = &deployment["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["image"], "example.org/tenantry:1");
         assert_eq!(container["env"][2], json!({"name": "TENANTRY_IMAGE", "value": "example.org/tenantry:1"}));
-        assert!(!deployment.to_string().contains("\"IMAGE\""));
+        let postgres = json!({"name": "TENANTRY_POSTGRES_IMAGE", "value": "example.org/postgres:1"});
+        assert_eq!(container["env"][3], postgres);
     }
 
     #[test]

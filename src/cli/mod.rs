@@ -34,8 +34,8 @@ mod operator;
 mod output;
 mod reference;
 mod run;
-mod state;
 mod status;
+mod suspend;
 mod table;
 mod uninstall;
 mod until;
@@ -78,9 +78,9 @@ enum Command {
     /// Wait until a condition holds or an object is gone
     Wait(wait::WaitArgs),
     /// Suspend a tenant: workloads at zero, logins refused, data kept
-    Suspend(state::StateArgs),
+    Suspend(suspend::StateArgs),
     /// Resume a suspended tenant
-    Resume(state::StateArgs),
+    Resume(suspend::StateArgs),
     /// Delete objects; databases are kept
     Delete(delete::DeleteArgs),
     /// Print the version of this program, of the operator and of the API server
@@ -182,8 +182,8 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<Exit, Failu
         Command::Get(args) => get::run(&args, session).await,
         Command::Status(args) => status::run(&args, session).await,
         Command::Wait(args) => wait::run(&args, session).await,
-        Command::Suspend(args) => state::run(&args, state::State::Suspended, session).await,
-        Command::Resume(args) => state::run(&args, state::State::Active, session).await,
+        Command::Suspend(args) => suspend::run(&args, suspend::State::Suspended, session).await,
+        Command::Resume(args) => suspend::run(&args, suspend::State::Active, session).await,
         Command::Delete(args) => delete::run(&args, session).await,
         Command::Version(args) => version::run(&args, session).await,
         Command::Run(args) => run::run(args, session).await,

@@ -30,7 +30,7 @@ pub(super) async fn run(args: &UninstallArgs, session: &mut Session) -> Result<E
     if !args.yes {
         confirm(session)?;
     }
-    let objects = manifests::values(manifests::DEFAULT_IMAGE)
+    let objects = manifests::values(manifests::Images::default())
         .map_err(|error| Failure::from_error("failed to build the manifests", &error))?;
     let client = session.client().await?;
     // Backwards: the operator first, and it is waited for, so that it never runs without its rights and policies.

@@ -202,9 +202,32 @@ impl Get<'_> {
             query.extend(include.map(|include| ("includeObject", include)));
             let path = target.kind.resource.path(self.namespace(), target.name);
             let path = with_query(path, &query);
-            async move { (*target, self.client.read(&path, accept).await) }
+            async move {
+                let reply = self.client.read(&path, accept).await;
+                (*target, reply.map_err(|error| self.in_context(*target, error)))
+            }
         });
         futures::stream::iter(requests).buffered(8).collect().await
+    }
+
+    /// kubectl says which selector the server could not read.
+    fn in_context(&self, target: Target<'_>, error: ApiError) -> ApiError {
+        match error {
+            ApiError::Status(mut status) if status.reason == "BadRequest" && target.name.is_none() => {
+                let resource = &target.kind.resource;
+                let selectors = self.selectors();
+                status.message = format!(
+                    "Unable to find \"{}, Resource={}\" that match label selector {:?}, field selector {:?}: {}",
+                    resource.api_version(),
+                    resource.plural,
+                    selectors.labels.unwrap_or_default(),
+                    selectors.fields.unwrap_or_default(),
+                    status.message
+                );
+                ApiError::Status(status)
+            }
+            error => error,
+        }
     }
 
     /// Prints what there is and then every change, until the server ends the watch.

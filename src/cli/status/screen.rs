@@ -1,64 +1,19 @@
-//! `tenantry status`: one screen about a tenant, or one line a tenant. The exit code is the health.
+//! What `tenantry status` shows. Pure: objects and the time in, text out.
 
 use std::fmt::Write as _;
 
-use clap::Args;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::api_error::ApiError;
-use super::args::Format;
-use super::client::{Client, Selectors};
-use super::health::{self, Health};
-use super::kinds::{EVENT, MICROSERVICE, TENANT, TENANT_DATABASE};
-use super::table::columns;
-use super::{Exit, Failure, Session, age, get, json as go_json};
-use crate::api::names;
-
-/// Flags of `status`.
-#[derive(Debug, Args)]
-#[command(after_help = "Exit code: 0 if all is ready, 1 if not.")]
-pub(super) struct StatusArgs {
-    /// Name of the tenant; without it, all tenants
-    #[arg(value_name = "TENANT")]
-    name: Option<String>,
-    /// Output format
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
-}
+use crate::cli::age;
+use crate::cli::health::{self, Health};
+use crate::cli::table::columns;
 
 /// Most events that are shown.
 const EVENTS: usize = 10;
 
-pub(super) async fn run(args: &StatusArgs, session: &mut Session) -> Result<Exit, Failure> {
-    let client = session.client().await?;
-    match &args.name {
-        Some(name) => one(&client, name, args.output, session).await,
-        None => all(&client, args.output, session).await,
-    }
-}
-
-async fn all(client: &Client, format: Format, session: &mut Session) -> Result<Exit, Failure> {
-    let tenants = client.list(&TENANT, None, &Selectors::default()).await?;
-    let healthy = tenants.iter().filter(|tenant| Health::of(tenant) == Health::Ready).count();
-    match format {
-        Format::Json => {
-            let list: Vec<Value> = tenants.iter().map(summary).collect();
-            let report = json!({"ready": healthy, "total": tenants.len(), "tenants": list});
-            session.output.line(&go_json::pretty(&report))?;
-        }
-        Format::Text if tenants.is_empty() => session.output.note("No resources found"),
-        Format::Text => {
-            let now = session.environment.now;
-            let rows = tenants.iter().map(|tenant| row(tenant, now)).collect();
-            session.output.write(&columns(&["NAME", "HEALTH", "PLAN", "AGE", "MESSAGE"], rows))?;
-            session.output.line(&format!("\n{healthy} of {} tenants are ready", tenants.len()))?;
-        }
-    }
-    Ok(if healthy == tenants.len() { Exit::Success } else { Exit::Failure })
-}
-
-fn row(tenant: &Value, now: Timestamp) -> Vec<String> {
+/// One line about a tenant.
+pub(super) fn row(tenant: &Value, now: Timestamp) -> Vec<String> {
     let healthy = Health::of(tenant) == Health::Ready;
     let message = health::explanation(tenant).filter(|_| !healthy).unwrap_or_default();
     vec![
@@ -70,64 +25,29 @@ fn row(tenant: &Value, now: Timestamp) -> Vec<String> {
     ]
 }
 
-async fn one(client: &Client, name: &str, format: Format, session: &mut Session) -> Result<Exit, Failure> {
-    let tenant = match client.object(&TENANT, None, name).await {
-        Ok(tenant) => tenant,
-        Err(error) => {
-            let missing = error.is_not_found();
-            let mut failure = Failure::from(error);
-            if missing {
-                failure.hint = get::suggestion(client, &TENANT, None, name).await;
-            }
-            return Err(failure);
-        }
-    };
-    let namespace = names::tenant_namespace(name);
-    let every = Selectors::default();
-    let of_tenant = Selectors {
-        labels: None,
-        fields: Some(format!("involvedObject.kind=Tenant,involvedObject.name={name}")),
-    };
-    let (databases, services, inside, about) = futures::join!(
-        client.list(&TENANT_DATABASE, Some(&namespace), &every),
-        client.list(&MICROSERVICE, Some(&namespace), &every),
-        client.list(&EVENT, Some(&namespace), &every),
-        client.list(&EVENT, None, &of_tenant),
-    );
-    let mut events = readable(inside)?;
-    events.extend(readable(about)?);
-    let view = View { tenant, databases: databases?, services: services?, events: newest(events) };
-    match format {
-        Format::Json => session.output.line(&go_json::pretty(&view.report()))?,
-        Format::Text => session.output.write(&view.screen(&namespace, session.environment.now))?,
-    }
-    Ok(if view.is_ready() { Exit::Success } else { Exit::Failure })
-}
-
-/// Who may see a tenant may not always see events: the rest of the screen is worth showing.
-fn readable(events: Result<Vec<Value>, ApiError>) -> Result<Vec<Value>, ApiError> {
-    match events {
-        Err(error) if error.is_forbidden() => Ok(vec![]),
-        events => events,
-    }
-}
-
-struct View {
-    tenant: Value,
-    databases: Vec<Value>,
-    services: Vec<Value>,
-    events: Vec<Value>,
+/// A tenant and what belongs to it.
+pub(super) struct View {
+    /// The tenant.
+    pub tenant: Value,
+    /// Its claims.
+    pub databases: Vec<Value>,
+    /// Its microservices.
+    pub services: Vec<Value>,
+    /// The newest events of its namespace and of itself.
+    pub events: Vec<Value>,
 }
 
 impl View {
-    fn is_ready(&self) -> bool {
+    /// Whether the tenant and all of it are ready.
+    pub(super) fn is_ready(&self) -> bool {
         std::iter::once(&self.tenant)
             .chain(&self.databases)
             .chain(&self.services)
             .all(|object| Health::of(object) == Health::Ready)
     }
 
-    fn report(&self) -> Value {
+    /// For programs.
+    pub(super) fn report(&self) -> Value {
         let mut report = summary(&self.tenant);
         report["ready"] = json!(self.is_ready());
         report["databases"] = self.databases.iter().map(summary).collect();
@@ -135,7 +55,8 @@ impl View {
         report
     }
 
-    fn screen(&self, namespace: &str, now: Timestamp) -> String {
+    /// For people.
+    pub(super) fn screen(&self, namespace: &str, now: Timestamp) -> String {
         let tenant = &self.tenant;
         let mut facts = vec![("Name", text(&tenant["metadata"]["name"]))];
         facts.extend(tenant["spec"]["displayName"].as_str().map(|name| ("Display name", name.to_owned())));
@@ -176,7 +97,8 @@ impl View {
     }
 }
 
-fn summary(object: &Value) -> Value {
+/// Name, health and conditions of an object.
+pub(super) fn summary(object: &Value) -> Value {
     json!({
         "name": object["metadata"]["name"],
         "health": Health::of(object).word(),
@@ -211,7 +133,7 @@ fn when(event: &Value) -> Value {
 }
 
 /// The newest events, the oldest of them first.
-fn newest(mut events: Vec<Value>) -> Vec<Value> {
+pub(super) fn newest(mut events: Vec<Value>) -> Vec<Value> {
     let time = |event: &Value| when(event).as_str().and_then(|text| text.parse::<Timestamp>().ok());
     events.sort_by_key(time);
     events.split_off(events.len().saturating_sub(EVENTS))

@@ -1,0 +1,121 @@
+//! Admission: what protects CRDs, servers in use and other people's Secrets.
+
+use std::time::Duration;
+
+use crate::support::{ControlPlane, wait_until};
+
+use super::Shell;
+
+const OPERATOR: &str = "system:serviceaccount:tenantry-system:operator";
+
+#[tokio::test]
+async fn a_crd_goes_only_with_the_annotation_and_a_server_only_when_unused() {
+    let plane = ControlPlane::own().await;
+    let shell = Shell::new(&plane);
+    effective(&shell).await;
+
+    let refused = shell.kubectl(&["delete", "crd", "plans.tenantry.dev", "--dry-run=server"]).await;
+    let next = "first run: kubectl annotate crd plans.tenantry.dev tenantry.dev/allow-delete=true";
+    assert!(refused.code == Some(1) && refused.stderr.contains(next), "{refused:?}");
+    let all = shell.kubectl(&["delete", "crd", "--all", "--dry-run=server"]).await;
+    assert_eq!(
+        all.stderr.matches("deleting this CRD deletes every object of its kind").count(),
+        7,
+        "{all:?}"
+    );
+
+    shell.kubectl(&["annotate", "crd", "plans.tenantry.dev", "tenantry.dev/allow-delete=no"]).await;
+    let still = shell.kubectl(&["delete", "crd", "plans.tenantry.dev", "--dry-run=server"]).await;
+    assert_eq!(still.code, Some(1), "{still:?}");
+    shell
+        .kubectl(&["annotate", "--overwrite", "crd", "plans.tenantry.dev", "tenantry.dev/allow-delete=true"])
+        .await;
+    let allowed = shell.kubectl(&["delete", "crd", "plans.tenantry.dev", "--dry-run=server"]).await;
+    assert_eq!(allowed.code, Some(0), "{allowed:?}");
+    shell.kubectl(&["annotate", "crd", "plans.tenantry.dev", "tenantry.dev/allow-delete-"]).await;
+
+    let server = "apiVersion: tenantry.dev/v1alpha1\nkind: DatabaseServer\nmetadata: {name: pg, labels: {tenantry.dev/in-use: \"true\"}}\nspec: {managed: {version: \"15\", storage: 1Gi}}\n";
+    shell.apply(server).await;
+    let refused = shell.tenantry(&["delete", "dbs", "pg", "--yes"]).await;
+    let next = "list them with: kubectl get serverdatabases --field-selector spec.serverRef.name=pg";
+    assert!(refused.code == Some(1) && refused.stderr.contains(next), "{refused:?}");
+    shell.kubectl(&["label", "dbs", "pg", "tenantry.dev/in-use-"]).await;
+    shell.ok(&["delete", "dbs", "pg", "--yes", "--wait"]).await;
+}
+
+#[tokio::test]
+async fn the_operator_writes_only_secrets_labelled_ours() {
+    let plane = ControlPlane::own().await;
+    let shell = Shell::new(&plane);
+    effective(&shell).await;
+
+    let ours = secret("ours", "{app.kubernetes.io/managed-by: tenantry}", "Opaque");
+    let mine = async |verb: &str, yaml: &str| shell.feed(&[verb, "--as", OPERATOR, "-f", "-"], yaml).await;
+    let created = mine("create", &ours).await;
+    assert_eq!(created.code, Some(0), "{created:?}");
+    let label = "may write only Secrets labelled app.kubernetes.io/managed-by=tenantry";
+    for labels in ["{}", "{app.kubernetes.io/managed-by: helm}"] {
+        let refused = mine("create", &secret("bare", labels, "Opaque")).await;
+        assert!(refused.stderr.contains(label), "{refused:?}");
+    }
+    let unlabelled = mine("replace", &secret("ours", "{}", "Opaque")).await;
+    assert!(unlabelled.stderr.contains(label), "{unlabelled:?}");
+
+    shell.apply(&secret("theirs", "{}", "Opaque")).await;
+    let patch = r#"{"metadata":{"labels":{"app.kubernetes.io/managed-by":"tenantry"}}}"#;
+    let taken =
+        shell.kubectl(&["patch", "secret", "theirs", "--as", OPERATOR, "--type=merge", "-p", patch]).await;
+    assert!(taken.stderr.contains(label), "{taken:?}");
+    let account_token =
+        secret("token", "{app.kubernetes.io/managed-by: tenantry}", "kubernetes.io/service-account-token");
+    let refused = mine("create", &account_token).await;
+    assert!(refused.stderr.contains("may not make tokens of service accounts"), "{refused:?}");
+    let deleted = shell.kubectl(&["delete", "secret", "ours", "--as", OPERATOR]).await;
+    assert!(deleted.stderr.contains("cannot delete resource \"secrets\""), "{deleted:?}");
+}
+
+#[tokio::test]
+async fn the_operator_binds_the_owners_role_and_no_other() {
+    let plane = ControlPlane::shared().await;
+    let shell = Shell::new(plane);
+    let bind = async |role: &str| {
+        let binding = format!("--clusterrole={role}");
+        let args =
+            ["create", "rolebinding", "x", &binding, "--user=alice", "--dry-run=server", "--as", OPERATOR];
+        shell.kubectl(&args).await
+    };
+    let owner = bind("tenantry-tenant-owner").await;
+    assert_eq!(owner.code, Some(0), "{owner:?}");
+    for role in ["cluster-admin", "admin", "edit", "tenantry-edit"] {
+        let refused = bind(role).await;
+        assert!(
+            refused.stderr.contains("attempting to grant RBAC permissions not currently held"),
+            "{role}: {refused:?}"
+        );
+    }
+}
+
+fn secret(name: &str, labels: &str, kind: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, labels: {labels}, annotations: {{kubernetes.io/service-account.name: default}}}}\ntype: {kind}\n"
+    )
+}
+
+/// A policy is obeyed a moment after it was made: only a refusal is proof.
+async fn effective(shell: &Shell) {
+    wait_until(Duration::from_secs(30), "the policies are obeyed", async || {
+        let crd = shell.kubectl(&["delete", "crd", "tenants.tenantry.dev", "--dry-run=server"]).await;
+        let secret = secret("probe", "{}", "Opaque");
+        let secret = shell.feed(&["create", "--dry-run=server", "--as", OPERATOR, "-f", "-"], &secret).await;
+        let server = "apiVersion: tenantry.dev/v1alpha1\nkind: DatabaseServer\nmetadata: {name: probe, labels: {tenantry.dev/in-use: \"true\"}}\nspec: {managed: {version: \"15\", storage: 1Gi}}\n";
+        shell.apply(server).await;
+        let server = shell.kubectl(&["delete", "dbs", "probe", "--dry-run=server"]).await;
+        let refused = |outcome: &super::Outcome| outcome.stderr.contains("denied request");
+        if [&crd, &secret, &server].into_iter().all(refused) {
+            Ok(())
+        } else {
+            Err(format!("{crd:?} {secret:?} {server:?}"))
+        }
+    })
+    .await;
+}
