@@ -3,5 +3,6 @@
 pub mod api;
 pub mod cli;
 pub mod controller;
+pub mod postgres;
 pub mod services;
 pub mod telemetry;

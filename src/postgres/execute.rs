@@ -1,0 +1,279 @@
+//! The one gate through which the operator changes anything on a server.
+//!
+//! # Flow
+//! [`Gate::open`] opens a [`Session`] on the operator database; facts may be read in it, and then it executes a
+//! plan: batch by batch, each batch one effect. A batch of several statements is one transaction; one statement
+//! alone runs as it is, so that CREATE DATABASE can.
+//!
+//! # Guarantees
+//! - Every effect has a number, and a probe sees it before and after, so that a test can stop the world there.
+//! - Every statement leaves a record (place, text without secrets, duration, outcome).
+//! - A session executes once. One that failed, or was dropped on the way, is closed and never used again, and
+//!   the server rolls back what was open in it.
+//! - Statements in a tenant's database run while the session on the operator database is open. Fencing will make
+//!   that session hold the lock and check the epoch; nothing else has to change for it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::connect::{ConnectError, Connection, ServerPool, code};
+use super::quote::{Ident, QuoteError};
+use super::statement::{Batch, Place, Statement};
+
+/// Why a plan was not executed to its end. What stands before the statement in the plan is done.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// There is no session.
+    #[error("failed to open a session for the {place}")]
+    Connect {
+        /// For where.
+        place: Place,
+        /// The cause.
+        #[source]
+        source: ConnectError,
+    },
+    /// A value that no statement can hold; nothing of the batch was sent.
+    #[error("failed to write a statement for the {place}")]
+    Quote {
+        /// For where.
+        place: Place,
+        /// The cause.
+        #[source]
+        source: QuoteError,
+    },
+    /// Our login lacks a privilege (42501).
+    #[error("failed to run on the {place}, our login lacks a privilege: {statement}")]
+    PrivilegeMissing {
+        /// Where.
+        place: Place,
+        /// The statement, without secrets.
+        statement: String,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A marker row is not as it was when it was read.
+    #[error("failed to run on the {place}, the marker row changed meanwhile: {statement}")]
+    MarkerChanged {
+        /// Where.
+        place: Place,
+        /// The statement.
+        statement: String,
+    },
+    /// Somebody holds a lock on it, or changes the same (55P03, 40P01, 57014, 55006, XX000). It is tried again.
+    #[error("failed to run on the {place}, somebody is in the way: {statement}")]
+    Blocked {
+        /// Where.
+        place: Place,
+        /// The statement, without secrets.
+        statement: String,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The server refused for another reason.
+    #[error("failed to run on the {place}: {statement}")]
+    Refused {
+        /// Where.
+        place: Place,
+        /// The statement, without secrets.
+        statement: String,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// No answer came: the statement may or may not have taken effect.
+    #[error("failed to hear how it ended on the {place}: {statement}")]
+    Lost {
+        /// Where.
+        place: Place,
+        /// The statement, without secrets.
+        statement: String,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+/// One effect, as a probe sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Effect<'a> {
+    /// Counts from 1, over all effects of the gate.
+    pub number: u64,
+    /// What takes effect.
+    pub batch: &'a Batch,
+    /// Whether the answer has come.
+    pub done: bool,
+}
+
+/// Called before and after every effect; tests stop the world in it.
+pub type Probe = Arc<dyn Fn(Effect<'_>) + Send + Sync>;
+
+/// The gate. One for all servers of an operator.
+#[derive(Default)]
+pub struct Gate {
+    effects: AtomicU64,
+    probe: Option<Probe>,
+}
+
+/// A session that may change things, once.
+#[derive(Debug)]
+pub struct Session<'a> {
+    gate: &'a Gate,
+    pool: &'a ServerPool,
+    server: Connection,
+    inside: Option<(Ident, Connection)>,
+}
+
+impl Gate {
+    /// A gate with a probe, if any.
+    pub fn new(probe: Option<Probe>) -> Self {
+        Self { effects: AtomicU64::new(0), probe }
+    }
+
+    /// Number of effects so far.
+    pub fn effects(&self) -> u64 {
+        self.effects.load(Ordering::Relaxed)
+    }
+
+    /// A session on the operator database of that server.
+    pub async fn open<'a>(&'a self, pool: &'a ServerPool) -> Result<Session<'a>, ExecuteError> {
+        let server = pool.operator().await;
+        let server = server.map_err(|source| ExecuteError::Connect { place: Place::Server, source })?;
+        Ok(self.session(pool, server))
+    }
+
+    /// A session whose server statements run in `server`: before there is an operator database.
+    pub(super) fn session<'a>(&'a self, pool: &'a ServerPool, server: Connection) -> Session<'a> {
+        Session { gate: self, pool, server, inside: None }
+    }
+
+    fn probe(&self, number: u64, batch: &Batch, done: bool) {
+        if let Some(probe) = &self.probe {
+            probe(Effect { number, batch, done });
+        }
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gate({} effects)", self.effects())
+    }
+}
+
+impl Session<'_> {
+    /// The session on the operator database, to read what the plan is made from.
+    pub fn reader(&mut self) -> &mut Connection {
+        &mut self.server
+    }
+
+    /// Executes the batches in order and ends the session.
+    pub async fn run(mut self, batches: &[Batch]) -> Result<(), ExecuteError> {
+        for batch in batches {
+            let number = self.gate.effects.fetch_add(1, Ordering::Relaxed) + 1;
+            self.gate.probe(number, batch, false);
+            self.take_effect(number, batch).await?;
+            self.gate.probe(number, batch, true);
+        }
+        self.close().await;
+        Ok(())
+    }
+
+    /// Ends the session without executing anything.
+    pub async fn close(self) {
+        if let Some((_, connection)) = self.inside {
+            connection.release().await;
+        }
+        self.server.release().await;
+    }
+
+    async fn take_effect(&mut self, number: u64, batch: &Batch) -> Result<(), ExecuteError> {
+        let place = &batch.place;
+        let quoted: Result<Vec<String>, QuoteError> = batch.statements.iter().map(Statement::sql).collect();
+        let texts = quoted.map_err(|source| ExecuteError::Quote { place: place.clone(), source })?;
+        let connection = self.connection(place).await?;
+        let transaction = texts.len() > 1;
+        if transaction {
+            send(connection, place, number, "BEGIN", "BEGIN".to_owned()).await?;
+        }
+        for (statement, text) in batch.statements.iter().zip(texts) {
+            let rows = send(connection, place, number, statement, text).await?;
+            if statement.expected_rows().is_some_and(|expected| expected != rows) {
+                return Err(ExecuteError::MarkerChanged {
+                    place: place.clone(),
+                    statement: statement.to_string(),
+                });
+            }
+        }
+        if transaction {
+            send(connection, place, number, "COMMIT", "COMMIT".to_owned()).await?;
+        }
+        Ok(())
+    }
+
+    /// The session for a place. At most one inside a database is open at a time.
+    async fn connection(&mut self, place: &Place) -> Result<&mut Connection, ExecuteError> {
+        let Place::Database(name) = place else { return Ok(&mut self.server) };
+        let current = match self.inside.take() {
+            Some((at, connection)) if at == *name => connection,
+            other => {
+                if let Some((_, connection)) = other {
+                    connection.release().await;
+                }
+                let opened = self.pool.database(name).await;
+                opened.map_err(|source| ExecuteError::Connect { place: place.clone(), source })?
+            }
+        };
+        Ok(&mut self.inside.insert((name.clone(), current)).1)
+    }
+}
+
+/// Sends one statement and leaves its record. `shown` is the statement without secrets.
+async fn send(
+    connection: &mut Connection,
+    place: &Place,
+    effect: u64,
+    shown: impl fmt::Display,
+    text: String,
+) -> Result<u64, ExecuteError> {
+    let shown = shown.to_string();
+    let begun = Instant::now();
+    let result = connection.run(text).await;
+    let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let address = connection.address().clone();
+    let host = address.host();
+    match result {
+        Ok(rows) => {
+            tracing::info!(
+                sql.effect = effect, sql.host = host, sql.place = %place, sql.statement = shown,
+                sql.duration_ms = duration_ms, sql.outcome = "done", "ran a statement"
+            );
+            Ok(rows)
+        }
+        Err(source) => {
+            tracing::info!(
+                sql.effect = effect, sql.host = host, sql.place = %place, sql.statement = shown,
+                sql.duration_ms = duration_ms, sql.outcome = code(&source).as_deref().unwrap_or("lost"),
+                "a statement failed"
+            );
+            Err(classify(place.clone(), shown, source))
+        }
+    }
+}
+
+fn classify(place: Place, statement: String, source: sqlx::Error) -> ExecuteError {
+    match code(&source).as_deref() {
+        // The server ends sessions when it stops; what had been sent is then as much in doubt as without an answer.
+        None | Some("57P01" | "57P02") => ExecuteError::Lost { place, statement, source },
+        Some("42501") => ExecuteError::PrivilegeMissing { place, statement, source },
+        Some("23505") if statement.contains("tenantry.marker") => {
+            ExecuteError::MarkerChanged { place, statement }
+        }
+        Some("55P03" | "40P01" | "57014" | "55006" | "XX000") => {
+            ExecuteError::Blocked { place, statement, source }
+        }
+        Some(_) => ExecuteError::Refused { place, statement, source },
+    }
+}

@@ -1,0 +1,342 @@
+//! Observe: catalogs → [`Facts`], in a few set-based queries that serve one database or all of a server.
+//!
+//! Nothing here evaluates tenant code: only catalogs and built-in functions, in sessions whose `search_path` is
+//! pinned. Reading all databases of a server takes [`catalog`]'s six statements, however many there are; only
+//! [`inside`] needs a session in each database.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::connect::{Address, Connection, OPERATOR_DATABASE};
+use super::facts::{
+    Acl, Claim, DATABASE_OWNER, Database, DefaultKind, Facts, Grantee, Inside, LargeObjectFunction, Marker,
+    Membership, Phase, Privilege, Role, Server, StoredPassword,
+};
+mod queries;
+
+use super::scram::Verifier;
+use crate::api::names::PhysicalName;
+
+/// Why the catalogs could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// The server did not answer, or refused.
+    #[error("failed to read {what} in {at}")]
+    Read {
+        /// What was read.
+        what: &'static str,
+        /// Where.
+        at: Address,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A marker row that we did not write like this.
+    #[error("failed to understand the marker row of {physical_name:?}: phase {phase:?} is unknown")]
+    UnknownPhase {
+        /// The row's physical name.
+        physical_name: String,
+        /// What stands there.
+        phase: String,
+    },
+}
+
+/// Which databases and roles are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    databases: Vec<String>,
+    database_prefix: Option<String>,
+    roles: Vec<String>,
+    role_prefix: Option<String>,
+}
+
+impl Scope {
+    /// One tenant database and the roles whose names begin with its name.
+    pub fn database(name: &PhysicalName) -> Self {
+        Self {
+            databases: vec![name.as_str().to_owned()],
+            database_prefix: None,
+            roles: vec![],
+            role_prefix: Some(format!("{name}_")),
+        }
+    }
+
+    /// Every tenant database of the server, and their roles.
+    pub fn all_databases() -> Self {
+        Self {
+            databases: vec![],
+            database_prefix: Some("t_".to_owned()),
+            roles: vec![],
+            role_prefix: Some("t_".to_owned()),
+        }
+    }
+
+    /// What [`bootstrap`](super::bootstrap) looks after.
+    pub fn server() -> Self {
+        Self {
+            databases: [OPERATOR_DATABASE, "postgres", "template1"].map(str::to_owned).to_vec(),
+            database_prefix: None,
+            roles: vec![DATABASE_OWNER.to_owned()],
+            role_prefix: None,
+        }
+    }
+}
+
+/// Which marker rows are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Markers<'a> {
+    /// All of the server.
+    All,
+    /// What a claim has to know: its own row, and every row of its namespace and name.
+    OfClaim {
+        /// UID of its tenant.
+        tenant_uid: &'a str,
+        /// Its namespace.
+        namespace: &'a str,
+        /// Its name.
+        name: &'a str,
+    },
+    /// The row of one database.
+    Physical(&'a str),
+}
+
+/// Reads what the server is and what our login may do.
+pub async fn server(connection: &mut Connection) -> Result<Server, ObserveError> {
+    let rows = read(connection, "the server", sqlx::query(queries::SERVER)).await?;
+    let decode = |row: &PgRow| -> Result<Server, sqlx::Error> {
+        Ok(Server {
+            version: row.try_get(0)?,
+            version_number: row.try_get::<i32, _>(1)?.unsigned_abs(),
+            system_identifier: row.try_get(2)?,
+            read_only: row.try_get(3)?,
+            template_encoding: row.try_get(4)?,
+            admin: row.try_get(5)?,
+            superuser: row.try_get(6)?,
+            create_role: row.try_get(7)?,
+            create_database: row.try_get(8)?,
+            reads_passwords: row.try_get(9)?,
+        })
+    };
+    let server = rows.first().ok_or(sqlx::Error::RowNotFound).and_then(decode);
+    server.map_err(|source| failed(connection, "the server", source))
+}
+
+/// Reads databases, roles, memberships, settings and sessions. Marker rows and what is inside databases come from
+/// [`markers`] and [`inside`].
+pub async fn catalog(connection: &mut Connection, scope: &Scope) -> Result<Facts, ObserveError> {
+    let server = server(connection).await?;
+    let databases = databases(connection, scope).await?;
+    let mut roles = roles(connection, scope, server.reads_passwords).await?;
+    settings(connection, scope, &mut roles).await?;
+    let memberships = memberships(connection, scope).await?;
+    let sessions = sessions(connection, scope).await?;
+    Ok(Facts { server, databases, roles, memberships, sessions, ..Facts::default() })
+}
+
+/// Reads marker rows; the session is in the operator database.
+pub async fn markers(connection: &mut Connection, which: &Markers<'_>) -> Result<Vec<Marker>, ObserveError> {
+    const WHAT: &str = "the marker table";
+    let rows = match which {
+        Markers::All => read(connection, WHAT, sqlx::query(queries::MARKERS)).await?,
+        Markers::OfClaim { tenant_uid, namespace, name } => {
+            let query = sqlx::query(queries::MARKERS_OF_CLAIM).bind(tenant_uid).bind(namespace).bind(name);
+            read(connection, WHAT, query).await?
+        }
+        Markers::Physical(physical_name) => {
+            read(connection, WHAT, sqlx::query(queries::MARKER_OF_DATABASE).bind(physical_name)).await?
+        }
+    };
+    rows.iter().map(|row| marker(connection, row)).collect()
+}
+
+/// Reads what the session's own database holds of ours.
+pub async fn inside(connection: &mut Connection) -> Result<Inside, ObserveError> {
+    const WHAT: &str = "schema and default privileges";
+    let rows = read(connection, WHAT, sqlx::query(queries::INSIDE)).await?;
+    let mut inside = Inside::default();
+    for row in &rows {
+        enter(&mut inside, row).map_err(|source| failed(connection, WHAT, source))?;
+    }
+    Ok(inside)
+}
+
+fn enter(inside: &mut Inside, row: &PgRow) -> Result<(), sqlx::Error> {
+    let (about, subject, kind): (String, String, String) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let acl = match about.as_str() {
+        "schema" => inside.public.get_or_insert_default(),
+        "default" => match DefaultKind::from_catalog(&kind) {
+            Some(kind) => inside.defaults.entry((subject, kind)).or_default(),
+            None => return Ok(()),
+        },
+        _ => match LargeObjectFunction::from_name(&subject) {
+            Some(function) => inside.large_objects.entry(function).or_default(),
+            None => return Ok(()),
+        },
+    };
+    privilege(acl, row, 3)
+}
+
+/// Adds the privilege in the three columns from `first` on, if there is one.
+fn privilege(acl: &mut Acl, row: &PgRow, first: usize) -> Result<(), sqlx::Error> {
+    let grantee: Option<String> = row.try_get(first)?;
+    let keyword: Option<String> = row.try_get(first + 1)?;
+    let grantable: Option<bool> = row.try_get(first + 2)?;
+    if let Some(privilege) = keyword.as_deref().and_then(Privilege::from_keyword) {
+        let grantee = grantee.map_or(Grantee::Public, Grantee::Role);
+        *acl.entry((grantee, privilege)).or_default() |= grantable.unwrap_or(false);
+    }
+    Ok(())
+}
+
+async fn databases(
+    connection: &mut Connection,
+    scope: &Scope,
+) -> Result<BTreeMap<String, Database>, ObserveError> {
+    const WHAT: &str = "databases";
+    let query = sqlx::query(queries::DATABASES).bind(&scope.databases).bind(&scope.database_prefix);
+    let rows = read(connection, WHAT, query).await?;
+    let mut databases = BTreeMap::<String, Database>::new();
+    let mut enter = |row: &PgRow| -> Result<(), sqlx::Error> {
+        let name: String = row.try_get(0)?;
+        if !databases.contains_key(&name) {
+            let database = Database {
+                owner: row.try_get(1)?,
+                admin_is_owner: row.try_get(2)?,
+                allow_connections: row.try_get(3)?,
+                template: row.try_get(4)?,
+                connection_limit: u32::try_from(row.try_get::<i32, _>(5)?).ok(),
+                encoding: row.try_get(6)?,
+                comment: row.try_get(7)?,
+                acl: Acl::new(),
+            };
+            databases.insert(name.clone(), database);
+        }
+        databases.get_mut(&name).map_or(Ok(()), |database| privilege(&mut database.acl, row, 8))
+    };
+    let done = rows.iter().try_for_each(&mut enter);
+    done.map_err(|source| failed(connection, WHAT, source))?;
+    Ok(databases)
+}
+
+async fn roles(
+    connection: &mut Connection,
+    scope: &Scope,
+    with_passwords: bool,
+) -> Result<BTreeMap<String, Role>, ObserveError> {
+    const WHAT: &str = "roles";
+    let query = sqlx::query(if with_passwords { queries::ROLES_WITH_PASSWORDS } else { queries::ROLES });
+    let rows = read(connection, WHAT, query.bind(&scope.roles).bind(&scope.role_prefix)).await?;
+    let decode = |row: &PgRow| -> Result<(String, Role), sqlx::Error> {
+        let stored: Option<String> = row.try_get(10)?;
+        let password = match stored {
+            _ if !with_passwords => StoredPassword::Unreadable,
+            None => StoredPassword::Absent,
+            Some(text) => Verifier::parse(&text).map_or(StoredPassword::Other, StoredPassword::Scram),
+        };
+        let role = Role {
+            login: row.try_get(1)?,
+            inherit: row.try_get(2)?,
+            superuser: row.try_get(3)?,
+            create_database: row.try_get(4)?,
+            create_role: row.try_get(5)?,
+            replication: row.try_get(6)?,
+            bypass_rls: row.try_get(7)?,
+            expires: row.try_get(8)?,
+            connection_limit: u32::try_from(row.try_get::<i32, _>(9)?).ok(),
+            password,
+            settings: BTreeMap::new(),
+        };
+        Ok((row.try_get(0)?, role))
+    };
+    rows.iter().map(decode).collect::<Result<_, _>>().map_err(|source| failed(connection, WHAT, source))
+}
+
+async fn settings(
+    connection: &mut Connection,
+    scope: &Scope,
+    roles: &mut BTreeMap<String, Role>,
+) -> Result<(), ObserveError> {
+    const WHAT: &str = "settings of roles";
+    let query = sqlx::query(queries::SETTINGS).bind(&scope.roles).bind(&scope.role_prefix);
+    let rows = read(connection, WHAT, query).await?;
+    let enter = |row: &PgRow| -> Result<(), sqlx::Error> {
+        let (role, database): (String, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
+        let setting: String = row.try_get(2)?;
+        if let (Some(role), Some((name, value))) = (roles.get_mut(&role), setting.split_once('=')) {
+            role.settings.entry(database).or_default().insert(name.to_owned(), value.to_owned());
+        }
+        Ok(())
+    };
+    rows.iter().try_for_each(enter).map_err(|source| failed(connection, WHAT, source))
+}
+
+async fn memberships(
+    connection: &mut Connection,
+    scope: &Scope,
+) -> Result<BTreeMap<Membership, bool>, ObserveError> {
+    const WHAT: &str = "memberships";
+    let query = sqlx::query(queries::MEMBERSHIPS).bind(&scope.roles).bind(&scope.role_prefix);
+    let rows = read(connection, WHAT, query).await?;
+    let decode =
+        |row: &PgRow| Ok((Membership { group: row.try_get(0)?, member: row.try_get(1)? }, row.try_get(2)?));
+    rows.iter().map(decode).collect::<Result<_, _>>().map_err(|source| failed(connection, WHAT, source))
+}
+
+async fn sessions(
+    connection: &mut Connection,
+    scope: &Scope,
+) -> Result<BTreeMap<String, BTreeMap<String, u32>>, ObserveError> {
+    const WHAT: &str = "sessions";
+    let query = sqlx::query(queries::SESSIONS).bind(&scope.databases).bind(&scope.database_prefix);
+    let rows = read(connection, WHAT, query).await?;
+    let mut sessions = BTreeMap::<String, BTreeMap<String, u32>>::new();
+    let enter = |row: &PgRow| -> Result<(), sqlx::Error> {
+        let count = u32::try_from(row.try_get::<i64, _>(2)?).unwrap_or(u32::MAX);
+        sessions.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, count);
+        Ok(())
+    };
+    rows.iter().try_for_each(enter).map_err(|source| failed(connection, WHAT, source))?;
+    Ok(sessions)
+}
+
+fn marker(connection: &Connection, row: &PgRow) -> Result<Marker, ObserveError> {
+    let (physical_name, phase): (String, String) =
+        both(row, 3, 7).map_err(|source| failed(connection, "the marker table", source))?;
+    let Some(phase) = Phase::parse(&phase) else {
+        return Err(ObserveError::UnknownPhase { physical_name, phase });
+    };
+    let decode = || -> Result<Marker, sqlx::Error> {
+        Ok(Marker {
+            tenant_uid: row.try_get(0)?,
+            name: row.try_get(1)?,
+            tenant_id: row.try_get(2)?,
+            physical_name,
+            claim: Claim { namespace: row.try_get(4)?, name: row.try_get(5)?, uid: row.try_get(6)? },
+            phase,
+            generation: row.try_get(8)?,
+            epoch: row.try_get(9)?,
+            logins: row.try_get::<Vec<String>, _>(10)?.into_iter().collect::<BTreeSet<_>>(),
+        })
+    };
+    decode().map_err(|source| failed(connection, "the marker table", source))
+}
+
+fn both(row: &PgRow, one: usize, two: usize) -> Result<(String, String), sqlx::Error> {
+    Ok((row.try_get(one)?, row.try_get(two)?))
+}
+
+async fn read(
+    connection: &mut Connection,
+    what: &'static str,
+    query: sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments>,
+) -> Result<Vec<PgRow>, ObserveError> {
+    let rows = connection.rows(query).await;
+    rows.map_err(|source| failed(connection, what, source))
+}
+
+fn failed(connection: &Connection, what: &'static str, source: sqlx::Error) -> ObserveError {
+    ObserveError::Read { what, at: connection.address().clone(), source }
+}

@@ -1,0 +1,98 @@
+//! The queries of [`observe`](super). Each is answered from catalogs alone, for any number of databases and roles.
+//!
+//! `$1` are exact names and `$2` is a prefix, absent for none.
+
+/// The server and our login.
+pub(super) const SERVER: &str = "\
+SELECT split_part(current_setting('server_version'), ' ', 1), current_setting('server_version_num')::int, \
+       (SELECT system_identifier::text FROM pg_control_system()), pg_is_in_recovery(), \
+       (SELECT pg_encoding_to_char(encoding)::text FROM pg_database WHERE datname = 'template0'), \
+       rolname::text, rolsuper, rolcreaterole, rolcreatedb, \
+       has_table_privilege('pg_catalog.pg_authid', 'SELECT') \
+FROM pg_roles WHERE rolname = current_user";
+
+/// Databases with one row a privilege.
+pub(super) const DATABASES: &str = "\
+SELECT d.datname::text, pg_get_userbyid(d.datdba)::text, pg_has_role(d.datdba, 'USAGE'), d.datallowconn, \
+       d.datistemplate, d.datconnlimit, pg_encoding_to_char(d.encoding)::text, \
+       shobj_description(d.oid, 'pg_database'), \
+       CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee)::text END, a.privilege_type, a.is_grantable \
+FROM pg_database d \
+LEFT JOIN LATERAL aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a ON true \
+WHERE d.datname::text = ANY ($1) OR starts_with(d.datname::text, $2)";
+
+/// Roles, for a login that may not read passwords.
+pub(super) const ROLES: &str = "\
+SELECT rolname::text, rolcanlogin, rolinherit, rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, \
+       coalesce(rolvaliduntil < 'infinity', false), rolconnlimit, NULL::text \
+FROM pg_roles WHERE rolname::text = ANY ($1) OR starts_with(rolname::text, $2)";
+
+/// Roles with what is stored as their passwords.
+pub(super) const ROLES_WITH_PASSWORDS: &str = "\
+SELECT rolname::text, rolcanlogin, rolinherit, rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, \
+       coalesce(rolvaliduntil < 'infinity', false), rolconnlimit, rolpassword \
+FROM pg_authid WHERE rolname::text = ANY ($1) OR starts_with(rolname::text, $2)";
+
+/// Settings of roles, one row each.
+pub(super) const SETTINGS: &str = "\
+SELECT r.rolname::text, d.datname::text, c.setting \
+FROM pg_db_role_setting s \
+JOIN pg_roles r ON r.oid = s.setrole \
+LEFT JOIN pg_database d ON d.oid = s.setdatabase \
+CROSS JOIN LATERAL unnest(s.setconfig) AS c (setting) \
+WHERE r.rolname::text = ANY ($1) OR starts_with(r.rolname::text, $2)";
+
+/// Memberships in which a role of ours is group or member.
+pub(super) const MEMBERSHIPS: &str = "\
+SELECT g.rolname::text, m.rolname::text, bool_or(a.admin_option) \
+FROM pg_auth_members a \
+JOIN pg_roles g ON g.oid = a.roleid \
+JOIN pg_roles m ON m.oid = a.member \
+WHERE g.rolname::text = ANY ($1) OR starts_with(g.rolname::text, $2) \
+   OR m.rolname::text = ANY ($1) OR starts_with(m.rolname::text, $2) \
+GROUP BY 1, 2";
+
+/// Sessions by database and login. The function and not the view, which waits for locks on shared catalogs.
+pub(super) const SESSIONS: &str = "\
+SELECT d.datname::text, r.rolname::text, count(*) \
+FROM pg_stat_get_activity(NULL) a \
+JOIN pg_database d ON d.oid = a.datid \
+JOIN pg_roles r ON r.oid = a.usesysid \
+WHERE a.backend_type = 'client backend' AND (d.datname::text = ANY ($1) OR starts_with(d.datname::text, $2)) \
+GROUP BY 1, 2";
+
+/// All marker rows.
+pub(super) const MARKERS: &str = "\
+SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, \
+       logins \
+FROM tenantry.marker ORDER BY physical_name";
+
+/// Marker rows that a claim has to know.
+pub(super) const MARKERS_OF_CLAIM: &str = "\
+SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, \
+       logins \
+FROM tenantry.marker WHERE (tenant_uid = $1 AND name = $3) OR (claim_namespace = $2 AND claim_name = $3) \
+ORDER BY physical_name";
+
+/// Marker row of one database.
+pub(super) const MARKER_OF_DATABASE: &str = "\
+SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, \
+       logins \
+FROM tenantry.marker WHERE physical_name = $1";
+
+/// What the session's own database holds of ours, one row a privilege.
+pub(super) const INSIDE: &str = "\
+SELECT 'schema', n.nspname::text, '', CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee)::text END, \
+       a.privilege_type, a.is_grantable \
+FROM pg_namespace n LEFT JOIN LATERAL aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a ON true \
+WHERE n.nspname = 'public' \
+UNION ALL \
+SELECT 'default', pg_get_userbyid(p.defaclrole)::text, p.defaclobjtype::text, \
+       CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee)::text END, a.privilege_type, a.is_grantable \
+FROM pg_default_acl p LEFT JOIN LATERAL aclexplode(p.defaclacl) a ON true \
+WHERE p.defaclnamespace = 0 \
+UNION ALL \
+SELECT 'function', f.proname::text, '', CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee)::text END, \
+       a.privilege_type, a.is_grantable \
+FROM pg_proc f LEFT JOIN LATERAL aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) a ON true \
+WHERE f.pronamespace = 'pg_catalog'::regnamespace AND f.proname IN ('lo_creat', 'lo_create', 'lo_from_bytea')";

@@ -1,0 +1,66 @@
+//! The operator database's own tables, as statements write them.
+
+use super::render::{array, optional};
+use crate::postgres::facts::Marker;
+use crate::postgres::quote::{Literal, QuoteError};
+
+/// A new row.
+pub(super) fn insert(marker: &Marker) -> Result<String, QuoteError> {
+    Ok(format!(
+        "INSERT INTO tenantry.marker (tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, \
+         claim_uid, phase, generation, epoch, logins) VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {})",
+        Literal::new(&marker.tenant_uid)?,
+        Literal::new(&marker.name)?,
+        Literal::new(&marker.tenant_id)?,
+        Literal::new(&marker.physical_name)?,
+        Literal::new(&marker.claim.namespace)?,
+        Literal::new(&marker.claim.name)?,
+        optional(marker.claim.uid.as_deref())?,
+        Literal::new(marker.phase.as_str())?,
+        marker.generation,
+        marker.epoch,
+        array(&marker.logins)?
+    ))
+}
+
+/// The row as it has to be, if nobody was faster.
+pub(super) fn update(marker: &Marker, expected_generation: i64) -> Result<String, QuoteError> {
+    Ok(format!(
+        "UPDATE tenantry.marker SET tenant_uid = {}, name = {}, claim_namespace = {}, claim_name = {}, \
+         claim_uid = {}, phase = {}, generation = {}, epoch = {}, logins = {}, changed_at = now() \
+         WHERE physical_name = {} AND generation = {expected_generation}",
+        Literal::new(&marker.tenant_uid)?,
+        Literal::new(&marker.name)?,
+        Literal::new(&marker.claim.namespace)?,
+        Literal::new(&marker.claim.name)?,
+        optional(marker.claim.uid.as_deref())?,
+        Literal::new(marker.phase.as_str())?,
+        marker.generation,
+        marker.epoch,
+        array(&marker.logins)?,
+        Literal::new(&marker.physical_name)?
+    ))
+}
+
+/// The marker table: one row a database, the truth about it.
+pub(super) const CREATE_MARKER_TABLE: &str = "CREATE TABLE tenantry.marker (\
+    tenant_uid text NOT NULL, \
+    name text NOT NULL, \
+    tenant_id text NOT NULL, \
+    physical_name text NOT NULL UNIQUE, \
+    claim_namespace text NOT NULL, \
+    claim_name text NOT NULL, \
+    claim_uid text, \
+    phase text NOT NULL CHECK (phase IN ('Creating', 'Bound', 'Released')), \
+    generation bigint NOT NULL CHECK (generation > 0), \
+    epoch bigint NOT NULL DEFAULT 0, \
+    logins text[] NOT NULL DEFAULT '{}', \
+    created_at timestamptz NOT NULL DEFAULT now(), \
+    changed_at timestamptz NOT NULL DEFAULT now(), \
+    PRIMARY KEY (tenant_uid, name))";
+
+/// The epoch table and its one row; the epoch stays 0 until leaders are fenced by it.
+pub(super) const CREATE_EPOCH_TABLE: &str = "CREATE TABLE tenantry.epoch (\
+    single_row boolean PRIMARY KEY DEFAULT true CHECK (single_row), \
+    epoch bigint NOT NULL); \
+    INSERT INTO tenantry.epoch (epoch) VALUES (0)";

@@ -1,0 +1,369 @@
+//! Statements: everything that the operator ever asks a server to change, as typed values. Pure.
+//!
+//! [`Statement::sql`] renders the exact text through [`quote`](super::quote); `Display` shows the same text
+//! without password material. There is no variant that drops a database or a role.
+
+mod marker;
+mod render;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::facts::{DefaultKind, Grantee, LargeObjectFunction, Marker, Privilege, Role};
+use super::quote::{Ident, Literal, QuoteError};
+use super::scram::Verifier;
+
+/// Where a statement runs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// In the operator database: for what all databases of a server share, and for the marker table.
+    Server,
+    /// In that database.
+    Database(Ident),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server => f.write_str("server"),
+            Self::Database(name) => write!(f, "database {}", name.as_str()),
+        }
+    }
+}
+
+/// Statements that take effect together or not at all: one effect of the gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Where they run.
+    pub place: Place,
+    /// The statements, in order. One alone runs as it is, several in a transaction.
+    pub statements: Vec<Statement>,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Statement {
+    /// Makes a group role.
+    CreateGroup {
+        /// Name.
+        role: Ident,
+    },
+    /// Makes a login that may not log in yet.
+    CreateLogin {
+        /// Name.
+        role: Ident,
+        /// Greatest number of connections.
+        connection_limit: Option<u32>,
+        /// Its password.
+        verifier: Verifier,
+    },
+    /// Changes attributes of a role.
+    AlterRole {
+        /// Name.
+        role: Ident,
+        /// What changes, and nothing else: naming some attributes takes a superuser even when they stay.
+        attributes: Vec<RoleAttribute>,
+    },
+    /// Changes a password.
+    SetPassword {
+        /// Name.
+        role: Ident,
+        /// The new password.
+        verifier: Verifier,
+    },
+    /// Makes a role act as its group from the start in one database, so what one login makes the others own.
+    SetGroupInDatabase {
+        /// The login.
+        role: Ident,
+        /// The database.
+        database: Ident,
+        /// The group.
+        group: Ident,
+    },
+    /// Makes `member` a member of `group`.
+    GrantRole {
+        /// The group.
+        group: Ident,
+        /// The member.
+        member: Ident,
+    },
+    /// Ends a membership, or only the right to pass it on.
+    RevokeRole {
+        /// The group.
+        group: Ident,
+        /// The member.
+        member: Ident,
+        /// Only the right to pass it on.
+        admin_option_only: bool,
+    },
+    /// Makes an empty database that accepts no connections.
+    CreateDatabase {
+        /// Name.
+        name: Ident,
+        /// Owner; absent means our login.
+        owner: Option<Ident>,
+        /// Greatest number of connections.
+        connection_limit: Option<u32>,
+        /// Whether the locale has to be C, because the template's does not go with UTF8.
+        plain_locale: bool,
+    },
+    /// Changes a database.
+    AlterDatabase {
+        /// Name.
+        name: Ident,
+        /// What changes.
+        change: DatabaseChange,
+    },
+    /// Gives privileges.
+    Grant {
+        /// On what.
+        object: Object,
+        /// Which.
+        privileges: BTreeSet<Privilege>,
+        /// To whom.
+        grantee: Grantee,
+    },
+    /// Takes privileges, or only the right to pass them on, and what was passed on with them.
+    Revoke {
+        /// On what.
+        object: Object,
+        /// Which.
+        privileges: BTreeSet<Privilege>,
+        /// From whom.
+        grantee: Grantee,
+        /// Only the right to pass them on.
+        grant_option_only: bool,
+    },
+    /// Ends the sessions of some logins on a database and waits until they are gone.
+    EndSessions {
+        /// The database.
+        database: Ident,
+        /// The logins.
+        logins: BTreeSet<String>,
+    },
+    /// Writes a new marker row.
+    InsertMarker(Marker),
+    /// Rewrites a marker row, if its generation is still `expected_generation`.
+    UpdateMarker {
+        /// The row as it has to be; its physical name says which.
+        marker: Marker,
+        /// Generation that the row was read with.
+        expected_generation: i64,
+    },
+    /// Makes the schema of the operator database.
+    CreateOperatorSchema,
+    /// Makes the marker table.
+    CreateMarkerTable,
+    /// Makes the epoch table with its one row.
+    CreateEpochTable,
+}
+
+/// An attribute of a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the PostgreSQL keyword of the same name")]
+pub enum RoleAttribute {
+    Login(bool),
+    Inherit(bool),
+    Superuser(bool),
+    CreateDatabase(bool),
+    CreateRole(bool),
+    Replication(bool),
+    BypassRls(bool),
+    ConnectionLimit(Option<u32>),
+    NeverExpires,
+}
+
+/// A change of a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseChange {
+    /// The owner.
+    Owner(Ident),
+    /// Whether anybody may connect.
+    AllowConnections(bool),
+    /// Greatest number of connections.
+    ConnectionLimit(Option<u32>),
+    /// Whether anybody with CREATEDB may copy it.
+    Template(bool),
+    /// The comment.
+    Comment(Literal),
+}
+
+/// What privileges are on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A database.
+    Database(Ident),
+    /// A schema.
+    Schema(Ident),
+    /// A function that creates a large object.
+    LargeObjectFunction(LargeObjectFunction),
+    /// What `creator` will make.
+    Default {
+        /// The role that makes it.
+        creator: Ident,
+        /// The kind of object.
+        kind: DefaultKind,
+    },
+}
+
+impl Batch {
+    /// Statements on the server.
+    pub fn server(statements: Vec<Statement>) -> Self {
+        Self { place: Place::Server, statements }
+    }
+
+    /// Statements inside a database.
+    pub fn database(name: Ident, statements: Vec<Statement>) -> Self {
+        Self { place: Place::Database(name), statements }
+    }
+}
+
+impl Statement {
+    /// The text to send. It may hold a verifier: never log it, log `Display`.
+    pub fn sql(&self) -> Result<String, QuoteError> {
+        render::render(self, &|verifier| Ok(Literal::new(&verifier.expose())?.to_string()))
+    }
+
+    /// Number of rows that have to change, for statements where another number means that somebody was faster.
+    pub const fn expected_rows(&self) -> Option<u64> {
+        match self {
+            Self::InsertMarker(_) | Self::UpdateMarker { .. } => Some(1),
+            _ => None,
+        }
+    }
+}
+
+impl RoleAttribute {
+    /// The attributes that have to change to make `have` like `want`. Passwords and settings are not attributes.
+    pub fn drift(have: &Role, want: &Role) -> Vec<Self> {
+        let mut attributes = vec![];
+        let mut flag = |have: bool, want: bool, attribute: fn(bool) -> Self| {
+            if have != want {
+                attributes.push(attribute(want));
+            }
+        };
+        flag(have.login, want.login, Self::Login);
+        flag(have.inherit, want.inherit, Self::Inherit);
+        flag(have.superuser, want.superuser, Self::Superuser);
+        flag(have.create_database, want.create_database, Self::CreateDatabase);
+        flag(have.create_role, want.create_role, Self::CreateRole);
+        flag(have.replication, want.replication, Self::Replication);
+        flag(have.bypass_rls, want.bypass_rls, Self::BypassRls);
+        if have.connection_limit != want.connection_limit {
+            attributes.push(Self::ConnectionLimit(want.connection_limit));
+        }
+        if have.expires && !want.expires {
+            attributes.push(Self::NeverExpires);
+        }
+        attributes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::facts::{Claim, Phase};
+    use crate::postgres::scram::Password;
+
+    fn ident(name: &str) -> Ident {
+        Ident::foreign(name).unwrap()
+    }
+
+    fn verifier() -> Verifier {
+        Verifier::derive(&Password::new("hunter2"), b"0123456789abcdef", 4096)
+    }
+
+    fn marker() -> Marker {
+        Marker {
+            tenant_uid: "it's a uid".into(),
+            name: "app".into(),
+            tenant_id: "abc".into(),
+            physical_name: "t_abc_app".into(),
+            claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: None },
+            phase: Phase::Creating,
+            generation: 1,
+            epoch: 0,
+            logins: BTreeSet::from(["t_abc_app_x_a".into()]),
+        }
+    }
+
+    #[test]
+    fn display_shows_the_statement_without_the_password() {
+        let statement = Statement::SetPassword { role: ident("a"), verifier: verifier() };
+        assert_eq!(statement.to_string(), "ALTER ROLE \"a\" PASSWORD '********'");
+        assert!(statement.sql().unwrap().starts_with("ALTER ROLE \"a\" PASSWORD 'SCRAM-SHA-256$4096:"));
+        let statement =
+            Statement::CreateLogin { role: ident("a"), connection_limit: None, verifier: verifier() };
+        for shown in [statement.to_string(), format!("{statement:?}")] {
+            assert!(!shown.contains("SCRAM"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn every_name_and_text_is_quoted() {
+        let evil = "a\"; DROP DATABASE b; --";
+        let sql = |statement: Statement| statement.sql().unwrap();
+        assert_eq!(
+            sql(Statement::Grant {
+                object: Object::Database(ident(evil)),
+                privileges: BTreeSet::from([Privilege::Connect, Privilege::Temporary]),
+                grantee: Grantee::Role(evil.into()),
+            }),
+            "GRANT CONNECT, TEMPORARY ON DATABASE \"a\"\"; DROP DATABASE b; --\" TO \"a\"\"; DROP DATABASE b; --\""
+        );
+        assert_eq!(
+            sql(Statement::Revoke {
+                object: Object::Default { creator: ident("o"), kind: DefaultKind::Tables },
+                privileges: BTreeSet::from([Privilege::Select]),
+                grantee: Grantee::Public,
+                grant_option_only: true,
+            }),
+            "ALTER DEFAULT PRIVILEGES FOR ROLE \"o\" REVOKE GRANT OPTION FOR SELECT ON TABLES FROM PUBLIC CASCADE"
+        );
+        assert!(sql(Statement::InsertMarker(marker())).contains("VALUES ('it''s a uid', 'app', 'abc',"));
+        assert!(
+            sql(Statement::InsertMarker(marker())).contains("NULL, 'Creating', 1, 0, ARRAY['t_abc_app_x_a']")
+        );
+    }
+
+    #[test]
+    fn a_text_with_nul_is_refused_before_it_is_sent() {
+        let marker = Marker { tenant_uid: "a\0b".into(), ..marker() };
+        let refused = Err(QuoteError::Nul("a\0b".into()));
+        assert_eq!(Statement::InsertMarker(marker.clone()).sql(), refused);
+        assert_eq!(Statement::UpdateMarker { marker, expected_generation: 1 }.sql(), refused);
+    }
+
+    #[test]
+    fn attributes_read_as_postgresql_writes_them() {
+        let statement = Statement::AlterRole {
+            role: ident("a"),
+            attributes: vec![
+                RoleAttribute::Login(false),
+                RoleAttribute::Superuser(false),
+                RoleAttribute::Inherit(true),
+                RoleAttribute::ConnectionLimit(Some(5)),
+                RoleAttribute::ConnectionLimit(None),
+            ],
+        };
+        assert_eq!(
+            statement.to_string(),
+            "ALTER ROLE \"a\" NOLOGIN NOSUPERUSER INHERIT CONNECTION LIMIT 5 CONNECTION LIMIT -1"
+        );
+    }
+
+    #[test]
+    fn a_database_is_made_closed_and_from_the_clean_template() {
+        let statement = Statement::CreateDatabase {
+            name: ident("t_abc_app"),
+            owner: Some(ident("tenantry_databases")),
+            connection_limit: Some(10),
+            plain_locale: false,
+        };
+        assert_eq!(
+            statement.to_string(),
+            "CREATE DATABASE \"t_abc_app\" TEMPLATE template0 ENCODING 'UTF8' OWNER \"tenantry_databases\" \
+             ALLOW_CONNECTIONS false CONNECTION LIMIT 10"
+        );
+    }
+}
