@@ -16,6 +16,7 @@ pub mod blueprint;
 pub mod child;
 pub mod compare;
 pub mod context;
+pub mod database;
 pub mod database_server;
 pub mod declared;
 pub mod lease;

@@ -1,0 +1,232 @@
+//! Plan: the pure difference between what is wanted and what a server has, as ordered statements.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::inside;
+use super::names::Names;
+use super::stages::Stages;
+use super::target::{Login, Target};
+use super::want::DatabaseSpec;
+use crate::api::names::PhysicalName;
+use crate::postgres::facts::{DATABASE_OWNER, Facts, Marker, Phase};
+use crate::postgres::quote::QuoteError;
+use crate::postgres::statement::{Batch, Statement};
+
+/// What has to be done, in order; each batch is one effect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The batches.
+    pub batches: Vec<Batch>,
+}
+
+/// Why nothing is done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// A database or role of that name is not ours.
+    #[error(
+        "{what} {name:?} exists on the server and is not ours; rename or remove it, or choose another name"
+    )]
+    NameConflict {
+        /// `database` or `role`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The database belongs to another claim.
+    #[error("database {name:?} belongs to the claim {namespace}/{claim} of another tenant")]
+    Claimed {
+        /// Name of the database.
+        name: String,
+        /// Namespace of the claim that has it.
+        namespace: String,
+        /// Name of the claim that has it.
+        claim: String,
+    },
+    /// The tenant has another database of that logical name already.
+    #[error("the tenant has the database {name:?} of this name already")]
+    SecondDatabase {
+        /// Name of the database that there is.
+        name: String,
+    },
+    /// The marker row says that there is a database, and there is none.
+    #[error(
+        "database {name:?} is gone from the server; restore it, or delete its row in tenantry.marker to start empty"
+    )]
+    Missing {
+        /// Name of the database.
+        name: String,
+    },
+    /// A login has to be made and no password was given for it.
+    #[error("login {name:?} does not exist and no password was given for it")]
+    PasswordNeeded {
+        /// Name of the login.
+        name: String,
+    },
+    /// A name or text that no statement can hold.
+    #[error("failed to quote a name")]
+    Quote(#[source] QuoteError),
+}
+
+/// Statements that make the server as `want` says. Empty when it is so already.
+pub fn plan(want: &DatabaseSpec, have: &Facts) -> Result<Plan, Conflict> {
+    let marker = standing(want, have)?;
+    let mut stages = Stages::default();
+    let recorded = marker.map(|marker| marker.logins.clone()).unwrap_or_default();
+    let mut logins: BTreeMap<String, Login<'_>> =
+        recorded.iter().map(|name| (name.clone(), Login { open: false, password: None })).collect();
+    for credential in &want.credentials {
+        let login = Login { open: want.logins_allowed, password: Some(&credential.password) };
+        logins.insert(want.physical.login(&credential.name), login);
+    }
+    markers(want, marker, logins.keys().cloned().collect(), &mut stages);
+    let target = Target::new(&want.physical, have, logins)?;
+    target.groups(&mut stages);
+    target.logins(want.connection_limit, &mut stages)?;
+    target.memberships(&mut stages)?;
+    target.database(want.connection_limit, &mut stages)?;
+    target.end_sessions(&mut stages)?;
+    if let Some(known) = target.known_inside(marker.map(|marker| marker.phase)) {
+        let statements = inside::statements(&target.names, &have.server, &have.memberships, &known);
+        stages.inside = statements.map_err(Conflict::Quote)?;
+    }
+    Ok(stages.plan(&target.names.database))
+}
+
+/// Statements that refuse every login of a database and keep everything else as it is. A database that is still
+/// being made has never let anybody in: there is nothing to refuse, and it stays what it is.
+pub fn release(marker: &Marker, have: &Facts) -> Result<Plan, Conflict> {
+    if marker.phase == Phase::Creating {
+        return Ok(Plan::default());
+    }
+    let physical = PhysicalName::parse(&marker.physical_name)
+        .map_err(|_| Conflict::NameConflict { what: "database", name: marker.physical_name.clone() })?;
+    if !have.databases.contains_key(&marker.physical_name) {
+        return Err(Conflict::Missing { name: marker.physical_name.clone() });
+    }
+    let mut stages = Stages::default();
+    if marker.phase != Phase::Released {
+        let released = Marker { phase: Phase::Released, generation: marker.generation + 1, ..marker.clone() };
+        stages
+            .first
+            .push(Statement::UpdateMarker { marker: released, expected_generation: marker.generation });
+    }
+    let closed = |name: &String| (name.clone(), Login { open: false, password: None });
+    let target = Target::new(&physical, have, marker.logins.iter().map(closed).collect())?;
+    target.close_logins(&mut stages)?;
+    target.end_sessions(&mut stages)?;
+    Ok(stages.plan(&target.names.database))
+}
+
+/// The marker row of the wanted database, if the server has nothing that stands against it.
+fn standing<'a>(want: &DatabaseSpec, have: &'a Facts) -> Result<Option<&'a Marker>, Conflict> {
+    let physical = want.physical.as_str();
+    let own = |marker: &&Marker| marker.tenant_uid == want.tenant_uid && marker.name == want.name.as_str();
+    if let Some(other) = have.markers.iter().find(|marker| own(marker) && marker.physical_name != physical) {
+        return Err(Conflict::SecondDatabase { name: other.physical_name.clone() });
+    }
+    let marker = have.marker(physical);
+    if let Some(marker) = marker.filter(|marker| !own(marker) && !is_offered(marker, want)) {
+        return Err(Conflict::Claimed {
+            name: physical.to_owned(),
+            namespace: marker.claim.namespace.clone(),
+            claim: marker.claim.name.clone(),
+        });
+    }
+    let conflict = |what, name: &str| Err(Conflict::NameConflict { what, name: name.to_owned() });
+    let database = have.databases.get(physical);
+    match (marker.map(|marker| marker.phase), database) {
+        (None, Some(_)) => return conflict("database", physical),
+        // We give the database to its owner in the statement that makes it: another owner means another maker.
+        (Some(Phase::Creating), Some(it)) if it.owner != DATABASE_OWNER => {
+            return conflict("database", physical);
+        }
+        (Some(Phase::Bound | Phase::Released), None) => {
+            return Err(Conflict::Missing { name: physical.to_owned() });
+        }
+        _ => {}
+    }
+    let names = Names::new(&want.physical).map_err(Conflict::Quote)?;
+    if let Some(group) = names.groups().iter().find(|group| have.roles.contains_key(group.as_str()))
+        && marker.is_none()
+    {
+        return conflict("role", group.as_str());
+    }
+    for credential in &want.credentials {
+        // Claim `app` with credential `b-c` and claim `app-b` with credential `c` mean the same login.
+        let login = want.physical.login(&credential.name);
+        let ours = marker.is_some_and(|marker| marker.logins.contains(&login));
+        if have.roles.contains_key(&login) && !ours {
+            return conflict("role", &login);
+        }
+    }
+    Ok(marker)
+}
+
+/// Whether an admin gave the released database of an earlier tenant to this claim.
+fn is_offered(marker: &Marker, want: &DatabaseSpec) -> bool {
+    let (from, to) = (&marker.claim, &want.claim);
+    marker.phase == Phase::Released
+        && (&from.namespace, &from.name) == (&to.namespace, &to.name)
+        && (from.uid.is_none() || from.uid == to.uid)
+}
+
+/// The intent before the first effect, and the outcome after the last.
+fn markers(want: &DatabaseSpec, marker: Option<&Marker>, logins: BTreeSet<String>, stages: &mut Stages) {
+    let intent = Marker {
+        logins,
+        ..marker.cloned().unwrap_or_else(|| Marker {
+            tenant_uid: want.tenant_uid.clone(),
+            name: want.name.as_str().to_owned(),
+            tenant_id: want.tenant_id.clone(),
+            physical_name: want.physical.as_str().to_owned(),
+            claim: want.claim.clone(),
+            phase: Phase::Creating,
+            generation: 1,
+            epoch: 0,
+            logins: BTreeSet::new(),
+        })
+    };
+    let rebound =
+        intent.phase == Phase::Released || intent.claim != want.claim || intent.tenant_uid != want.tenant_uid;
+    let outcome = Marker {
+        tenant_uid: want.tenant_uid.clone(),
+        name: want.name.as_str().to_owned(),
+        claim: want.claim.clone(),
+        phase: Phase::Bound,
+        generation: intent.generation + i64::from(rebound),
+        ..intent.clone()
+    };
+    match marker {
+        None => stages.first.push(Statement::InsertMarker(intent.clone())),
+        Some(before) if *before != intent => {
+            let expected_generation = before.generation;
+            stages.first.push(Statement::UpdateMarker { marker: intent.clone(), expected_generation });
+        }
+        Some(_) => {}
+    }
+    if outcome != intent {
+        stages.outcome =
+            Some(Statement::UpdateMarker { marker: outcome, expected_generation: intent.generation });
+    }
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+}
+
+/// One line a statement, without secrets; a line before each batch says where it runs.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for batch in &self.batches {
+            writeln!(f, "-- {}", batch.place)?;
+            for statement in &batch.statements {
+                writeln!(f, "{statement};")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,334 @@
+//! Target: one database's part of the facts, beside what has to be. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::inside::Known;
+use super::names::Names;
+use super::plan::Conflict;
+use super::stages::Stages;
+use super::want::PasswordWish;
+use crate::api::names::PhysicalName;
+use crate::postgres::facts::{
+    Acl, DATABASE_OWNER, Database, Facts, Grantee, Inside, Membership, Phase, Privilege, Role, StoredPassword,
+};
+use crate::postgres::quote::{Ident, QuoteError};
+use crate::postgres::scram::Verifier;
+use crate::postgres::statement::{DatabaseChange, Object, RoleAttribute, Statement};
+
+/// A login as it has to be.
+#[derive(Clone, Copy)]
+pub(super) struct Login<'a> {
+    /// Whether it is let in.
+    pub open: bool,
+    /// Absent for a login whose credential is not asked for any more.
+    pub password: Option<&'a PasswordWish>,
+}
+
+/// One database's part of the facts, and its logins as they have to be.
+pub(super) struct Target<'a> {
+    /// Its names.
+    pub names: Names,
+    have: &'a Facts,
+    logins: BTreeMap<String, Login<'a>>,
+    /// The database as it is, or as CREATE DATABASE will make it.
+    database: Database,
+}
+
+impl<'a> Target<'a> {
+    /// The database of that name.
+    pub fn new(
+        physical: &PhysicalName,
+        have: &'a Facts,
+        logins: BTreeMap<String, Login<'a>>,
+    ) -> Result<Self, Conflict> {
+        let names = Names::new(physical).map_err(Conflict::Quote)?;
+        let new = || Database { owner: DATABASE_OWNER.to_owned(), acl: new_acl(), ..Database::default() };
+        let database = have.databases.get(physical.as_str()).cloned().unwrap_or_else(new);
+        Ok(Self { names, have, logins, database })
+    }
+
+    fn exists(&self) -> bool {
+        self.have.databases.contains_key(self.names.database.as_str())
+    }
+
+    /// The group roles.
+    pub fn groups(&self, stages: &mut Stages) {
+        for group in self.names.groups() {
+            match self.have.roles.get(group.as_str()) {
+                None => stages.first.push(Statement::CreateGroup { role: group.clone() }),
+                Some(role) => alter_role(group, role, &Role::group(), &mut stages.first),
+            }
+        }
+    }
+
+    /// The logins: their attributes, passwords and settings.
+    pub fn logins(&self, connection_limit: Option<u32>, stages: &mut Stages) -> Result<(), Conflict> {
+        self.close_logins(stages)?;
+        for (name, login) in &self.logins {
+            let Some(wish) = login.password else { continue };
+            let role = Ident::parse(name).map_err(Conflict::Quote)?;
+            let want = Role { connection_limit, ..Role::default() };
+            let have = match (self.have.roles.get(name), wish) {
+                (Some(have), wish) => {
+                    // LOGIN is given last and taken first, the rest changes in between.
+                    alter_role(&role, have, &Role { login: have.login, ..want }, &mut stages.first);
+                    set_password(&role, have, wish, &mut stages.first);
+                    have.clone()
+                }
+                (None, PasswordWish::Set(verifier)) => {
+                    let verifier = verifier.clone();
+                    stages.first.push(Statement::CreateLogin {
+                        role: role.clone(),
+                        connection_limit,
+                        verifier,
+                    });
+                    want
+                }
+                (None, PasswordWish::Keep) => return Err(Conflict::PasswordNeeded { name: name.clone() }),
+            };
+            let database = self.names.database.clone();
+            let settings = have.settings.get(&Some(database.as_str().to_owned()));
+            let group = settings.and_then(|settings| settings.get("role")).map(String::as_str);
+            if group != Some(self.names.owner.as_str()) {
+                let group = self.names.owner.clone();
+                stages.last.push(Statement::SetGroupInDatabase { role: role.clone(), database, group });
+            }
+            if login.open && !have.login {
+                let attributes = vec![RoleAttribute::Login(true)];
+                stages.last.push(Statement::AlterRole { role, attributes });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes LOGIN and CONNECT from the logins that have to be refused.
+    pub fn close_logins(&self, stages: &mut Stages) -> Result<(), Conflict> {
+        for (name, _) in self.logins.iter().filter(|(_, login)| !login.open) {
+            let role = Ident::parse(name).map_err(Conflict::Quote)?;
+            if self.have.roles.get(name).is_some_and(|have| have.login) {
+                let attributes = vec![RoleAttribute::Login(false)];
+                stages.first.push(Statement::AlterRole { role, attributes });
+            }
+            let grantee = Grantee::Role(name.clone());
+            let privileges = privileges_of(&self.database.acl, &grantee);
+            if !privileges.is_empty() && !self.is_owner(&grantee) {
+                stages.first.push(self.revoke(privileges.into_keys().collect(), grantee, false));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sessions of refused logins end, those that a login opened just before it was refused too.
+    pub fn end_sessions(&self, stages: &mut Stages) -> Result<(), Conflict> {
+        let closed =
+            self.logins.iter().filter(|(name, login)| !login.open && self.have.roles.contains_key(*name));
+        let closed: BTreeSet<String> = closed.map(|(name, _)| name.clone()).collect();
+        let open_now = closed.iter().any(|name| self.have.roles[name].login);
+        let sessions = self.have.sessions_of(self.names.database.as_str(), &closed);
+        if closed.is_empty() || !self.exists() || (!open_now && sessions == 0) {
+            return Ok(());
+        }
+        let end = Statement::EndSessions { database: self.names.database.clone(), logins: closed.clone() };
+        stages.sessions = if self.have.server.superuser {
+            vec![end]
+        } else {
+            // Only a member of a login may end its sessions.
+            let groups: Result<Vec<_>, _> = closed.iter().map(|name| Ident::parse(name)).collect();
+            acting_as(&groups.map_err(Conflict::Quote)?, &self.have.server.admin, vec![end])
+                .map_err(Conflict::Quote)?
+        };
+        Ok(())
+    }
+
+    /// Every login is a member of the owner group and of nothing else, and nobody else is a member of a role of
+    /// ours but our own login, which the server makes one of what it creates.
+    pub fn memberships(&self, stages: &mut Stages) -> Result<(), Conflict> {
+        let ours = |role: &str| self.names.is_group(role) || self.logins.contains_key(role);
+        for (Membership { group, member }, admin_option) in &self.have.memberships {
+            if !ours(group) && !ours(member) || *member == self.have.server.admin {
+                continue;
+            }
+            let wanted = group == self.names.owner.as_str() && self.logins.contains_key(member);
+            if !wanted || *admin_option {
+                stages.first.push(Statement::RevokeRole {
+                    group: Ident::foreign(group).map_err(Conflict::Quote)?,
+                    member: Ident::foreign(member).map_err(Conflict::Quote)?,
+                    admin_option_only: wanted,
+                });
+            }
+        }
+        for (name, _) in self.logins.iter().filter(|(_, login)| login.password.is_some()) {
+            let membership = Membership { group: self.names.owner.as_str().to_owned(), member: name.clone() };
+            if !self.have.memberships.contains_key(&membership) {
+                let member = Ident::parse(name).map_err(Conflict::Quote)?;
+                stages.first.push(Statement::GrantRole { group: self.names.owner.clone(), member });
+            }
+        }
+        Ok(())
+    }
+
+    /// The database itself: limits, owner, who may enter.
+    pub fn database(&self, connection_limit: Option<u32>, stages: &mut Stages) -> Result<(), Conflict> {
+        let name = &self.names.database;
+        let owner = Ident::parse(DATABASE_OWNER).map_err(Conflict::Quote)?;
+        let alter = |change| Statement::AlterDatabase { name: name.clone(), change };
+        if !self.exists() {
+            stages.create = Some(Statement::CreateDatabase {
+                name: name.clone(),
+                owner: Some(owner.clone()),
+                connection_limit,
+                plain_locale: self.have.server.template_encoding != "UTF8",
+            });
+        } else if self.database.connection_limit != connection_limit {
+            stages.last.push(alter(DatabaseChange::ConnectionLimit(connection_limit)));
+        }
+        if self.database.owner != DATABASE_OWNER {
+            stages.reachable.push(alter(DatabaseChange::Owner(owner)));
+        }
+        if self.database.template {
+            stages.reachable.push(alter(DatabaseChange::Template(false)));
+        }
+        self.privileges(stages);
+        if !self.database.allow_connections {
+            stages.reachable.push(alter(DatabaseChange::AllowConnections(true)));
+        }
+        Ok(())
+    }
+
+    /// The database's privileges become exactly those that we declare.
+    fn privileges(&self, stages: &mut Stages) {
+        use Privilege::{Connect, Create, Temporary};
+        let mut wanted = BTreeMap::from([
+            (Grantee::Role(DATABASE_OWNER.to_owned()), BTreeSet::from([Connect, Temporary, Create])),
+            (
+                Grantee::Role(self.names.owner.as_str().to_owned()),
+                BTreeSet::from([Connect, Temporary, Create]),
+            ),
+            (Grantee::Role(self.names.read_write.as_str().to_owned()), BTreeSet::from([Connect, Temporary])),
+            (Grantee::Role(self.names.read_only.as_str().to_owned()), BTreeSet::from([Connect])),
+        ]);
+        for (name, login) in &self.logins {
+            let connect = if login.open { BTreeSet::from([Connect]) } else { BTreeSet::new() };
+            wanted.insert(Grantee::Role(name.clone()), connect);
+        }
+        let grantees: BTreeSet<&Grantee> = self.database.acl.keys().map(|(grantee, _)| grantee).collect();
+        for grantee in
+            grantees.into_iter().filter(|grantee| !self.is_owner(grantee) && !self.is_closed(grantee))
+        {
+            let have = privileges_of(&self.database.acl, grantee);
+            let none = BTreeSet::new();
+            let want = wanted.get(grantee).unwrap_or(&none);
+            let extra: BTreeSet<_> = have.keys().copied().filter(|it| !want.contains(it)).collect();
+            let passable = have.iter().filter(|(it, grantable)| **grantable && want.contains(it));
+            let passable: BTreeSet<_> = passable.map(|(it, _)| *it).collect();
+            for (privileges, grant_option_only) in [(extra, false), (passable, true)] {
+                if !privileges.is_empty() {
+                    stages.reachable.push(self.revoke(privileges, grantee.clone(), grant_option_only));
+                }
+            }
+        }
+        for (grantee, want) in wanted {
+            let have = self.privileges_after_transfer(&grantee);
+            let privileges: BTreeSet<_> = want.into_iter().filter(|it| !have.contains_key(it)).collect();
+            if !privileges.is_empty() {
+                let object = Object::Database(self.names.database.clone());
+                stages.last.push(Statement::Grant { object, privileges, grantee });
+            }
+        }
+    }
+
+    /// What a grantee has once the database belongs to its owner again: a transfer takes along what the old owner
+    /// has.
+    fn privileges_after_transfer(&self, grantee: &Grantee) -> BTreeMap<Privilege, bool> {
+        let of = |role: &str| privileges_of(&self.database.acl, &Grantee::Role(role.to_owned()));
+        match grantee {
+            Grantee::Role(role) if role == DATABASE_OWNER => {
+                let mut both = of(DATABASE_OWNER);
+                both.extend(of(&self.database.owner));
+                both
+            }
+            Grantee::Role(role) if *role == self.database.owner => BTreeMap::new(),
+            _ => privileges_of(&self.database.acl, grantee),
+        }
+    }
+
+    fn is_owner(&self, grantee: &Grantee) -> bool {
+        matches!(grantee, Grantee::Role(role) if *role == self.database.owner || role == DATABASE_OWNER)
+    }
+
+    /// What a refused login has is taken with its LOGIN.
+    fn is_closed(&self, grantee: &Grantee) -> bool {
+        matches!(grantee, Grantee::Role(role) if self.logins.get(role).is_some_and(|login| !login.open))
+    }
+
+    fn revoke(
+        &self,
+        privileges: BTreeSet<Privilege>,
+        grantee: Grantee,
+        grant_option_only: bool,
+    ) -> Statement {
+        let object = Object::Database(self.names.database.clone());
+        Statement::Revoke { object, privileges, grantee, grant_option_only }
+    }
+
+    /// What the inside has to be compared with. `None` where a settled database was not looked into.
+    pub fn known_inside(&self, phase: Option<Phase>) -> Option<Known> {
+        match self.have.inside.get(self.names.database.as_str()) {
+            _ if !self.exists() => Some(Known::Has(Inside::of_new_database())),
+            Some(inside) => Some(Known::Has(inside.clone())),
+            None if phase == Some(Phase::Bound) && self.database.allow_connections => None,
+            None => Some(Known::Nothing),
+        }
+    }
+}
+
+fn alter_role(name: &Ident, have: &Role, want: &Role, statements: &mut Vec<Statement>) {
+    let attributes = RoleAttribute::drift(have, want);
+    if !attributes.is_empty() {
+        statements.push(Statement::AlterRole { role: name.clone(), attributes });
+    }
+}
+
+fn set_password(name: &Ident, have: &Role, wish: &PasswordWish, statements: &mut Vec<Statement>) {
+    let stored: Option<&Verifier> = match &have.password {
+        StoredPassword::Scram(verifier) => Some(verifier),
+        _ => None,
+    };
+    if let PasswordWish::Set(verifier) = wish
+        && stored != Some(verifier)
+    {
+        statements.push(Statement::SetPassword { role: name.clone(), verifier: verifier.clone() });
+    }
+}
+
+/// What PostgreSQL grants on a new database.
+fn new_acl() -> Acl {
+    let owner = Grantee::Role(DATABASE_OWNER.to_owned());
+    let of_owner = [Privilege::Connect, Privilege::Temporary, Privilege::Create];
+    let of_public = [Privilege::Connect, Privilege::Temporary];
+    let pairs =
+        of_owner.map(|it| (owner.clone(), it)).into_iter().chain(of_public.map(|it| (Grantee::Public, it)));
+    pairs.map(|pair| (pair, false)).collect()
+}
+
+/// The privileges of one grantee, with whether each may be passed on.
+pub(super) fn privileges_of(acl: &Acl, grantee: &Grantee) -> BTreeMap<Privilege, bool> {
+    let own = acl.iter().filter(|((to, _), _)| to == grantee);
+    own.map(|((_, privilege), grantable)| (*privilege, *grantable)).collect()
+}
+
+/// `statements` with our login a member of `groups` while they run.
+pub(super) fn acting_as(
+    groups: &[Ident],
+    admin: &str,
+    statements: Vec<Statement>,
+) -> Result<Vec<Statement>, QuoteError> {
+    let admin = Ident::foreign(admin)?;
+    let grant = |group: &Ident| Statement::GrantRole { group: group.clone(), member: admin.clone() };
+    let revoke = |group: &Ident| Statement::RevokeRole {
+        group: group.clone(),
+        member: admin.clone(),
+        admin_option_only: false,
+    };
+    Ok(groups.iter().map(grant).chain(statements).chain(groups.iter().map(revoke)).collect())
+}

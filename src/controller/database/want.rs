@@ -1,0 +1,44 @@
+//! Want: what a claim asks of a server. Pure.
+
+use crate::api::names::{CredentialName, DatabaseName, PhysicalName};
+use crate::postgres::facts::Claim;
+use crate::postgres::scram::Verifier;
+
+/// A database that is claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseSpec {
+    /// Name of the database: made from tenant and name, or as its marker row says.
+    pub physical: PhysicalName,
+    /// UID of the tenant.
+    pub tenant_uid: String,
+    /// Id of the tenant.
+    pub tenant_id: String,
+    /// Logical name.
+    pub name: DatabaseName,
+    /// Who claims it.
+    pub claim: Claim,
+    /// Greatest number of connections, to the database and of each login. Absent means no limit.
+    pub connection_limit: Option<u32>,
+    /// Credentials with the owner's rights.
+    pub credentials: Vec<CredentialSpec>,
+    /// Whether logins are let in; not while the tenant is suspended.
+    pub logins_allowed: bool,
+}
+
+/// A credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialSpec {
+    /// Its name.
+    pub name: CredentialName,
+    /// What becomes of its password.
+    pub password: PasswordWish,
+}
+
+/// What becomes of a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PasswordWish {
+    /// It stays: the binding Secret holds it.
+    Keep,
+    /// It becomes the one with this verifier.
+    Set(Verifier),
+}
