@@ -3,7 +3,9 @@
 
 mod cli;
 mod controller;
+mod database_plan;
 mod generated;
+mod postgres;
 mod services;
 mod support;
 mod support_itself;

@@ -1,0 +1,248 @@
+//! What may happen to a server: the operator works and dies, and somebody changes things behind its back.
+
+use proptest::prelude::*;
+use tenantry::api::names::{CredentialName, Group};
+use tenantry::controller::database::plan::{plan, release};
+use tenantry::controller::database::want::DatabaseSpec;
+use tenantry::postgres::facts::{
+    Acl, DefaultKind, Grantee, LargeObjectFunction, Membership, Phase, Privilege, StoredPassword,
+};
+use tenantry::postgres::quote::Ident;
+use tenantry::postgres::statement::DatabaseChange;
+
+use super::model::Model;
+use super::{physical, verifier, want};
+
+/// What somebody does behind our back.
+#[derive(Clone, Copy, Debug)]
+pub enum Meddling {
+    Attribute { role: usize, attribute: usize },
+    DropRole(usize),
+    Password(usize),
+    ForgetSetting(usize),
+    GrantDatabase { grantee: usize, privilege: usize, grantable: bool },
+    RevokeDatabase { grantee: usize, privilege: usize },
+    Membership { group: usize, member: usize, admin: bool },
+    Leave { group: usize, member: usize },
+    Owner(usize),
+    Limit(Option<u32>),
+    Close,
+    Template,
+    PublicSchema { grantee: usize, privilege: usize, grant: bool },
+    ForgetDefaults(usize),
+    LargeObjects { function: usize, grantee: usize, grant: bool },
+    Session(usize),
+}
+
+/// What happens to a server.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The operator works, and dies after so many effects.
+    Work {
+        want: DatabaseSpec,
+        effects: usize,
+    },
+    Release {
+        effects: usize,
+    },
+    Meddle(Meddling),
+}
+
+fn role_names() -> Vec<String> {
+    let physical = physical();
+    let logins = ["app", "b-c"].map(|name| physical.login(&CredentialName::parse(name).unwrap()));
+    let groups = Group::ALL.map(|group| physical.group(group));
+    [&groups[..], &logins[..], &["stranger".to_owned()]].concat()
+}
+
+fn grantees() -> Vec<Grantee> {
+    role_names().into_iter().map(Grantee::Role).chain([Grantee::Public]).collect()
+}
+
+impl Model {
+    fn meddle(&mut self, meddling: Meddling) {
+        let roles = role_names();
+        let name = physical().as_str().to_owned();
+        let exists = |role: &str| self.truth.roles.contains_key(role) || role == "stranger";
+        match meddling {
+            Meddling::Attribute { role, attribute } => {
+                let Some(role) = self.truth.roles.get_mut(&roles[role]) else { return };
+                match attribute {
+                    0 => role.login = !role.login,
+                    1 => role.inherit = !role.inherit,
+                    2 => role.superuser = true,
+                    3 => role.create_database = true,
+                    4 => role.create_role = true,
+                    5 => role.replication = true,
+                    6 => role.bypass_rls = true,
+                    7 => role.connection_limit = Some(99),
+                    _ => role.expires = true,
+                }
+            }
+            Meddling::DropRole(role) => {
+                let role = &roles[role];
+                if self.truth.databases.values().any(|it| it.owner == *role) {
+                    return;
+                }
+                if self.truth.roles.remove(role).is_some() {
+                    self.truth.memberships.retain(|it, _| it.group != *role && it.member != *role);
+                    let own = |grantee: &Grantee| matches!(grantee, Grantee::Role(it) if it == role);
+                    self.truth
+                        .databases
+                        .values_mut()
+                        .for_each(|it| it.acl.retain(|(grantee, _), _| !own(grantee)));
+                    for inside in self.truth.inside.values_mut() {
+                        inside.defaults.retain(|(creator, _), _| creator != role);
+                        let acls = inside.public.iter_mut().chain(inside.defaults.values_mut());
+                        acls.chain(inside.large_objects.values_mut())
+                            .for_each(|acl| acl.retain(|(grantee, _), _| !own(grantee)));
+                    }
+                    self.truth.sessions.values_mut().for_each(|it| it.retain(|login, _| login != role));
+                }
+            }
+            Meddling::Password(role) => {
+                if let Some(role) = self.truth.roles.get_mut(&roles[role]) {
+                    role.password = StoredPassword::Scram(verifier("changed"));
+                }
+            }
+            Meddling::ForgetSetting(role) => {
+                if let Some(role) = self.truth.roles.get_mut(&roles[role]) {
+                    role.settings.clear();
+                }
+            }
+            Meddling::GrantDatabase { grantee, privilege, grantable } => {
+                let grantee = grantees().swap_remove(grantee);
+                if matches!(&grantee, Grantee::Role(role) if !exists(role)) {
+                    return;
+                }
+                let privilege = [Privilege::Connect, Privilege::Temporary, Privilege::Create][privilege];
+                if let Some(database) = self.truth.databases.get_mut(&name) {
+                    database.acl.insert((grantee, privilege), grantable);
+                }
+            }
+            Meddling::RevokeDatabase { grantee, privilege } => {
+                let privilege = [Privilege::Connect, Privilege::Temporary, Privilege::Create][privilege];
+                if let Some(database) = self.truth.databases.get_mut(&name) {
+                    database.acl.remove(&(grantees().swap_remove(grantee), privilege));
+                }
+            }
+            Meddling::Membership { group, member, admin } => {
+                if exists(&roles[group]) && exists(&roles[member]) && group != member {
+                    let (group, member) = (roles[group].clone(), roles[member].clone());
+                    self.truth.memberships.insert(Membership { group, member }, admin);
+                }
+            }
+            Meddling::Leave { group, member } => {
+                let (group, member) = (roles[group].clone(), roles[member].clone());
+                self.truth.memberships.remove(&Membership { group, member });
+            }
+            Meddling::Session(role) => {
+                if self.truth.roles.contains_key(&roles[role]) && self.truth.databases.contains_key(&name) {
+                    self.truth.sessions.entry(name).or_default().insert(roles[role].clone(), 1);
+                }
+            }
+            // While a database is being made, another owner means another maker: that is a conflict.
+            Meddling::Owner(role) => {
+                let settled = self.truth.marker(&name).is_some_and(|marker| marker.phase != Phase::Creating);
+                if settled && exists(&roles[role]) && self.truth.databases.contains_key(&name) {
+                    self.alter_database(&name, &DatabaseChange::Owner(Ident::parse(&roles[role]).unwrap()));
+                }
+            }
+            inside => self.meddle_with_database(&name, inside),
+        }
+    }
+
+    fn meddle_with_database(&mut self, name: &str, meddling: Meddling) {
+        let (Some(database), Some(inside)) =
+            (self.truth.databases.get_mut(name), self.truth.inside.get_mut(name))
+        else {
+            return;
+        };
+        let edit = |acl: &mut Acl, grantee: usize, privilege, grant| {
+            let key = (grantees().swap_remove(grantee), privilege);
+            if grant {
+                acl.insert(key, false);
+            } else {
+                acl.remove(&key);
+            }
+        };
+        match meddling {
+            Meddling::Limit(count) => database.connection_limit = count,
+            Meddling::Close => database.allow_connections = false,
+            Meddling::Template => database.template = true,
+            _ if !database.allow_connections => {}
+            Meddling::PublicSchema { grantee, privilege, grant } => {
+                let privilege = [Privilege::Usage, Privilege::Create][privilege];
+                edit(inside.public.get_or_insert_default(), grantee, privilege, grant);
+            }
+            Meddling::ForgetDefaults(kind) => {
+                inside.defaults.retain(|(_, it), _| *it != DefaultKind::ALL[kind]);
+            }
+            Meddling::LargeObjects { function, grantee, grant } => {
+                let acl = inside.large_objects.entry(LargeObjectFunction::ALL[function]).or_default();
+                edit(acl, grantee, Privilege::Execute, grant);
+            }
+            _ => {}
+        }
+    }
+}
+
+pub fn specs() -> impl Strategy<Value = DatabaseSpec> {
+    let credentials = prop_oneof![Just(vec!["app"]), Just(vec!["b-c"]), Just(vec!["app", "b-c"])];
+    (credentials, prop::option::of(1u32..5), any::<bool>())
+        .prop_map(|(credentials, limit, allowed)| want(&credentials, limit, allowed))
+}
+
+fn meddlings() -> impl Strategy<Value = Meddling> {
+    let (role, grantee) = (0usize..6, 0usize..7);
+    prop_oneof![
+        (role.clone(), 0usize..9).prop_map(|(role, attribute)| Meddling::Attribute { role, attribute }),
+        (0usize..5).prop_map(Meddling::DropRole),
+        role.clone().prop_map(Meddling::Password),
+        role.clone().prop_map(Meddling::ForgetSetting),
+        (grantee.clone(), 0usize..3, any::<bool>()).prop_map(|(grantee, privilege, grantable)| {
+            Meddling::GrantDatabase { grantee, privilege, grantable }
+        }),
+        (grantee.clone(), 0usize..3)
+            .prop_map(|(grantee, privilege)| Meddling::RevokeDatabase { grantee, privilege }),
+        (role.clone(), role.clone(), any::<bool>()).prop_map(|(group, member, admin)| Meddling::Membership {
+            group,
+            member,
+            admin
+        }),
+        (role.clone(), role.clone()).prop_map(|(group, member)| Meddling::Leave { group, member }),
+        role.clone().prop_map(Meddling::Owner),
+        prop::option::of(1u32..9).prop_map(Meddling::Limit),
+        Just(Meddling::Close),
+        Just(Meddling::Template),
+        (grantee.clone(), 0usize..2, any::<bool>())
+            .prop_map(|(grantee, privilege, grant)| { Meddling::PublicSchema { grantee, privilege, grant } }),
+        (0usize..4).prop_map(Meddling::ForgetDefaults),
+        (0usize..3, grantee, any::<bool>())
+            .prop_map(|(function, grantee, grant)| { Meddling::LargeObjects { function, grantee, grant } }),
+        role.prop_map(Meddling::Session),
+    ]
+}
+
+pub fn events() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => (specs(), 0usize..9).prop_map(|(want, effects)| Event::Work { want, effects }),
+        1 => (0usize..4).prop_map(|effects| Event::Release { effects }),
+        4 => meddlings().prop_map(Event::Meddle),
+    ]
+}
+
+pub fn happen(model: &mut Model, event: &Event) {
+    match event {
+        Event::Work { want, effects } => {
+            let plan = plan(want, &model.observe()).unwrap();
+            model.apply(&plan.batches[..plan.batches.len().min(*effects)]);
+        }
+        Event::Release { effects } => {
+            let Some(marker) = model.truth.marker(physical().as_str()).cloned() else { return };
+            let plan = release(&marker, &model.observe()).unwrap();
+            model.apply(&plan.batches[..plan.batches.len().min(*effects)]);
+        }
+        Event::Meddle(meddling) => model.meddle(*meddling),
+    }
+}

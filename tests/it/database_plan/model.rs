@@ -1,0 +1,213 @@
+//! A model of PostgreSQL's catalogs: what each statement does to them.
+
+use tenantry::postgres::facts::{
+    Acl, Database, Facts, Grantee, Inside, Membership, Privilege, Role, Server, StoredPassword,
+};
+use tenantry::postgres::statement::{Batch, DatabaseChange, Object, RoleAttribute, Statement};
+
+use super::physical;
+
+const ADMIN: &str = "postgres";
+
+/// The truth; [`Model::observe`] shows what can be seen of it.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub truth: Facts,
+}
+
+impl Model {
+    pub fn new(superuser: bool) -> Self {
+        let server = Server {
+            version: "15.18".into(),
+            version_number: 150_018,
+            template_encoding: "UTF8".into(),
+            admin: ADMIN.into(),
+            superuser,
+            create_role: true,
+            create_database: true,
+            reads_passwords: superuser,
+            ..Server::default()
+        };
+        Self { truth: Facts { server, ..Facts::default() } }
+    }
+
+    pub fn observe(&self) -> Facts {
+        let mut facts = self.truth.clone();
+        facts.inside.retain(|name, _| facts.databases.get(name).is_some_and(|it| it.allow_connections));
+        facts
+    }
+
+    pub fn apply(&mut self, batches: &[Batch]) {
+        for statement in batches.iter().flat_map(|batch| &batch.statements) {
+            self.change(statement);
+        }
+    }
+
+    fn change(&mut self, statement: &Statement) {
+        let text = statement.to_string();
+        assert!(!text.contains("DROP "), "no plan drops anything: {text}");
+        match statement {
+            Statement::CreateGroup { role } => self.create_role(role.as_str(), Role::group()),
+            Statement::CreateLogin { role, connection_limit, verifier } => self.create_role(
+                role.as_str(),
+                Role {
+                    connection_limit: *connection_limit,
+                    password: StoredPassword::Scram(verifier.clone()),
+                    ..Role::default()
+                },
+            ),
+            Statement::AlterRole { role, attributes } => {
+                let role = self.truth.roles.get_mut(role.as_str()).expect("the role exists");
+                for attribute in attributes {
+                    alter(role, *attribute);
+                }
+            }
+            Statement::SetPassword { role, verifier } => {
+                let role = self.truth.roles.get_mut(role.as_str()).expect("the role exists");
+                role.password = StoredPassword::Scram(verifier.clone());
+            }
+            Statement::SetGroupInDatabase { role, database, group } => {
+                assert!(self.truth.databases.contains_key(database.as_str()), "{text}");
+                let role = self.truth.roles.get_mut(role.as_str()).expect("the role exists");
+                let settings = role.settings.entry(Some(database.as_str().to_owned())).or_default();
+                settings.insert("role".into(), group.as_str().into());
+            }
+            Statement::GrantRole { group, member } => {
+                let membership = Membership { group: group.as_str().into(), member: member.as_str().into() };
+                self.truth.memberships.entry(membership).or_insert(false);
+            }
+            Statement::RevokeRole { group, member, admin_option_only } => {
+                let membership = Membership { group: group.as_str().into(), member: member.as_str().into() };
+                if *admin_option_only {
+                    self.truth.memberships.insert(membership, false);
+                } else {
+                    self.truth.memberships.remove(&membership);
+                }
+            }
+            Statement::CreateDatabase { name, owner, connection_limit, .. } => {
+                let owner = owner.as_ref().expect("tenant databases have an owner").as_str();
+                self.create_database(name.as_str(), owner, *connection_limit);
+            }
+            Statement::AlterDatabase { name, change } => self.alter_database(name.as_str(), change),
+            Statement::Grant { object, privileges, grantee } => {
+                let acl = self.acl(object);
+                for privilege in privileges {
+                    acl.entry((grantee.clone(), *privilege)).or_insert(false);
+                }
+            }
+            Statement::Revoke { object, privileges, grantee, grant_option_only } => {
+                let acl = self.acl(object);
+                for privilege in privileges {
+                    let key = (grantee.clone(), *privilege);
+                    if *grant_option_only {
+                        acl.insert(key, false);
+                    } else {
+                        acl.remove(&key);
+                    }
+                }
+            }
+            Statement::EndSessions { database, logins } => {
+                if let Some(sessions) = self.truth.sessions.get_mut(database.as_str()) {
+                    sessions.retain(|login, _| !logins.contains(login));
+                }
+            }
+            Statement::InsertMarker(marker) => {
+                assert!(self.truth.marker(&marker.physical_name).is_none(), "physical names are unique");
+                self.truth.markers.push(marker.clone());
+            }
+            Statement::UpdateMarker { marker, expected_generation } => {
+                let row = self.truth.markers.iter_mut().find(|row| row.physical_name == marker.physical_name);
+                let row = row.expect("the row exists");
+                assert_eq!(row.generation, *expected_generation);
+                *row = marker.clone();
+            }
+            Statement::CreateOperatorSchema | Statement::CreateMarkerTable | Statement::CreateEpochTable => {
+                panic!("that is bootstrap's: {text}")
+            }
+        }
+    }
+
+    fn create_role(&mut self, name: &str, role: Role) {
+        assert!(self.truth.roles.insert(name.to_owned(), role).is_none(), "role {name} exists");
+    }
+
+    fn create_database(&mut self, name: &str, owner: &str, connection_limit: Option<u32>) {
+        let own = |privilege| ((Grantee::Role(owner.to_owned()), privilege), false);
+        let public = |privilege| ((Grantee::Public, privilege), false);
+        let acl = [
+            own(Privilege::Connect),
+            own(Privilege::Temporary),
+            own(Privilege::Create),
+            public(Privilege::Connect),
+            public(Privilege::Temporary),
+        ];
+        let database = Database {
+            owner: owner.to_owned(),
+            admin_is_owner: true,
+            connection_limit,
+            encoding: "UTF8".into(),
+            acl: acl.into(),
+            ..Database::default()
+        };
+        assert!(self.truth.databases.insert(name.to_owned(), database).is_none(), "database {name} exists");
+        self.truth.inside.insert(name.to_owned(), Inside::of_new_database());
+    }
+
+    pub fn alter_database(&mut self, name: &str, change: &DatabaseChange) {
+        let database = self.truth.databases.get_mut(name).expect("the database exists");
+        match change {
+            DatabaseChange::Owner(owner) => {
+                let before = std::mem::replace(&mut database.owner, owner.as_str().to_owned());
+                let acl = std::mem::take(&mut database.acl);
+                for ((grantee, privilege), grantable) in acl {
+                    let grantee = match grantee {
+                        Grantee::Role(role) if role == before => Grantee::Role(owner.as_str().to_owned()),
+                        other => other,
+                    };
+                    *database.acl.entry((grantee, privilege)).or_default() |= grantable;
+                }
+            }
+            DatabaseChange::AllowConnections(allow) => database.allow_connections = *allow,
+            DatabaseChange::ConnectionLimit(count) => database.connection_limit = *count,
+            DatabaseChange::Template(template) => database.template = *template,
+            DatabaseChange::Comment(text) => database.comment = Some(text.as_str().to_owned()),
+        }
+    }
+
+    fn acl(&mut self, object: &Object) -> &mut Acl {
+        let physical = physical().as_str().to_owned();
+        let open = self.truth.databases.get(&physical).is_some_and(|it| it.allow_connections);
+        let inside = self.truth.inside.entry(physical).or_default();
+        match object {
+            Object::Database(name) => {
+                &mut self.truth.databases.get_mut(name.as_str()).expect("the database exists").acl
+            }
+            _ if !open => panic!("nobody can work inside a closed database"),
+            Object::Schema(_) => inside.public.as_mut().expect("schema public exists"),
+            Object::LargeObjectFunction(function) => inside.large_objects.entry(*function).or_default(),
+            Object::Default { creator, kind } => {
+                let may = self.truth.server.superuser
+                    || self
+                        .truth
+                        .memberships
+                        .contains_key(&Membership { group: creator.as_str().into(), member: ADMIN.into() });
+                assert!(may, "only a member sets a role's default privileges");
+                inside.defaults.entry((creator.as_str().to_owned(), *kind)).or_default()
+            }
+        }
+    }
+}
+
+fn alter(role: &mut Role, attribute: RoleAttribute) {
+    match attribute {
+        RoleAttribute::Login(on) => role.login = on,
+        RoleAttribute::Inherit(on) => role.inherit = on,
+        RoleAttribute::Superuser(on) => role.superuser = on,
+        RoleAttribute::CreateDatabase(on) => role.create_database = on,
+        RoleAttribute::CreateRole(on) => role.create_role = on,
+        RoleAttribute::Replication(on) => role.replication = on,
+        RoleAttribute::BypassRls(on) => role.bypass_rls = on,
+        RoleAttribute::ConnectionLimit(count) => role.connection_limit = count,
+        RoleAttribute::NeverExpires => role.expires = false,
+    }
+}

@@ -1,0 +1,123 @@
+//! What a tenant's login can and cannot do on a server that it shares.
+
+use super::fixture::{Fixture, PASSWORD, login, run, sqlstate, texts, try_run, want};
+
+#[tokio::test]
+async fn a_tenant_enters_its_own_database_and_no_other() {
+    let fixture = Fixture::shared().await;
+    let (one, two) = (want(&["app"]), want(&["app"]));
+    fixture.converge(&one).await;
+    fixture.converge(&two).await;
+    let login = login(&one, 0);
+    drop(fixture.tenant(&login, one.physical.as_str()).await.unwrap());
+    for other in [two.physical.as_str(), "postgres", "template1", "tenantry"] {
+        assert_eq!(sqlstate(fixture.tenant(&login, other).await), "42501", "{other}");
+    }
+}
+
+#[tokio::test]
+async fn what_one_login_makes_belongs_to_all_of_the_database() {
+    let fixture = Fixture::shared().await;
+    let spec = want(&["app", "job"]);
+    fixture.converge(&spec).await;
+    let name = spec.physical.as_str();
+    let mut app = fixture.tenant(&login(&spec, 0), name).await.unwrap();
+    let mut job = fixture.tenant(&login(&spec, 1), name).await.unwrap();
+    run(&mut app, "CREATE SCHEMA area; CREATE TABLE area.note (id serial, text text); CREATE TABLE plain ()")
+        .await;
+    run(&mut job, "ALTER TABLE area.note ADD COLUMN more text; DROP TABLE plain").await;
+    run(&mut job, "INSERT INTO area.note (text) VALUES ('by the other')").await;
+    let owner = "SELECT DISTINCT tableowner::text FROM pg_tables WHERE schemaname = 'area'";
+    assert_eq!(texts(&mut app, owner).await, [format!("{name}_owner")]);
+    run(&mut app, "SELECT lo_create(0)").await;
+}
+
+#[tokio::test]
+async fn readers_and_writers_are_served_by_default_privileges() {
+    let fixture = Fixture::shared().await;
+    let spec = want(&["app"]);
+    fixture.converge(&spec).await;
+    let name = spec.physical.as_str();
+    let mut app = fixture.tenant(&login(&spec, 0), name).await.unwrap();
+    run(&mut app, "CREATE SCHEMA area; CREATE TABLE area.note (id serial, text text)").await;
+    run(&mut app, "CREATE FUNCTION area.one() RETURNS int LANGUAGE sql AS 'SELECT 1'").await;
+
+    let mut admin = fixture.superuser("postgres").await;
+    let password = PASSWORD.replace('\'', "''");
+    let (writer, reader) = (format!("writer_{}", spec.tenant_id), format!("reader_{}", spec.tenant_id));
+    for (role, group) in [(&writer, "rw"), (&reader, "ro")] {
+        run(&mut admin, &format!("CREATE ROLE {role} LOGIN PASSWORD '{password}' IN ROLE {name}_{group}"))
+            .await;
+    }
+    let mut writer = fixture.tenant(&writer, name).await.unwrap();
+    let mut reader = fixture.tenant(&reader, name).await.unwrap();
+    run(
+        &mut writer,
+        "INSERT INTO area.note (text) VALUES ('a'); UPDATE area.note SET text = 'b'; SELECT area.one()",
+    )
+    .await;
+    assert_eq!(texts(&mut reader, "SELECT text FROM area.note").await, ["b"]);
+    for sql in [
+        "INSERT INTO area.note (text) VALUES ('a')",
+        "DELETE FROM area.note",
+        "CREATE TABLE mine ()",
+        "CREATE TEMPORARY TABLE mine ()",
+        "SELECT lo_create(0)",
+        "SELECT nextval('area.note_id_seq')",
+    ] {
+        assert_eq!(sqlstate(try_run(&mut reader, sql).await), "42501", "{sql}");
+    }
+    for sql in ["DROP TABLE area.note", "CREATE TABLE public.mine ()", "CREATE SCHEMA mine"] {
+        assert_eq!(sqlstate(try_run(&mut writer, sql).await), "42501", "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_neither_owns_its_database_nor_opens_it_to_others() {
+    let fixture = Fixture::shared().await;
+    let (one, two) = (want(&["app"]), want(&["app"]));
+    fixture.converge(&one).await;
+    fixture.converge(&two).await;
+    let name = one.physical.as_str();
+    let mut app = fixture.tenant(&login(&one, 0), name).await.unwrap();
+    let other = login(&two, 0);
+    for sql in [
+        "DROP DATABASE {db}",
+        "ALTER DATABASE {db} RENAME TO mine",
+        "ALTER DATABASE {db} CONNECTION LIMIT -1",
+        "ALTER DATABASE {db} SET search_path = evil",
+        "ALTER DATABASE {db} OWNER TO {db}_owner",
+        "ALTER ROLE {other} PASSWORD 'mine'",
+        "ALTER ROLE {db}_owner LOGIN",
+        "GRANT {db}_owner TO {other}",
+        "SET ROLE tenantry_databases",
+        "SET ROLE {other}",
+        "CREATE ROLE mine",
+        "CREATE DATABASE mine",
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "SELECT pg_read_file('postgresql.conf')",
+        "SELECT rolpassword FROM pg_authid",
+        "CREATE EVENT TRIGGER mine ON ddl_command_start EXECUTE FUNCTION mine()",
+    ] {
+        let sql = sql.replace("{db}", name).replace("{other}", &other);
+        let state = sqlstate(try_run(&mut app, &sql).await);
+        assert!(["42501", "42883"].contains(&state.as_str()), "{sql}: {state}");
+    }
+    // PostgreSQL answers a grant that the grantor may not make with a warning: what counts is the catalog.
+    drop(try_run(&mut app, &format!("GRANT CONNECT ON DATABASE {name} TO PUBLIC")).await);
+    assert_eq!(sqlstate(fixture.tenant(&other, name).await), "42501");
+    assert!(fixture.plan(&one).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn no_password_reaches_the_servers_log() {
+    let fixture = Fixture::own();
+    let gate = tenantry::postgres::execute::Gate::default();
+    tenantry::postgres::bootstrap::bootstrap(&gate, &fixture.pool).await.unwrap();
+    let spec = want(&["app"]);
+    fixture.converge(&spec).await;
+    drop(fixture.tenant(&login(&spec, 0), spec.physical.as_str()).await.unwrap());
+    let log = fixture.postgres.log();
+    assert!(log.contains("CREATE DATABASE"), "the server logs statements");
+    assert!(!log.contains(PASSWORD) && !log.contains(&PASSWORD.replace('\'', "''")));
+}
