@@ -181,3 +181,117 @@ pub async fn limit_time(State(shell): State<Shell>, request: Request, next: Next
         .into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::Method;
+    use axum::routing::on;
+    use http_body_util::BodyExt;
+    use serde_json::{Value, json};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::services::http::probes::ProbeState;
+    use crate::services::http::{Route, service_router};
+    use crate::telemetry::{Metrics, Readiness};
+
+    async fn panics() {
+        panic!("s3cret of the handler")
+    }
+
+    async fn never_ends() {
+        std::future::pending().await
+    }
+
+    const ROUTES: &[Route<()>] = &[
+        Route {
+            method: Method::GET,
+            path: "/panics",
+            permission: "test",
+            handler: |method| on(method, panics),
+        },
+        Route {
+            method: Method::GET,
+            path: "/never-ends",
+            permission: "test",
+            handler: |method| on(method, never_ends),
+        },
+    ];
+
+    fn router() -> (Router, Metrics) {
+        let metrics = Metrics::default();
+        let shell = Shell {
+            service: "test",
+            metrics: RequestMetrics::register(&metrics),
+            new_id: Uuid::nil,
+            timeout: Duration::from_secs(10),
+        };
+        let probes =
+            ProbeState { service: "test", metrics: metrics.clone(), readiness: Readiness::default() };
+        (service_router(&shell, probes, ROUTES, ()), metrics)
+    }
+
+    async fn get(router: Router, path: &str) -> (u16, Value) {
+        let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.headers()[REQUEST_ID], Uuid::nil().to_string());
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    fn samples(metrics: &Metrics, name: &str) -> Vec<String> {
+        let text = metrics.encode();
+        text.lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect()
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_that_tells_nothing_and_is_counted() {
+        let (router, metrics) = router();
+        let wanted = json!({
+            "type": "about:blank", "title": "Internal Server Error", "status": 500,
+            "error": "Internal server error",
+        });
+        assert_eq!(get(router, "/panics").await, (500, wanted));
+        assert_eq!(
+            samples(&metrics, "http_request_errors_total"),
+            [r#"http_request_errors_total{method="GET",route="/panics"} 1"#]
+        );
+        assert_eq!(samples(&metrics, "http_requests_in_flight"), ["http_requests_in_flight 0"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_never_ends_is_a_503() {
+        let (router, _) = router();
+        let wanted = json!({
+            "type": "about:blank", "title": "Service Unavailable", "status": 503,
+            "error": "Service Unavailable", "detail": "the request took longer than 10 s",
+        });
+        assert_eq!(get(router, "/never-ends").await, (503, wanted));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_away_is_counted_as_499_and_no_failure_of_ours() {
+        let (router, metrics) = router();
+        let request = Request::get("/never-ends").body(Body::empty()).unwrap();
+        let mut answering = Box::pin(router.oneshot(request));
+        assert!(futures::poll!(answering.as_mut()).is_pending());
+        assert_eq!(samples(&metrics, "http_requests_in_flight"), ["http_requests_in_flight 1"]);
+        drop(answering);
+        assert_eq!(
+            samples(&metrics, "http_requests_total"),
+            [r#"http_requests_total{method="GET",route="/never-ends",status="499"} 1"#]
+        );
+        assert_eq!(samples(&metrics, "http_requests_in_flight"), ["http_requests_in_flight 0"]);
+        assert_eq!(samples(&metrics, "http_request_errors_total"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn only_known_methods_are_told_apart() {
+        assert_eq!(
+            [known_method("GET"), known_method("BREW"), known_method("get")],
+            ["GET", "OTHER", "OTHER"]
+        );
+    }
+}

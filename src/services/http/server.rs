@@ -79,3 +79,56 @@ async fn accept_failed(error: &io::Error) {
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    async fn start() -> (TcpStream, CancellationToken, JoinHandle<usize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let router = Router::new().route("/", get(async || "hello"));
+        let server = tokio::spawn(serve(listener, router, shutdown.clone(), Duration::from_secs(5)));
+        (TcpStream::connect(address).await.unwrap(), shutdown, server)
+    }
+
+    async fn read_to_end(client: &mut TcpStream) -> String {
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_trickles_its_head_is_cut_off() {
+        let (mut client, _shutdown, _server) = start().await;
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nx-slow: ").await.unwrap();
+        assert_eq!(read_to_end(&mut client).await, "");
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_does_not_hold_up_a_shutdown() {
+        let (mut client, shutdown, server) = start().await;
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut answer = [0; 15];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        shutdown.cancel();
+        assert_eq!(server.await.unwrap(), 0);
+        assert!(read_to_end(&mut client).await.ends_with("hello"));
+    }
+
+    #[tokio::test]
+    async fn nonsense_is_refused_and_the_server_goes_on() {
+        let (mut client, shutdown, server) = start().await;
+        client.write_all(b"\x16\x03\x01 is no HTTP\r\n\r\n").await.unwrap();
+        assert!(read_to_end(&mut client).await.starts_with("HTTP/1.1 400 Bad Request\r\n"));
+        assert!(!server.is_finished());
+        shutdown.cancel();
+        assert_eq!(server.await.unwrap(), 0);
+    }
+}

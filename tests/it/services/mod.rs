@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod concurrency;
+mod cost;
 mod instance;
 mod lifecycle;
 mod listing;
