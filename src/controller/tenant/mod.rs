@@ -54,7 +54,9 @@ impl Reconciler for Controller {
         let fetched = fetch::again(context, fetched);
         let status = status::status(&fetched, &validated, &applied, context.now());
         let wait = publish(context, &fetched.tenant, status).await?;
-        Ok(if applied.failures.is_empty() { Next::Resync.or_sooner(wait) } else { Next::Backoff })
+        // What terminates may be somebody else's, which no watch of ours tells the end of.
+        let settled = applied.failures.is_empty() && !applied.terminating;
+        Ok(if settled { Next::Resync.or_sooner(wait) } else { Next::Backoff })
     }
 }
 
