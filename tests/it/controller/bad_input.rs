@@ -1,44 +1,207 @@
-//! Bad input gets a condition that names the culprit and the next step; the rest goes on, and a fix recovers.
+//! Bad input gets a condition that names the culprit and the next step; the rest goes on, nothing is lost, and a fix
+//! recovers within a minute.
 
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::Api;
-use kube::api::PostParams;
-use tenantry::api::condition::{READY, find};
-use tenantry::api::plan::PlanSpec;
-use tenantry::api::schema::NameRef;
-use tenantry::api::tenant::TenantSpec;
-use tenantry::api::{Plan, Tenant};
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use tenantry::controller::object::{Key, Kind};
 
-use crate::support::{ControlPlane, Operator, Prefix, wait_until};
+use super::scene::{Scene, condition};
+use super::shop;
+use crate::support::{CRASHING, ControlPlane, Operator, UNPULLABLE, UNSCHEDULABLE};
 
-const A_MINUTE: std::time::Duration = std::time::Duration::from_mins(1);
+/// Name of the operator's ClusterRole.
+const ROLE: &str = "tenantry-operator";
+
+fn spec(plan: &str) -> Value {
+    json!({"planRef": {"name": plan}})
+}
+
+#[tokio::test]
+async fn names_that_cannot_be_are_refused_with_the_rule() {
+    let plane = ControlPlane::shared().await;
+    let scene = Scene::new(plane).await;
+    let label = "metadata.name must be a DNS label of at most 40 characters that starts with a letter";
+    let reserved = "metadata.name is reserved: choose another name";
+    let long = "a".repeat(41);
+    let cases = [
+        (Kind::Tenant, long.as_str(), label),
+        (Kind::Tenant, "1st", label),
+        (Kind::Tenant, "a.b", label),
+        (Kind::Tenant, "system", reserved),
+        (Kind::Tenant, "servers", reserved),
+        (Kind::Tenant, "Acme", "a lowercase RFC 1123 subdomain"),
+    ];
+    for (kind, name, rule) in cases {
+        let error = scene.try_create(kind, &Key::cluster(name), spec("small")).await.unwrap_err();
+        assert!(error.to_string().contains(rule), "{name}: {error}");
+    }
+    let claim = Key::namespaced("default", &"a".repeat(25));
+    let error = scene.try_create(Kind::TenantDatabase, &claim, json!({})).await.unwrap_err();
+    assert!(error.to_string().contains("metadata.name must be a DNS label of at most 24"), "{error}");
+}
+
+#[tokio::test]
+async fn malformed_objects_are_refused_with_the_field() {
+    let plane = ControlPlane::shared().await;
+    let scene = Scene::new(plane).await;
+    let cases = [
+        (Kind::Tenant, json!({}), "spec.planRef: Required value"),
+        (Kind::Tenant, json!({"planRef": {"name": "p"}, "state": "Asleep"}), "spec.state: Unsupported value"),
+        (Kind::Plan, json!({"quota": {"cpu": "many"}}), "spec.quota.cpu: Invalid value"),
+        (Kind::Plan, json!({"limits": {"connections": 0}}), "spec.limits.connections: Invalid value"),
+        (Kind::DatabaseServer, json!({}), "exactly one of external and managed is required"),
+        (
+            Kind::DatabaseServer,
+            json!({"external": {"host": "h", "port": 99999, "adminSecretName": "s"}}),
+            "spec.external.port: Invalid value",
+        ),
+        (
+            Kind::Blueprint,
+            json!({"databases": [{"name": "Orders"}]}),
+            "spec.databases[0].name: Invalid value",
+        ),
+        (
+            Kind::Blueprint,
+            json!({"services": [{"name": "web", "spec": {}}]}),
+            "exactly one of image and builtin is required",
+        ),
+    ];
+    for (kind, spec, words) in cases {
+        let error = scene.try_create(kind, &scene.cluster("bad"), spec.clone()).await.unwrap_err();
+        assert!(error.to_string().contains(words), "{kind} {spec}: {error}");
+    }
+}
 
 #[tokio::test]
 async fn an_unknown_plan_is_named_and_its_creation_recovers() {
     let plane = ControlPlane::shared().await;
     Operator::shared().await;
-    let client = plane.client().await;
-    let prefix = Prefix::new();
-    let (name, plan) = (prefix.name("acme"), prefix.name("absent"));
-    let spec = TenantSpec {
-        display_name: None,
-        plan_ref: NameRef::new(plan.clone()),
-        blueprints: None,
-        state: None,
-        owners: None,
-    };
-    let tenants: Api<Tenant> = Api::all(client.clone());
-    tenants.create(&PostParams::default(), &Tenant::new(&name, spec)).await.unwrap();
-    let says = async |reason: &str, message: &str| {
-        let status = tenants.get(&name).await.unwrap().status.unwrap();
-        let ready = find(&status.conditions, READY).ok_or("no Ready yet")?;
-        let said = (ready.reason.as_str(), ready.message.as_str());
-        if said == (reason, message) { Ok(()) } else { Err(format!("{said:?}")) }
-    };
-    let message = format!("spec.planRef: Plan {plan} does not exist: create it or name another");
-    wait_until(A_MINUTE, "Ready names the plan", async || says("PlanNotFound", &message).await).await;
+    let scene = Scene::new(plane).await;
+    let (tenant, plan) = (scene.cluster("acme"), scene.cluster("absent"));
+    scene.create(Kind::Tenant, &tenant, spec(&plan.name)).await;
+    let said = scene.refused(Kind::Tenant, &tenant, "PlanNotFound").await;
+    assert_eq!(said, format!("spec.planRef: Plan {} does not exist: create it or name another", plan.name));
+    scene.create(Kind::Plan, &plan, json!({})).await;
+    scene.ready(Kind::Tenant, &tenant).await;
 
-    let plan = Plan::new(&plan, PlanSpec::default());
-    Api::all(client.clone()).create(&PostParams::default(), &plan).await.unwrap();
-    let message = "0 databases and 0 services are ready";
-    wait_until(A_MINUTE, "the tenant is ready", async || says("Reconciled", message).await).await;
+    // What runs keeps running without its plan.
+    scene.delete(Kind::Plan, &plan).await;
+    scene.refused(Kind::Tenant, &tenant, "PlanNotFound").await;
+    let namespace = Key::cluster(&scene.namespace("acme"));
+    let namespace = scene.get(Kind::Namespace, &namespace).await.unwrap();
+    assert!(namespace["metadata"]["deletionTimestamp"].is_null());
+}
+
+#[tokio::test]
+async fn an_unknown_blueprint_is_named_and_its_removal_recovers() {
+    let plane = ControlPlane::shared().await;
+    Operator::shared().await;
+    let scene = shop::open(plane).await;
+    let (tenant, absent) = (scene.cluster("acme"), scene.name("absent"));
+    let asked = json!({"spec": {"blueprints": [{"name": scene.name("shop")}, {"name": absent}]}});
+    scene.patch(Kind::Tenant, &tenant, asked).await;
+    let said = scene.refused(Kind::Tenant, &tenant, "BlueprintNotFound").await;
+    assert_eq!(
+        said,
+        format!("spec.blueprints: Blueprint {absent} does not exist: create it or remove it here")
+    );
+    assert!(scene.get(Kind::Deployment, &scene.inside("acme", "web")).await.is_some());
+    scene.patch(Kind::Tenant, &tenant, json!({"spec": {"blueprints": [{"name": scene.name("shop")}]}})).await;
+    scene.ready(Kind::Tenant, &tenant).await;
+}
+
+#[tokio::test]
+async fn blueprints_that_ask_for_the_same_name_are_both_named() {
+    let plane = ControlPlane::shared().await;
+    Operator::shared().await;
+    let scene = shop::open(plane).await;
+    let (tenant, shop, twin) = (scene.cluster("acme"), scene.name("shop"), scene.name("twin"));
+    scene.create(Kind::Blueprint, &scene.cluster("twin"), shop::blueprint()).await;
+    scene
+        .patch(Kind::Tenant, &tenant, json!({"spec": {"blueprints": [{"name": shop}, {"name": twin}]}}))
+        .await;
+    let said = scene.refused(Kind::Tenant, &tenant, "BlueprintConflict").await;
+    let expected = format!(
+        "spec.blueprints: Blueprints {shop} and {twin} both ask for the service web: rename it in one of them or name only one"
+    );
+    assert_eq!(said, expected);
+}
+
+#[tokio::test]
+async fn a_namespace_of_somebody_elses_is_never_touched() {
+    let plane = ControlPlane::shared().await;
+    Operator::shared().await;
+    let scene = Scene::new(plane).await;
+    let (tenant, namespace) = (scene.cluster("acme"), Key::cluster(&scene.namespace("acme")));
+    let theirs = scene.create(Kind::Namespace, &namespace, json!({})).await;
+    scene.create(Kind::Plan, &scene.cluster("small"), json!({})).await;
+    scene.create(Kind::Tenant, &tenant, spec(&scene.name("small"))).await;
+    let said = scene.refused(Kind::Tenant, &tenant, "NameConflict").await;
+    assert_eq!(said, format!("Namespace {} exists and is not ours: rename or remove it", namespace.name));
+    let labels = |object: &Value| object["metadata"]["labels"].clone();
+    assert_eq!(labels(&scene.get(Kind::Namespace, &namespace).await.unwrap()), labels(&theirs));
+
+    // Neither with the tenant's end.
+    scene.delete(Kind::Tenant, &tenant).await;
+    scene.gone(Kind::Tenant, &tenant).await;
+    assert!(scene.get(Kind::Namespace, &namespace).await.unwrap()["metadata"]["deletionTimestamp"].is_null());
+
+    scene.create(Kind::Tenant, &tenant, spec(&scene.name("small"))).await;
+    scene.refused(Kind::Tenant, &tenant, "NameConflict").await;
+    scene.delete(Kind::Namespace, &namespace).await;
+    scene.ready(Kind::Tenant, &tenant).await;
+}
+
+#[tokio::test]
+async fn pods_that_cannot_run_say_why_while_the_old_ones_go_on() {
+    let plane = ControlPlane::shared().await;
+    Operator::shared().await;
+    let scene = shop::open(plane).await;
+    let (blueprint, tenant) = (scene.cluster("shop"), scene.cluster("acme"));
+    let image = |image: &str| json!({"spec": {"services": [{"name": "web", "spec": {"image": image}}]}});
+    let cases = [
+        (UNPULLABLE, "ImagePullFailed", "cannot be pulled"),
+        (CRASHING, "CrashLoopBackOff", "kubectl logs --previous"),
+        (UNSCHEDULABLE, "Unschedulable", "Insufficient memory"),
+    ];
+    for (registry, reason, words) in cases {
+        scene.patch(Kind::Blueprint, &blueprint, image(&format!("{registry}web:2"))).await;
+        let said = scene.refused(Kind::Microservice, &scene.inside("acme", "web"), reason).await;
+        assert!(said.contains(words), "{said}");
+        let said = scene.refused(Kind::Tenant, &tenant, reason).await;
+        assert!(said.starts_with("Microservice web: "), "{said}");
+        let deployment = scene.get(Kind::Deployment, &scene.inside("acme", "web")).await.unwrap();
+        assert_eq!(deployment["status"]["availableReplicas"], 1, "the old pod was taken away");
+    }
+    scene.patch(Kind::Blueprint, &blueprint, image("app.test/web:3")).await;
+    scene.ready(Kind::Tenant, &tenant).await;
+}
+
+#[tokio::test]
+async fn a_missing_right_is_named_and_its_grant_recovers() {
+    let plane = ControlPlane::own().await;
+    let operator = Operator::start(&plane).await;
+    let scene = Scene::new(&plane).await;
+    let roles: Api<ClusterRole> = Api::all(scene.client.clone());
+    let whole = roles.get(ROLE).await.unwrap();
+    let mut less = whole.clone();
+    for rule in less.rules.iter_mut().flatten() {
+        if rule.resources.iter().flatten().any(|resource| resource == "limitranges") {
+            rule.verbs.retain(|verb| verb != "create");
+        }
+    }
+    let rules = |role: &ClusterRole| Patch::Merge(json!({"rules": role.rules}));
+    roles.patch(ROLE, &PatchParams::default(), &rules(&less)).await.unwrap();
+
+    let tenant = scene.cluster("acme");
+    scene.create(Kind::Plan, &scene.cluster("small"), json!({})).await;
+    scene.create(Kind::Tenant, &tenant, spec(&scene.name("small"))).await;
+    let said = scene.refused(Kind::Tenant, &tenant, "Forbidden").await;
+    assert!(said.contains("failed to create Namespace") && said.contains("forbidden"), "{said}");
+    roles.patch(ROLE, &PatchParams::default(), &rules(&whole)).await.unwrap();
+    scene.ready(Kind::Tenant, &tenant).await;
+    assert!(condition(&scene.get(Kind::Tenant, &tenant).await.unwrap(), "Stalled").is_none());
+    operator.stop().await;
 }

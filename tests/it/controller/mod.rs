@@ -1,3 +1,10 @@
 //! The operator against a real API server and a real PostgreSQL.
 
 mod bad_input;
+mod change;
+mod creation;
+mod deletion;
+mod drift;
+mod owned;
+mod scene;
+mod shop;

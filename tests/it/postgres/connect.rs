@@ -7,7 +7,7 @@ use tenantry::postgres::connect::{AdminTarget, ConnectError, ServerPool, chain};
 use tenantry::postgres::quote::Ident;
 use tenantry::postgres::scram::{Password, Verifier};
 
-use super::fixture::{Fixture, PASSWORD, login, run, sqlstate, texts, try_run, want};
+use super::fixture::{Fixture, PASSWORD, login, run, texts, want};
 use crate::support::Postgres;
 
 fn target(postgres: &Postgres) -> AdminTarget {
@@ -94,25 +94,28 @@ async fn a_login_without_a_free_connection_and_a_database_that_is_not_there_are_
 }
 
 #[tokio::test]
-async fn a_session_of_ours_runs_nothing_that_was_planted_in_the_search_path() {
+async fn every_session_is_pinned() {
     let fixture = Fixture::shared().await;
     let spec = want(&["app"]);
     fixture.converge(&spec).await;
-    let right = fixture.facts(&spec).await.inside;
-    let name = spec.physical.as_str();
-    let mut admin = fixture.superuser(name).await;
-    run(&mut admin, &format!("ALTER DATABASE {name} SET search_path = public, pg_catalog")).await;
-    run(
+    let (database, login) = (Ident::from(&spec.physical), login(&spec, 0));
+    let mut admin = fixture.superuser("postgres").await;
+    // Whatever database and role say, the startup packet has the last word.
+    for sql in ["ALTER DATABASE {} SET search_path = public", "ALTER DATABASE {} SET lock_timeout = 0"] {
+        run(&mut admin, &sql.replace("{}", database.as_str())).await;
+    }
+    fixture.pool.try_login(&database, &login, &Password::new(PASSWORD)).await.unwrap();
+    let session = fixture.pool.database(&database).await.unwrap();
+    let seen = texts(
         &mut admin,
-        "CREATE FUNCTION public.acldefault(\"char\", oid) RETURNS aclitem[] LANGUAGE plpgsql AS \
-         $$BEGIN RAISE EXCEPTION 'planted code runs'; END$$",
+        &format!(
+            "SELECT application_name || ' ' || usename FROM pg_stat_activity WHERE datname = '{}'",
+            database.as_str()
+        ),
     )
     .await;
-    assert_eq!(
-        sqlstate(try_run(&mut fixture.superuser(name).await, "SELECT acldefault('n', 10)").await),
-        "P0001"
-    );
-    assert_eq!(fixture.facts(&spec).await.inside, right);
+    assert_eq!(seen, ["tenantry postgres"]);
+    session.release().await;
 }
 
 #[tokio::test]

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tenantry::controller::database::plan::{Conflict, Plan, release};
-use tenantry::postgres::execute::{ExecuteError, Gate};
+use tenantry::controller::database::plan::{Conflict, Plan};
 use tenantry::postgres::facts::{Facts, Phase};
 use tenantry::postgres::observe::{Scope, catalog};
 
@@ -184,42 +183,4 @@ async fn all_databases_of_a_server_are_read_with_six_statements() {
     assert_eq!(fixture.statements.get() - before, 6);
     let names: BTreeSet<&str> = facts.databases.keys().map(String::as_str).collect();
     assert!(specs.iter().all(|spec| names.contains(spec.physical.as_str())));
-}
-
-#[tokio::test]
-async fn a_statement_that_somebody_blocks_gives_up_and_says_which() {
-    let fixture = Fixture::shared().await;
-    let mut spec = want(&["app"]);
-    fixture.converge(&spec).await;
-    let login = login(&spec, 0);
-    let mut tenant = fixture.tenant(&login, spec.physical.as_str()).await.unwrap();
-    run(&mut tenant, &format!("SET ROLE NONE; BEGIN; ALTER ROLE {login} PASSWORD 'mine'")).await;
-
-    spec.logins_allowed = false;
-    match fixture.converge_with(&spec, None).await {
-        Err(ExecuteError::Blocked { statement, .. }) => {
-            assert_eq!(statement, format!("ALTER ROLE \"{login}\" NOLOGIN"));
-        }
-        other => panic!("{other:?}"),
-    }
-    run(&mut tenant, "ROLLBACK").await;
-    fixture.converge(&spec).await;
-    assert_eq!(sqlstate(fixture.tenant(&login, spec.physical.as_str()).await), "28000");
-}
-
-#[tokio::test]
-async fn a_plan_made_from_an_older_marker_row_changes_nothing() {
-    let fixture = Fixture::shared().await;
-    let spec = want(&["app"]);
-    fixture.converge(&spec).await;
-    let old = fixture.facts(&spec).await;
-    fixture.release(&spec).await;
-    fixture.converge(&spec).await;
-    let right = settled(&fixture, &spec).await;
-
-    let plan = release(&old.markers[0], &old).unwrap();
-    let gate = Gate::default();
-    let error = gate.open(&fixture.pool).await.unwrap().run(&plan.batches).await.unwrap_err();
-    assert!(matches!(error, ExecuteError::MarkerChanged { .. }), "{error:?}");
-    assert_eq!(settled(&fixture, &spec).await, right);
 }

@@ -26,7 +26,7 @@ mod wait;
 pub use audit_log::Write;
 pub use control_plane::{ControlPlane, client};
 pub use kubelet::{CRASHING, PENDING, UNPULLABLE, UNSCHEDULABLE};
-pub use operator::{OPERATOR, Operator};
+pub use operator::{Operator, OperatorProcess};
 pub use postgres::Postgres;
 pub use prefix::Prefix;
 pub use state::WholeState;

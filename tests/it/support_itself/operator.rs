@@ -8,7 +8,7 @@ use tenantry::api::schema::NameRef;
 use tenantry::api::tenant::TenantSpec;
 use tenantry::api::{Plan, Tenant};
 
-use crate::support::{ControlPlane, OPERATOR, Operator, Postgres, Prefix, WholeState, wait_until};
+use crate::support::{ControlPlane, Operator, OperatorProcess, Postgres, Prefix, WholeState, wait_until};
 
 async fn tenant_of(plane: &ControlPlane) -> Prefix {
     let client = plane.client().await;
@@ -44,16 +44,18 @@ async fn operators_take_turns_and_two_runs_end_in_the_same_state() {
     let first = Operator::start(&plane).await;
     let mark = plane.mark().await;
     let one = tenant_of(&plane).await;
-    let writes = plane.writes_since(mark).await;
-    assert!(writes.iter().any(|write| write.user_agent == OPERATOR && write.resource == "namespaces"));
+    let writes = plane.operator_writes_since(mark).await;
+    assert!(writes.iter().any(|write| write.resource == "namespaces"), "{writes:?}");
     first.stop().await;
-    let second = Operator::start(&plane).await;
+    let second = OperatorProcess::start(&plane).await;
     let other = tenant_of(&plane).await;
-    second.kill().await;
-    let third = Operator::start(&plane).await;
+    second.kill();
+    let third = OperatorProcess::start(&plane).await;
 
     let expected = WholeState::of(&plane, &postgres, &one).await;
     assert!(expected.0.contains_key("Namespace tenant-PREFIX-acme"), "{expected:?}");
     WholeState::of(&plane, &postgres, &other).await.assert_equals(&expected);
-    third.stop().await;
+    let (ended, log) = third.terminate();
+    assert!(ended.success(), "{log}");
+    Operator::start(&plane).await.kill().await;
 }

@@ -50,8 +50,8 @@ fn the_operators_role_covers_every_kind_that_it_touches() {
                 &["get", "list", "watch", "patch"]
             }
             // A Secret may hold the only copy of a password: nothing of ours deletes one.
-            Kind::Secret => &["get", "list", "watch", "create", "patch"],
-            _ => &["get", "list", "watch", "create", "patch", "delete"],
+            Kind::Secret => &["get", "list", "watch", "create", "update"],
+            _ => &["get", "list", "watch", "create", "update", "delete"],
         }
     };
     let mut offenders = vec![];

@@ -12,11 +12,14 @@ use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use http::HeaderValue;
-use http::header::{HeaderName, USER_AGENT};
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::DeleteParams;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use http::header::USER_AGENT;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use kube::api::{DeleteParams, PostParams};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
+use tempfile::TempPath;
+use tenantry::api::labels::SYSTEM_NAMESPACE;
 use tokio::sync::OnceCell;
 
 use super::audit_log::{self, Mark, Write};
@@ -27,6 +30,9 @@ use super::wait::wait_until;
 
 /// What the clients of tests call themselves: their writes are told from the operator's by it.
 pub const TEST_AGENT: &str = "tenantry-tests";
+
+/// The operator's service account, as the API server names it.
+pub const OPERATOR_USER: &str = "system:serviceaccount:tenantry-system:operator";
 
 /// A control plane with everything of ours installed.
 #[derive(Debug)]
@@ -95,6 +101,31 @@ impl ControlPlane {
         writes
     }
 
+    /// What the operator's service account has written since `mark`, its Lease and Events apart.
+    pub async fn operator_writes_since(&self, mark: Mark) -> Vec<Write> {
+        let mut writes = self.writes_since(mark).await;
+        writes.retain(|write| write.user == OPERATOR_USER);
+        writes.retain(|write| !["leases", "events"].contains(&write.resource.as_str()));
+        writes
+    }
+
+    /// A kubeconfig with the rights of the operator's service account, and no others.
+    pub async fn operator_kubeconfig(&self) -> TempPath {
+        let client = self.client().await;
+        let accounts: Api<ServiceAccount> = Api::namespaced(client, SYSTEM_NAMESPACE);
+        let hour = TokenRequestSpec { expiration_seconds: Some(3600), ..TokenRequestSpec::default() };
+        let request = TokenRequest { spec: hour, ..TokenRequest::default() };
+        let token = accounts.create_token_request("operator", &PostParams::default(), &request).await;
+        let mut kubeconfig = Kubeconfig::read_from(&self.kubeconfig).unwrap();
+        for user in &mut kubeconfig.auth_infos {
+            let token = token.as_ref().unwrap().status.as_ref().unwrap().token.clone();
+            user.auth_info = Some(AuthInfo { token: Some(token.into()), ..AuthInfo::default() });
+        }
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        serde_json::to_writer(&mut file, &kubeconfig).unwrap();
+        file.into_temp_path()
+    }
+
     fn audit_log(&self) -> PathBuf {
         self.kubeconfig.with_file_name("audit.log")
     }
@@ -114,24 +145,12 @@ impl ControlPlane {
     }
 }
 
-/// An administrator's client of the control plane that calls itself `agent`.
+/// A client for that kubeconfig that calls itself `agent`.
 pub async fn client(kubeconfig: &Path, agent: &'static str) -> Client {
-    Client::try_from(config(kubeconfig, agent).await).unwrap()
-}
-
-/// The same for `user`, whom the administrator impersonates: authorisation and admission see that user.
-pub async fn client_as(kubeconfig: &Path, agent: &'static str, user: &str) -> Client {
-    let mut config = config(kubeconfig, agent).await;
-    let header = HeaderName::from_static("impersonate-user");
-    config.headers.push((header, HeaderValue::from_str(user).unwrap()));
-    Client::try_from(config).unwrap()
-}
-
-async fn config(kubeconfig: &Path, agent: &'static str) -> Config {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
-    config
+    Client::try_from(config).unwrap()
 }
 
 /// The kubeconfig of the control plane `name`, which runs from now on until the last test process ends.

@@ -16,7 +16,7 @@
 mod status;
 
 use std::path::Path;
-use std::sync::LazyLock;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -27,12 +27,13 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
 use tenantry::api::labels::{MANAGED_BY, MANAGER};
-use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
+use tokio::runtime;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use status::Fate;
 
 use super::control_plane::client;
+use super::wait::wait_until;
 
 /// What it calls itself.
 pub const AGENT: &str = "tenantry-tests-kubelet";
@@ -45,61 +46,78 @@ pub const UNSCHEDULABLE: &str = "unschedulable.test/";
 /// Registry of images whose pods stay pending.
 pub const PENDING: &str = "pending.test/";
 
-/// Runs what outlives a test: each test has a runtime of its own, which ends with it.
-pub static BACKGROUND: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
-
 /// The nodes of one control plane, until dropped.
 #[derive(Debug)]
 pub struct Kubelet {
-    tasks: [JoinHandle<()>; 2],
+    _stop: DropGuard,
 }
 
 impl Kubelet {
-    /// Starts to play.
+    /// Starts to play, on a thread of its own: a test's runtime ends with the test.
     pub fn start(kubeconfig: &Path) -> Self {
-        let (first, second) = (kubeconfig.to_owned(), kubeconfig.to_owned());
-        Self {
-            tasks: [
-                BACKGROUND.spawn(async move { Box::pin(deployments(client(&first, AGENT).await)).await }),
-                BACKGROUND.spawn(async move { Box::pin(stateful_sets(client(&second, AGENT).await)).await }),
-            ],
-        }
+        let (kubeconfig, stop) = (kubeconfig.to_owned(), CancellationToken::new());
+        let stopped = stop.clone();
+        std::thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(stopped.run_until_cancelled(async {
+                let client = client(&kubeconfig, AGENT).await;
+                tokio::join!(Box::pin(deployments(client.clone())), Box::pin(stateful_sets(client)));
+            }));
+        });
+        Self { _stop: stop.drop_guard() }
     }
 }
-
-impl Drop for Kubelet {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
-    }
-}
-
-// What an object's turn could not do, because the object went meanwhile or the API server was away, the next event
-// of the object repeats: so errors are let go.
 
 async fn deployments(client: Client) {
     let mut events = events::<Deployment>(client.clone());
     while let Some(deployment) = events.next().await {
-        let namespace = deployment.namespace().unwrap();
-        let next = Some(status::of_deployment(&deployment));
-        if deployment.status != next {
-            let api: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
-            let changed = Deployment { status: next, ..deployment.clone() };
-            let _ = api.replace_status(&deployment.name_any(), &PostParams::default(), &changed).await;
-        }
-        let _ = show_evidence(&Api::namespaced(client.clone(), &namespace), &deployment).await;
+        let api = Api::namespaced(client.clone(), &deployment.namespace().unwrap());
+        let pods: Api<Pod> = Api::namespaced(client.clone(), &deployment.namespace().unwrap());
+        insist(&api, deployment, async |deployment: Deployment| {
+            let next = Some(status::of_deployment(&deployment));
+            if deployment.status != next {
+                let changed = Deployment { status: next, ..deployment.clone() };
+                api.replace_status(&deployment.name_any(), &PostParams::default(), &changed).await?;
+            }
+            show_evidence(&pods, &deployment).await
+        })
+        .await;
     }
 }
 
 async fn stateful_sets(client: Client) {
     let mut events = events::<StatefulSet>(client.clone());
     while let Some(set) = events.next().await {
-        let next = Some(status::of_stateful_set(&set));
-        if set.status != next {
-            let api: Api<StatefulSet> = Api::namespaced(client.clone(), &set.namespace().unwrap());
+        let api = Api::namespaced(client.clone(), &set.namespace().unwrap());
+        insist(&api, set, async |set: StatefulSet| {
+            let next = Some(status::of_stateful_set(&set));
+            if set.status == next {
+                return Ok(());
+            }
             let changed = StatefulSet { status: next, ..set.clone() };
-            let _ = api.replace_status(&set.name_any(), &PostParams::default(), &changed).await;
-        }
+            api.replace_status(&set.name_any(), &PostParams::default(), &changed).await.map(drop)
+        })
+        .await;
     }
+}
+
+/// Acts on the object until that succeeds or the object is gone: it may change meanwhile, and the API server may be
+/// too busy.
+async fn insist<K>(api: &Api<K>, object: K, mut act: impl AsyncFnMut(K) -> kube::Result<()>)
+where
+    K: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let name = object.name_any();
+    let mut newest = Some(object);
+    wait_until(Duration::from_mins(1), "the nodes' report is written", async || {
+        let Some(object) = newest.take() else { return Ok(()) };
+        let result = act(object).await;
+        if result.is_err() {
+            newest = api.get_opt(&name).await.map_err(|error| error.to_string())?;
+        }
+        result.map_err(|error| error.to_string())
+    })
+    .await;
 }
 
 /// Each object of ours, now and whenever one changes.

@@ -39,6 +39,12 @@ impl WholeState {
 
     /// Fails with the entries that differ, if any does.
     pub fn assert_equals(&self, expected: &Self) {
+        let difference = self.difference(expected);
+        assert!(difference.is_none(), "the end state differs:\n{}", difference.unwrap());
+    }
+
+    /// The entries that differ, if any does.
+    pub fn difference(&self, expected: &Self) -> Option<String> {
         let names: BTreeSet<&String> = self.0.keys().chain(expected.0.keys()).collect();
         let differences: Vec<String> = names
             .into_iter()
@@ -47,7 +53,7 @@ impl WholeState {
                 format!("{name}\n  is       {}\n  expected {}", show(self, name), show(expected, name))
             })
             .collect();
-        assert!(differences.is_empty(), "the end state differs:\n{}", differences.join("\n"));
+        (!differences.is_empty()).then(|| differences.join("\n"))
     }
 }
 

@@ -1,0 +1,168 @@
+//! Every field that the operator owns is brought back, whoever changed it and whether or not anybody watched.
+
+use std::collections::BTreeSet;
+
+use futures::future::join_all;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use tenantry::api::labels;
+use tenantry::controller::object::{Key, Kind, dynamic_api};
+
+use super::owned::{changes, essence, pointers};
+use super::scene::{A_MINUTE, Scene};
+use super::shop;
+use crate::support::{ControlPlane, Operator, wait_until};
+
+/// An object that the operator made, as it was when all was well.
+struct Owned {
+    kind: Kind,
+    key: Key,
+    object: Value,
+}
+
+impl Owned {
+    /// Changes what is at `pointer`, if the API server lets anybody do that.
+    async fn change(&self, scene: &Scene<'_>, pointer: &str) -> bool {
+        let api = dynamic_api(&scene.client, self.kind, &self.key);
+        for change in changes(&self.object, pointer) {
+            let patch = Patch::Json::<()>(serde_json::from_value(change).unwrap());
+            match api.patch(&self.key.name, &PatchParams::default(), &patch).await {
+                // The API server may put a default back, which is no change.
+                Ok(changed) if essence(&serde_json::to_value(&changed).unwrap()) != essence(&self.object) => {
+                    return true;
+                }
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if [400, 403, 409, 422].contains(&status.code) => {}
+                Err(error) => panic!("{} {} {pointer}: {error}", self.kind, self.key),
+            }
+        }
+        false
+    }
+
+    async fn is_restored(&self, scene: &Scene<'_>, what: &str) {
+        let what = format!("{} {} is as before after a change of {what}", self.kind, self.key);
+        wait_until(A_MINUTE, &what, async || {
+            let live = scene.get(self.kind, &self.key).await.ok_or("it does not exist")?;
+            if essence(&live) == essence(&self.object) {
+                Ok(())
+            } else {
+                Err(format!("{}, not {}", essence(&live), essence(&self.object)))
+            }
+        })
+        .await;
+    }
+}
+
+/// Everything that the operator made for the test's tenant, and the tenant itself, whose finalizer it set.
+async fn everything(scene: &Scene<'_>) -> Vec<Owned> {
+    let mut all = vec![];
+    for (kind, key) in
+        [(Kind::Tenant, scene.cluster("acme")), (Kind::Namespace, Key::cluster(&scene.namespace("acme")))]
+    {
+        let object = scene.get(kind, &key).await.unwrap();
+        all.push(Owned { kind, key, object });
+    }
+    for kind in shop::CHILDREN {
+        for object in scene.children(kind, "acme").await {
+            let key = scene.inside("acme", object["metadata"]["name"].as_str().unwrap());
+            all.push(Owned { kind, key, object });
+        }
+    }
+    assert_eq!(all.iter().map(|owned| owned.kind).collect::<BTreeSet<_>>().len(), shop::CHILDREN.len() + 2);
+    all
+}
+
+/// Fields that the API server filled in when the object was created. The operator does not declare them, so whoever
+/// changes one keeps the change.
+const DEFAULTS: [&str; 13] = [
+    "Deployment /spec/progressDeadlineSeconds",
+    "Deployment /spec/template/spec/containers/*/imagePullPolicy",
+    "Deployment /spec/template/spec/containers/*/readinessProbe/failureThreshold",
+    "Deployment /spec/template/spec/containers/*/readinessProbe/httpGet/scheme",
+    "Deployment /spec/template/spec/containers/*/readinessProbe/successThreshold",
+    "Deployment /spec/template/spec/containers/*/resources",
+    "Deployment /spec/template/spec/containers/*/terminationMessagePath",
+    "Deployment /spec/template/spec/containers/*/terminationMessagePolicy",
+    "Deployment /spec/template/spec/dnsPolicy",
+    "Deployment /spec/template/spec/restartPolicy",
+    "Deployment /spec/template/spec/schedulerName",
+    "Service /spec/internalTrafficPolicy",
+    "Service /spec/sessionAffinity",
+];
+
+/// Fields that nobody can change, not by themselves at least: the API server refuses it or puts them back.
+const UNCHANGEABLE: [&str; 8] = [
+    "Deployment /spec/selector",
+    "Deployment /spec/strategy/type",
+    "Deployment /spec/template/metadata/labels/tenantry.dev~1microservice",
+    "Deployment /spec/template/spec/containers/*/volumeMounts/*/name",
+    "Deployment /spec/template/spec/serviceAccount",
+    "Deployment /spec/template/spec/volumes/*/name",
+    "Namespace /metadata/labels/kubernetes.io~1metadata.name",
+    "RoleBinding /roleRef",
+];
+
+/// The field without the place of its item in a list.
+fn field(kind: Kind, pointer: &str) -> String {
+    let steps = pointer.split('/').map(|step| if step.parse::<usize>().is_ok() { "*" } else { step });
+    format!("{kind} {}", steps.collect::<Vec<_>>().join("/"))
+}
+
+/// The fields of the object that the operator declares, as JSON pointers.
+fn declared(owned: &Owned) -> Vec<String> {
+    let mut pointers = pointers(&owned.object);
+    pointers.retain(|pointer| !DEFAULTS.contains(&field(owned.kind, pointer).as_str()));
+    pointers
+}
+
+#[tokio::test]
+async fn each_changed_field_of_each_object_is_restored() {
+    let plane = ControlPlane::shared().await;
+    Operator::shared().await;
+    let scene = shop::open(plane).await;
+    let everything = everything(&scene).await;
+    let unchanged = join_all(everything.iter().map(async |owned| {
+        let mut unchanged = vec![];
+        for pointer in declared(owned) {
+            if owned.change(&scene, &pointer).await {
+                owned.is_restored(&scene, &pointer).await;
+            } else {
+                unchanged.push(field(owned.kind, &pointer));
+            }
+        }
+        unchanged
+    }));
+    let unchanged: BTreeSet<String> = unchanged.await.into_iter().flatten().collect();
+    assert_eq!(unchanged, UNCHANGEABLE.map(str::to_owned).into());
+}
+
+#[tokio::test]
+async fn what_changed_while_no_operator_ran_is_restored_by_the_next() {
+    let plane = ControlPlane::own().await;
+    let operator = Operator::start(&plane).await;
+    let scene = shop::open(&plane).await;
+    let everything = everything(&scene).await;
+    operator.stop().await;
+
+    // Without any mark of ours an object is somebody else's, so one mark stays.
+    let mark = "/metadata/annotations/tenantry.dev~1owner-uid";
+    let mut changed = 0;
+    for owned in &everything {
+        for pointer in declared(owned).iter().filter(|pointer| *pointer != mark) {
+            changed += usize::from(owned.change(&scene, pointer).await);
+        }
+    }
+    assert!(changed > 100, "only {changed} changes");
+    let operator = Operator::start(&plane).await;
+    join_all(everything.iter().map(|owned| owned.is_restored(&scene, "all fields"))).await;
+    operator.stop().await;
+
+    // And that mark alone.
+    for owned in everything.iter().filter(|owned| owned.object.pointer(mark).is_some()) {
+        let removal = json!({"metadata": {"annotations": {labels::OWNER_UID: null}}});
+        scene.patch(owned.kind, &owned.key, removal).await;
+    }
+    let operator = Operator::start(&plane).await;
+    join_all(everything.iter().map(|owned| owned.is_restored(&scene, mark))).await;
+    operator.stop().await;
+}

@@ -1,0 +1,169 @@
+//! The operator inside the test process: one that all tests share, or one of a test's own. As a process of its own it
+//! is [`OperatorProcess`]. Either has the rights of the operator's service account and no others.
+
+mod process;
+
+pub use process::OperatorProcess;
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::jiff::Timestamp;
+use kube::{Api, Client};
+use tenantry::api::labels::SYSTEM_NAMESPACE;
+use tenantry::controller::apply::Probe;
+use tenantry::controller::context::OperatorConfig;
+use tenantry::controller::lease::LEASE;
+use tenantry::controller::object::Kind;
+use tenantry::controller::{self, RunError};
+use tenantry::telemetry;
+use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::control_plane::{ControlPlane, client};
+use super::lifeline::folder;
+use super::wait::wait_until;
+
+/// What the operator's clients call themselves in tests.
+const AGENT: &str = "tenantry-operator/test";
+/// Image that builtin microservices run.
+pub const IMAGE: &str = "tenantry.test/tenantry:1";
+/// Image of managed servers.
+pub const POSTGRES_IMAGE: &str = "tenantry.test/postgres:15";
+
+/// Runs operators, which outlive the test that started them: a test's own runtime ends with it.
+static BACKGROUND: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
+const LONG: Duration = Duration::from_mins(1);
+
+/// An operator that runs in this process, until stopped or dropped.
+#[derive(Debug)]
+pub struct Operator {
+    metrics: telemetry::Metrics,
+    shutdown: CancellationToken,
+    task: Option<JoinHandle<Result<(), RunError>>>,
+}
+
+impl Operator {
+    /// The operator of the shared control plane. It leads when this returns.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<Operator> = OnceCell::const_new();
+        SHARED.get_or_init(async || Self::start(ControlPlane::shared().await).await).await
+    }
+
+    /// An operator of the test's own on that control plane. It leads when this returns.
+    pub async fn start(plane: &ControlPlane) -> Self {
+        Self::start_with(plane, None).await
+    }
+
+    /// [`Self::start`], with a probe that sees every write before and after it is sent.
+    pub async fn start_with(plane: &ControlPlane, probe: Option<Probe>) -> Self {
+        LazyLock::force(&LOG);
+        let config = config(probe);
+        let identity = config.identity.clone();
+        let shutdown = CancellationToken::new();
+        let (kubeconfig, stop) = (plane.operator_kubeconfig().await, shutdown.clone());
+        let metrics = telemetry::Metrics::for_process();
+        let registry = metrics.clone();
+        let task = BACKGROUND.spawn(async move {
+            let readiness = telemetry::Readiness::default();
+            let client = client(&kubeconfig, AGENT).await;
+            Box::pin(controller::run(client, config, &registry, &readiness, stop)).await
+        });
+        let operator = Self { metrics, shutdown, task: Some(task) };
+        leads(plane.client().await, &identity).await;
+        operator
+    }
+
+    /// Waits until each kind's controller has taken so many turns, and nothing waits for one.
+    pub async fn took_turns(&self, turns: &[(Kind, u64)]) {
+        wait_until(LONG, "every controller has taken its turns", async || {
+            let text = self.metrics.encode();
+            let missing = turns.iter().filter(|(kind, least)| turns_of(&text, *kind) < *least);
+            let missing: Vec<String> = missing
+                .map(|(kind, least)| format!("{kind}: {} of {least}", turns_of(&text, *kind)))
+                .collect();
+            let waiting = sum(&text, "workqueue_depth{");
+            if missing.is_empty() && waiting == 0 {
+                Ok(())
+            } else {
+                Err(format!("{waiting} wait; turns missing: {}", missing.join(", ")))
+            }
+        })
+        .await;
+    }
+
+    /// How many turns that kind's controller has taken.
+    pub fn turns(&self, kind: Kind) -> u64 {
+        turns_of(&self.metrics.encode(), kind)
+    }
+
+    /// Has it end as SIGTERM does: work ends, the Lease is released.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        let ended = tokio::time::timeout(LONG, self.task.take().unwrap()).await;
+        ended.expect("the operator did not end").unwrap().unwrap();
+    }
+
+    /// Ends it wherever it is, as kill -9 does: nothing is finished, nothing released.
+    pub async fn kill(mut self) {
+        let task = self.task.take().unwrap();
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.task.iter().for_each(JoinHandle::abort);
+    }
+}
+
+fn turns_of(metrics: &str, kind: Kind) -> u64 {
+    sum(metrics, &format!("controller_runtime_reconcile_total{{controller=\"{kind}\""))
+}
+
+/// Sum of the samples whose line starts so.
+fn sum(metrics: &str, start: &str) -> u64 {
+    let samples = metrics.lines().filter(|line| line.starts_with(start));
+    samples.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// Waits until the operator of that name leads.
+async fn leads(client: Client, identity: &str) {
+    let leases: Api<Lease> = Api::namespaced(client, SYSTEM_NAMESPACE);
+    wait_until(LONG, "the operator leads", async || {
+        let holder = leases.get_opt(LEASE).await.unwrap().and_then(|lease| lease.spec?.holder_identity);
+        if holder.as_deref() == Some(identity) { Ok(()) } else { Err(format!("the holder is {holder:?}")) }
+    })
+    .await;
+}
+
+/// A name that no other operator has.
+fn identity() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn config(probe: Option<Probe>) -> OperatorConfig {
+    OperatorConfig {
+        identity: identity(),
+        namespace: SYSTEM_NAMESPACE.into(),
+        image: IMAGE.into(),
+        postgres_image: POSTGRES_IMAGE.into(),
+        concurrency: 4,
+        lease_duration: Duration::from_secs(8),
+        now: Timestamp::now,
+        probe,
+    }
+}
+
+/// What the operators of this process log goes to `operator.log`, for who looks into a failure.
+static LOG: LazyLock<()> = LazyLock::new(|| {
+    let file = std::fs::File::create(folder().join("operator.log")).unwrap();
+    tracing_subscriber::fmt().json().with_writer(file).init();
+});

@@ -1,0 +1,93 @@
+//! The operator as a process of its own, which can really be killed.
+
+use std::fs::File;
+use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
+
+use tempfile::{NamedTempFile, TempPath};
+
+use super::{IMAGE, POSTGRES_IMAGE, identity, leads};
+use crate::support::control_plane::ControlPlane;
+use crate::support::lifeline::{self, Lifeline};
+use crate::support::wait::block_until;
+
+/// An operator in a process of its own, until stopped, killed or dropped.
+#[derive(Debug)]
+pub struct OperatorProcess {
+    process: Child,
+    log: NamedTempFile,
+    _kubeconfig: TempPath,
+    _lifeline: Lifeline,
+}
+
+impl OperatorProcess {
+    /// Starts `tenantry run operator` on that control plane. It leads when this returns.
+    pub async fn start(plane: &ControlPlane) -> Self {
+        let identity = identity();
+        let kubeconfig = plane.operator_kubeconfig().await;
+        let log = NamedTempFile::new().unwrap();
+        let output = log.reopen().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
+        command
+            .args(["run", "operator", "--identity", &identity, "--image", IMAGE])
+            .args(["--postgres-image", POSTGRES_IMAGE, "--admin-address", "127.0.0.1:0"])
+            .arg("--kubeconfig")
+            .arg(&kubeconfig);
+        let (lifeline, process) = start(&identity, command, output);
+        let operator = Self { process, log, _kubeconfig: kubeconfig, _lifeline: lifeline };
+        leads(plane.client().await, &identity).await;
+        operator
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub fn terminate(mut self) -> (ExitStatus, String) {
+        self.signal("TERM");
+        let ended = block_until(Duration::from_mins(1), "the operator has ended", || {
+            self.process.try_wait().unwrap().ok_or_else(|| self.log())
+        });
+        (ended, self.log())
+    }
+
+    /// Sends SIGKILL.
+    pub fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Sends STOP or CONT: a stopped operator neither acts nor notices.
+    pub fn signal(&self, signal: &str) {
+        let id = self.process.id().to_string();
+        let status = Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// What it has logged, JSON lines.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap()
+    }
+}
+
+impl Drop for OperatorProcess {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The process ends with this one: its lifeline kills whatever process has its name in its arguments and the id that
+/// was written down.
+fn start(identity: &str, mut command: Command, output: File) -> (Lifeline, Child) {
+    let locks = lifeline::folder().join(identity);
+    let locks = locks.display();
+    let end = format!(
+        "pid=$(cat '{locks}.pid')
+        if grep -qa -- '{identity}' /proc/$pid/cmdline 2>/dev/null; then kill -KILL $pid; fi
+        rm -f '{locks}'.*"
+    );
+    Lifeline::join(identity, &end, || {
+        let process = command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
+        std::fs::write(format!("{locks}.pid"), process.id().to_string()).unwrap();
+        process
+    })
+}
