@@ -74,12 +74,12 @@ demo: images target/bin/localcluster ## A real Kubernetes, the operator, and two
 	# The tag stays when the binary changes: pods that still run an older one are replaced.
 	manifest=$$(tar -xOf target/images/tenantry.tar ./index.json | grep -o 'sha256:[0-9a-f]*')
 	id=$$(tar -xOf target/images/tenantry.tar "./blobs/sha256/$${manifest#sha256:}" | grep -o 'sha256:[0-9a-f]*' | sed -n 1p)
-	kubectl get pods --all-namespaces -o jsonpath='{range .items[*]}{.metadata.namespace} {.metadata.name} {.status.containerStatuses[0].image} {.status.containerStatuses[0].imageID}{"\n"}{end}' |
+	kubectl get pods --all-namespaces -o jsonpath='{range .items[*]}{.metadata.namespace} {.metadata.name} {.spec.containers[0].image} {.status.containerStatuses[0].imageID}{"\n"}{end}' |
 	  while read -r namespace pod image running; do
 	    [ "$$image" != localhost/tenantry/tenantry:dev ] || [ "$$running" = "$$id" ] || kubectl delete pod -n "$$namespace" "$$pod" --wait=false
 	  done
 	kubectl apply -f manifests/samples/demo
-	tenantry wait tenant acme globex --for=condition=Ready --timeout=3m
+	tenantry wait tenant acme globex --for=condition=Ready --timeout=3m || { tenantry status; kubectl get pods --all-namespaces; exit 1; }
 	printf '\n'
 	tenantry get tenants
 	printf '\n'
