@@ -114,6 +114,7 @@ else
   suite "cargo test" cargo test --locked -- --skip e2e::
 fi
 # The build's own settings: with others, Go would compile all of Kubernetes a second time.
+needs_root "localcluster/internal/e2e: clusters with a node" || :
 suite "go test" env -C localcluster CGO_ENABLED=0 GOFLAGS=-trimpath go test ./...
 if needs_root "images/test.sh (containers)"; then
   suite "images" make test-images
