@@ -19,6 +19,7 @@ use tower::{BoxError, ServiceBuilder};
 use super::args::Connection;
 use super::environment::Environment;
 use super::failure::{Exit, Failure};
+use super::proxy;
 
 /// Longest wait for a TCP connection, as client-go's.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -28,7 +29,10 @@ const FLAGS: &str = "flags";
 /// The client's configuration: the kubeconfig files, and the flags over them.
 pub(super) async fn configure(flags: &Connection, environment: &Environment) -> Result<Config, Failure> {
     let mut kubeconfig = read(flags, environment)?;
-    complete(&mut kubeconfig, flags)?;
+    let cluster = complete(&mut kubeconfig, flags)?;
+    let named = kubeconfig.clusters.iter().find(|named| named.name == cluster);
+    let own_proxy =
+        named.and_then(|named| named.cluster.as_ref()?.proxy_url.clone()).filter(|url| !url.is_empty());
     let options = KubeConfigOptions {
         context: flags.context.clone(),
         cluster: flags.cluster.clone(),
@@ -37,6 +41,10 @@ pub(super) async fn configure(flags: &Connection, environment: &Environment) -> 
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .map_err(|error| Failure::from_error("the kubeconfig cannot be used", &error))?;
+    let (host, port) = (config.cluster_url.host().unwrap_or_default(), config.cluster_url.port_u16());
+    if own_proxy.is_none() && proxy::bypassed(host, port, &environment.no_proxy) {
+        config.proxy_url = None;
+    }
     if let Some(namespace) = &flags.namespace {
         config.default_namespace.clone_from(namespace);
     }
@@ -99,8 +107,9 @@ fn read(flags: &Connection, environment: &Environment) -> Result<Kubeconfig, Fai
     Ok(merged)
 }
 
-/// Puts the flags into the context, cluster and user that they override; makes those that are missing.
-fn complete(config: &mut Kubeconfig, flags: &Connection) -> Result<(), Failure> {
+/// Puts the flags into the context, cluster and user that they override, and makes those that are missing. Returns
+/// the cluster's name.
+fn complete(config: &mut Kubeconfig, flags: &Connection) -> Result<String, Failure> {
     let wanted =
         flags.context.clone().or_else(|| config.current_context.clone()).filter(|name| !name.is_empty());
     let known = |name: &String| config.contexts.iter().any(|context| &context.name == name);
@@ -131,11 +140,12 @@ fn complete(config: &mut Kubeconfig, flags: &Connection) -> Result<(), Failure> 
     };
     let context = config.contexts.iter().find(|context| context.name == context_name);
     let context = context.and_then(|context| context.context.clone()).unwrap_or_default();
-    override_cluster(config, flags.cluster.clone().unwrap_or(context.cluster), flags);
+    let cluster = flags.cluster.clone().unwrap_or(context.cluster);
+    override_cluster(config, cluster.clone(), flags);
     if let Some(token) = &flags.token {
         override_user(config, flags.user.clone().or(context.user).unwrap_or_default(), token);
     }
-    Ok(())
+    Ok(cluster)
 }
 
 fn override_cluster(config: &mut Kubeconfig, name: String, flags: &Connection) {

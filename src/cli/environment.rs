@@ -10,6 +10,8 @@ use k8s_openapi::jiff::Timestamp;
 pub struct Environment {
     /// Files named by KUBECONFIG, in order; `~/.kube/config` if it is not set.
     pub kubeconfig: Vec<PathBuf>,
+    /// Hosts that are reached without the proxy of HTTPS_PROXY: NO_PROXY.
+    pub no_proxy: String,
     /// Whether stdin is a terminal, so that a question can be asked.
     pub stdin_terminal: bool,
     /// Whether stderr is a terminal that can show progress.
@@ -29,6 +31,11 @@ impl Environment {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
             kubeconfig,
+            no_proxy: ["NO_PROXY", "no_proxy"]
+                .iter()
+                .find_map(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
+                .map(|value| value.to_string_lossy().into_owned())
+                .unwrap_or_default(),
             stdin_terminal: std::io::stdin().is_terminal(),
             stderr_terminal: std::io::stderr().is_terminal() && !dumb,
             now: Timestamp::now(),

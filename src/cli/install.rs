@@ -62,7 +62,9 @@ pub(super) async fn run(args: &InstallArgs, session: &mut Session) -> Result<Exi
         let installed = Installed::of(object)?;
         progress.set_message(installed.to_string());
         let change = apply(&client, &installed, object, args.force_conflicts).await?;
-        progress.suspend(|| session.output.line(&format!("{installed} {change}")))?;
+        progress.suspend(|| {
+            session.output.line(&format!("{installed} {change}")).and_then(|()| session.output.flush())
+        })?;
         progress.inc(1);
     }
     progress.finish_and_clear();

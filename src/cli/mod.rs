@@ -32,6 +32,7 @@ mod kinds;
 pub mod manifests;
 mod operator;
 mod output;
+mod proxy;
 mod reference;
 mod run;
 mod status;

@@ -4,6 +4,7 @@ mod counting;
 mod exit_codes;
 mod get;
 mod install;
+mod kubeconfig;
 mod policies;
 mod schema;
 mod transcripts;
