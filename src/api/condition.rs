@@ -58,6 +58,10 @@ pub mod reason {
     pub const PRIVILEGE_MISSING: &str = "PrivilegeMissing";
     /// The admin Secret does not exist or lacks a key.
     pub const SECRET_INVALID: &str = "SecretInvalid";
+    /// The server is a standby.
+    pub const READ_ONLY: &str = "ReadOnly";
+    /// A database that was bound is gone from its server.
+    pub const DATABASE_MISSING: &str = "DatabaseMissing";
     /// The address answers as another server than before.
     pub const SYSTEM_IDENTIFIER_CHANGED: &str = "SystemIdentifierChanged";
     /// The namespace belongs to no tenant.

@@ -108,11 +108,11 @@ pub struct Resources {
 #[serde(rename_all = "camelCase")]
 pub struct ResourceAmounts {
     /// CPU, for example `100m`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::quantity")]
     pub cpu: Option<String>,
     /// Memory, for example `128Mi`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::quantity")]
     pub memory: Option<String>,
 }

@@ -76,11 +76,11 @@ pub struct PlanSpec {
 #[serde(rename_all = "camelCase")]
 pub struct PlanQuota {
     /// CPU, as requests and as limits, for example `2` or `500m`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::quantity")]
     pub cpu: Option<String>,
     /// Memory, as requests and as limits, for example `2Gi`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::quantity")]
     pub memory: Option<String>,
     /// Number of pods.

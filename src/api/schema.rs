@@ -73,6 +73,7 @@ pub fn normalise(mut crd: CustomResourceDefinition) -> CustomResourceDefinition 
 
 fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    schema.default = None;
     if schema.format.as_deref().is_some_and(|format| format.starts_with("uint")) {
         schema.format = None;
     }

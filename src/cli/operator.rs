@@ -73,6 +73,7 @@ pub async fn run(
         lease_duration: Duration::from_secs(u64::from(args.lease_seconds)),
         now: Timestamp::now,
         probe: None,
+        sql_probe: None,
     };
     let result = crate::controller::run(client, config, &metrics, &readiness, shutdown.clone()).await;
     // Whatever ended the operator ends the process; the admin port has nothing to report any more.

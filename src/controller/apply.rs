@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::Client;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::child::{self, Child};
 use super::compare;
@@ -58,6 +58,14 @@ pub enum ApplyError {
     /// The object changed between the read and the write; the next turn sees it.
     #[error("{kind} {key} changed meanwhile")]
     Conflict {
+        /// Kind of the object.
+        kind: Kind,
+        /// Key of the object.
+        key: Key,
+    },
+    /// The object is gone; there is nothing to write any more.
+    #[error("{kind} {key} is gone")]
+    Gone {
         /// Kind of the object.
         kind: Kind,
         /// Key of the object.
@@ -273,20 +281,14 @@ impl Gate {
             Some(_) => self.write("patch", kind, key, api.patch_status(&key.name, &params, &patch)).await,
             None => self.write("patch", kind, key, api.patch(&key.name, &params, &patch)).await,
         };
-        let object = result.map_err(|error| classify("patch", kind, key, error))?;
+        let object = match result {
+            Err(kube::Error::Api(status)) if status.is_not_found() => {
+                return Err(ApplyError::Gone { kind, key: key.clone() });
+            }
+            result => result.map_err(|error| classify("patch", kind, key, error))?,
+        };
         self.observe(kind, &object);
         Ok(object)
-    }
-
-    /// Sets the finalizers of an object, on the version of it that was read.
-    pub async fn set_finalizers(
-        &self,
-        kind: Kind,
-        meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-        finalizers: &[String],
-    ) -> Result<DynamicObject, ApplyError> {
-        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": meta.resource_version}});
-        self.patch(kind, &Key::of(meta), meta.uid.as_deref().unwrap_or_default(), None, patch).await
     }
 
     /// Number of writes so far.

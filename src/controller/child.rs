@@ -49,6 +49,10 @@ pub fn owner_uid(meta: &ObjectMeta) -> Option<&str> {
 
 /// Whom a change of the object concerns, by its labels, the narrowest first.
 fn owner(kind: Kind, meta: &ObjectMeta) -> Option<(Kind, Key)> {
+    // A server database has a turn of its own; nobody else's depends on how its object looks.
+    if kind == Kind::ServerDatabase {
+        return None;
+    }
     let label = |name: &str| meta.labels.as_ref().and_then(|all| all.get(name)).map(String::as_str);
     let namespace = meta.namespace.as_deref().unwrap_or_default();
     // Databases and services of a tenant carry their own name too; what concerns them is the tenant.

@@ -19,9 +19,11 @@ use super::own::{Own, OwnKind};
 use super::progress::Progress;
 use super::queue::{Lane, Queue};
 use super::seeds::Seeds;
+use super::servers::Servers;
 use super::store::Store;
+use super::verified::Verified;
 use crate::api::{Blueprint, DatabaseServer, Microservice, Plan, ServerDatabase, Tenant, TenantDatabase};
-use crate::telemetry;
+use crate::{postgres, telemetry};
 
 /// What the operator is told from outside.
 #[derive(Clone)]
@@ -42,6 +44,8 @@ pub struct OperatorConfig {
     pub now: fn() -> Timestamp,
     /// Called before and after every write to the API server.
     pub probe: Option<Probe>,
+    /// Called before and after every effect on a database server.
+    pub sql_probe: Option<postgres::execute::Probe>,
 }
 
 /// One store for each of our kinds.
@@ -105,6 +109,10 @@ pub struct Context {
     pub progress: Progress,
     /// How far the microservices' Deployments were when they were last read.
     pub rollouts: Rollouts,
+    /// Passwords that are known to open their logins.
+    pub verified: Verified,
+    /// Sessions on the database servers.
+    pub servers: Servers,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Events for people.
@@ -144,6 +152,8 @@ impl Context {
             seeds,
             progress: Progress::default(),
             rollouts: Rollouts::default(),
+            verified: Verified::default(),
+            servers: Servers::new(registry, postgres::execute::Gate::new(config.sql_probe.clone())),
             metrics,
             config,
             queues: Kind::OWN.iter().map(|kind| (*kind, Queue::default())).collect(),

@@ -30,9 +30,13 @@ pub mod progress;
 pub mod publish;
 pub mod queue;
 pub mod seeds;
+pub mod server_database;
+pub mod servers;
 pub mod store;
 pub mod tenant;
+pub mod tenant_database;
 pub mod triggers;
+pub mod verified;
 pub mod watch;
 pub mod worker;
 
@@ -141,6 +145,9 @@ fn start_workers(context: &Arc<Context>, workers: &mut JoinSet<()>, shutdown: &C
     start.controller::<tenant::Controller>();
     start.controller::<plan::Controller>();
     start.controller::<blueprint::Controller>();
+    start.controller::<database_server::Controller>();
+    start.controller::<server_database::Controller>();
+    start.controller::<tenant_database::Controller>();
     start.controller::<microservice::Controller>();
 }
 

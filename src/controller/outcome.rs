@@ -36,6 +36,7 @@ pub fn category(error: &ApplyError) -> &'static str {
     match error {
         ApplyError::Foreign { .. } => "foreign",
         ApplyError::Conflict { .. } => "conflict",
+        ApplyError::Gone { .. } => "gone",
         ApplyError::Forbidden { .. } => "forbidden",
         ApplyError::Invalid { .. } => "invalid",
         ApplyError::Api { .. } => "api",
@@ -50,7 +51,9 @@ pub fn summary(error: &ApplyError) -> Summary {
         ApplyError::Foreign { .. } => Summary::Stalled { reason: reason::NAME_CONFLICT, message },
         ApplyError::Forbidden { .. } => Summary::Progressing { reason: reason::FORBIDDEN, message },
         ApplyError::Invalid { .. } => Summary::Stalled { reason: reason::INVALID_SPEC, message },
-        ApplyError::Conflict { .. } => Summary::Progressing { reason: reason::PROGRESSING, message },
+        ApplyError::Conflict { .. } | ApplyError::Gone { .. } => {
+            Summary::Progressing { reason: reason::PROGRESSING, message }
+        }
         ApplyError::Api { .. } | ApplyError::Serialize { .. } => {
             Summary::Progressing { reason: reason::FAILED, message }
         }

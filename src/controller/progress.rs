@@ -20,12 +20,17 @@ impl Progress {
 
     /// The object with that UID is at `step`. How long until that is worth a write; zero when it is already.
     pub fn wait(&self, uid: &str, step: &str, now: Instant) -> Duration {
+        WORTH_A_WRITE.saturating_sub(self.elapsed(uid, step, now))
+    }
+
+    /// How long the object of that name has been at `step`.
+    pub fn elapsed(&self, name: &str, step: &str, now: Instant) -> Duration {
         let mut at = self.lock();
-        let entry = at.entry(uid.to_owned()).or_insert_with(|| (step.to_owned(), now));
+        let entry = at.entry(name.to_owned()).or_insert_with(|| (step.to_owned(), now));
         if entry.0 != step {
             *entry = (step.to_owned(), now);
         }
-        (entry.1 + WORTH_A_WRITE).saturating_duration_since(now)
+        now.saturating_duration_since(entry.1)
     }
 
     /// The object is Ready or gone.

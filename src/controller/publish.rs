@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::ResourceExt;
+use kube::api::DynamicObject;
 use kube::runtime::events::{Event, EventType};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::apply::ApplyError;
@@ -16,6 +17,7 @@ use super::compare;
 use super::context::{Context, StoreOf, Stores};
 use super::object::{Key, Kind};
 use super::own::{Own, OwnKind, Status};
+use super::triggers;
 use crate::api::condition::{self, READY, STALLED, Summary, reason};
 use crate::api::step::StepPhase;
 
@@ -50,12 +52,53 @@ where
     let Some(patch) = compare::merge_patch(&json(&before)?, &json(&next)?) else { return Ok(None) };
     let key = Key::of(object.meta());
     let written = context.gate.patch(K::KIND, &key, &uid, Some("status"), json!({"status": patch})).await?;
-    let meta = written.metadata.clone();
-    if let Ok(typed) = written.try_parse::<K>() {
-        context.stores.store().observe_write(&meta, Own::Valid(typed));
-    }
+    remember::<K>(context, written);
     tell(context, object, &before, &next).await;
     Ok(None)
+}
+
+/// Merge-patches the metadata of an object of ours. What comes back is in the store at once, so that the next turn
+/// does not do it again.
+pub async fn patch_metadata<K: OwnKind>(
+    context: &Context,
+    object: &K,
+    metadata: Value,
+) -> Result<(), ApplyError>
+where
+    Stores: StoreOf<K>,
+{
+    let (key, uid) = (Key::of(object.meta()), object.uid().unwrap_or_default());
+    let written = context.gate.patch(K::KIND, &key, &uid, None, json!({"metadata": metadata})).await?;
+    remember::<K>(context, written);
+    Ok(())
+}
+
+/// Sets the finalizers of an object of ours, on the version of it that was read.
+pub async fn set_finalizers<K: OwnKind>(
+    context: &Context,
+    object: &K,
+    finalizers: &[String],
+) -> Result<(), ApplyError>
+where
+    Stores: StoreOf<K>,
+{
+    let version = object.resource_version();
+    patch_metadata(context, object, json!({"finalizers": finalizers, "resourceVersion": version})).await
+}
+
+fn remember<K: OwnKind>(context: &Context, written: DynamicObject)
+where
+    Stores: StoreOf<K>,
+{
+    let meta = written.metadata.clone();
+    // Without finalizers an object that is being deleted is gone with this very write.
+    let gone = meta.deletion_timestamp.is_some() && meta.finalizers.as_ref().is_none_or(Vec::is_empty);
+    if let (false, Ok(typed)) = (gone, written.try_parse::<K>()) {
+        let change = context.stores.store().observe_write(&meta, Own::Valid(typed));
+        if let Some(change) = change {
+            triggers::own_changed(context, &change);
+        }
+    }
 }
 
 /// Whether nothing changed but how far we got.

@@ -131,14 +131,16 @@ impl<T> Store<T> {
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
-    /// Takes the answer to a write of ours.
-    pub fn observe_write(&self, meta: &ObjectMeta, value: T) {
+    /// Takes the answer to a write of ours. The watch will not tell of it again, so whoever depends on the object has
+    /// to be told by what this returns.
+    pub fn observe_write(&self, meta: &ObjectMeta, value: T) -> Option<Change<T>> {
         let mut inner = self.write();
         let version = version_number(meta);
-        if version > inner.high_water {
-            let relist = inner.relist;
-            inner.upsert(Key::of(meta), version, relist, value);
+        if version <= inner.high_water {
+            return None;
         }
+        let relist = inner.relist;
+        inner.upsert(Key::of(meta), version, relist, value)
     }
 
     /// Takes an event of the watch. `into` says what to keep of the object.

@@ -25,7 +25,9 @@ pub fn own_changed<K: OwnKind>(context: &Context, change: &Change<Own<K>>) {
             tenant.spec.blueprints.iter().flatten().any(|blueprint| blueprint.name == *key.name)
         }),
         Kind::DatabaseServer => server_changed(context, &key.name),
-        Kind::ServerDatabase => server_database_changed(context, key),
+        Kind::ServerDatabase => {
+            server_database_changed(context, key, matches!(change, Change::Upserted { before: None, .. }));
+        }
         Kind::TenantDatabase => claim_changed(context, key),
         Kind::Microservice => microservice_changed(context, key),
         _ => {}
@@ -79,7 +81,8 @@ fn tenant_changed(context: &Context, tenant: &Key) {
     }
 }
 
-fn server_changed(context: &Context, server: &str) {
+/// A server can be used from now on, or no longer, or has another spec: whoever is on it looks again.
+pub fn server_changed(context: &Context, server: &str) {
     for (key, own) in context.stores.server_databases.all() {
         if own.valid().is_some_and(|database| database.spec.server_ref.name == server) {
             context.enqueue(Kind::ServerDatabase, &key, Lane::Background);
@@ -93,7 +96,7 @@ fn server_changed(context: &Context, server: &str) {
     });
 }
 
-fn server_database_changed(context: &Context, key: &Key) {
+fn server_database_changed(context: &Context, key: &Key, new: bool) {
     let Some(own) = context.stores.server_databases.get(key) else {
         // Projected again from the marker table.
         return each::<DatabaseServer>(context, |_| true);
@@ -101,7 +104,14 @@ fn server_database_changed(context: &Context, key: &Key) {
     let Some(database) = own.valid() else { return };
     let claim = &database.spec.claim_ref;
     context.enqueue(Kind::TenantDatabase, &Key::namespaced(&claim.namespace, &claim.name), Lane::Background);
-    context.enqueue(Kind::DatabaseServer, &Key::cluster(&database.spec.server_ref.name), Lane::Background);
+    if new {
+        // The server is in use now.
+        context.enqueue(
+            Kind::DatabaseServer,
+            &Key::cluster(&database.spec.server_ref.name),
+            Lane::Background,
+        );
+    }
 }
 
 fn claim_changed(context: &Context, key: &Key) {

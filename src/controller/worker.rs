@@ -79,8 +79,9 @@ where
         match result {
             Ok(Next::Resync) => queue.done(&key, Some(RESYNC.mul_f64(1.0 + context.jitter()))),
             Ok(Next::After(wait)) => queue.done(&key, Some(wait)),
-            Ok(Next::Never) => queue.done(&key, None),
             Ok(Next::Backoff) => queue.failed(&key, context.jitter()),
+            // Of an object that is gone the watch tells in a moment.
+            Ok(Next::Never) | Err(ApplyError::Gone { .. }) => queue.done(&key, None),
             Err(error) => {
                 report(kind, &key, &error);
                 queue.failed(&key, context.jitter());

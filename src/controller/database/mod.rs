@@ -23,6 +23,8 @@ mod inside;
 pub mod look;
 pub mod names;
 pub mod plan;
+pub mod project;
+pub mod refusal;
 mod stages;
 mod target;
 pub mod want;

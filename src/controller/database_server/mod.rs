@@ -1,4 +1,88 @@
-//! DatabaseServer: a PostgreSQL server, external or managed.
+//! DatabaseServer: a PostgreSQL server, external or managed, that is proven to be the right one and prepared.
+//!
+//! *fetch → validate → build → apply* bring a managed server about; then every server is reached, recognised by its
+//! system identifier, prepared (`postgres::bootstrap`) and opened to the other controllers ([`reach`]); its marker
+//! rows get their ServerDatabases ([`inventory`]). A server that is being deleted goes through [`finalize`].
 
 pub mod certificate;
+pub mod credentials;
+pub mod fetch;
+pub mod finalize;
+pub mod inventory;
 pub mod managed;
+pub mod reach;
+pub mod status;
+
+use std::time::Duration;
+
+use self::fetch::Fetched;
+use self::reach::Reached;
+use super::apply::ApplyError;
+use super::context::Context;
+use super::outcome::Next;
+use super::publish::publish;
+use super::worker::Reconciler;
+use crate::api::DatabaseServer;
+use crate::api::condition::Summary;
+
+/// A server is looked at this often, so that one that went down is known before somebody stumbles over it.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// The servers' controller.
+pub struct Controller;
+
+impl Reconciler for Controller {
+    type Kind = DatabaseServer;
+
+    async fn reconcile(context: &Context, server: DatabaseServer) -> Result<Next, ApplyError> {
+        let fetched = fetch::fetch(context, server).await?;
+        if fetched.server.metadata.deletion_timestamp.is_some() {
+            return finalize::finalize(context, &fetched).await;
+        }
+        if finalize::is_unguarded(&fetched.server) {
+            finalize::guard(context, &fetched.server).await?;
+            return Ok(Next::After(Duration::ZERO));
+        }
+        finalize::mark_use(context, &fetched).await?;
+        if let Some(first) = status::first(&fetched, context.now()) {
+            publish(context, &fetched.server, first).await?;
+        }
+        let reached = turn(context, &fetched).await?;
+        let ready = reached.is_ok();
+        let news =
+            if ready { context.servers.open(&fetched.name) } else { context.servers.close(&fetched.name) };
+        if news {
+            super::triggers::server_changed(context, &fetched.name);
+        }
+        let status = status::status(&fetched, &reached, context.now());
+        let wait = publish(context, &fetched.server, status).await?;
+        let next = if ready { Next::After(LOOK.mul_f64(1.0 + context.jitter())) } else { Next::Backoff };
+        Ok(if ready { next.or_sooner(wait) } else { next })
+    }
+
+    async fn removed(context: &Context, key: &super::object::Key) -> Result<Next, ApplyError> {
+        context.servers.forget(&key.name);
+        Ok(Next::Never)
+    }
+}
+
+/// Everything between what is wanted and what is known about the server afterwards.
+async fn turn(context: &Context, fetched: &Fetched) -> Result<Result<Reached, Summary>, ApplyError> {
+    let target = match fetched.server.spec.managed.as_ref() {
+        Some(managed) => match credentials::stand_up(context, fetched, managed).await? {
+            Ok(target) => target,
+            Err(summary) => return Ok(Err(summary)),
+        },
+        None => match &fetched.external {
+            Ok(target) => target.clone(),
+            Err(summary) => return Ok(Err(summary.clone())),
+        },
+    };
+    let known = fetched.server.status.as_ref().and_then(|status| status.system_identifier.clone());
+    let reached = match reach::reach(context, &fetched.name, target, known.as_deref()).await {
+        Ok(reached) => reached,
+        Err(summary) => return Ok(Err(summary)),
+    };
+    inventory::project(context, &fetched.name, &reached.markers).await?;
+    Ok(Ok(reached))
+}

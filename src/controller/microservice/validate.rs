@@ -10,6 +10,8 @@ use crate::api::database_server::ExternalServer;
 use crate::api::microservice::{Builtin, Endpoint, EnvVar, MicroserviceSpec, Resources};
 use crate::api::tenant_database::TenantDatabaseStatus;
 use crate::controller::compare;
+use crate::controller::object::Kind;
+use crate::controller::worker::key_of;
 
 /// Environment variable that tells a service where its bindings are.
 pub const BINDING_ROOT: &str = "SERVICE_BINDING_ROOT";
@@ -311,7 +313,8 @@ fn mountable(named: &Named) -> Option<Bound> {
         None => Server::Managed(named.server.as_ref()?.name_any()),
     };
     // A Secret of that name may be another claim's.
-    let own = secret.owner_uid.as_deref() == claim.metadata.uid.as_deref() && !secret.deleting;
+    let owner = Some((Kind::TenantDatabase, key_of(claim)));
+    let own = secret.owner == owner && !secret.deleting;
     let hash = secret.binding_hash.as_deref().filter(|_| own)?;
     Some(Bound {
         name: named.binding.name.clone(),

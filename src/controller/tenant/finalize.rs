@@ -15,7 +15,7 @@ use crate::controller::context::Context;
 use crate::controller::declared::{Ownership, ownership};
 use crate::controller::object::{Key, Kind, dynamic_api};
 use crate::controller::outcome::Next;
-use crate::controller::publish::publish;
+use crate::controller::publish::{publish, set_finalizers};
 
 /// Whether the tenant still lacks our finalizer.
 pub fn is_unguarded(tenant: &Tenant) -> bool {
@@ -50,7 +50,7 @@ pub async fn finalize(context: &Context, fetched: &Fetched) -> Result<Next, Appl
         return Ok(Next::Resync);
     }
     let rest: Vec<String> = tenant.finalizers().iter().filter(|f| *f != TENANT_FINALIZER).cloned().collect();
-    context.gate.set_finalizers(Kind::Tenant, &tenant.metadata, &rest).await?;
+    set_finalizers(context, tenant, &rest).await?;
     context.progress.clear(&uid);
     Ok(Next::Never)
 }

@@ -8,10 +8,12 @@ pub mod finalize;
 pub mod status;
 pub mod validate;
 
+use std::time::Duration;
+
 use super::apply::{Applied, ApplyError, Gate};
 use super::context::Context;
 use super::outcome::Next;
-use super::publish::publish;
+use super::publish::{publish, set_finalizers};
 use super::worker::Reconciler;
 use crate::api::Tenant;
 use crate::api::labels::TENANT_FINALIZER;
@@ -29,12 +31,8 @@ impl Reconciler for Controller {
         }
         if finalize::is_unguarded(&fetched.tenant) {
             let finalizers = finalize::with(&fetched.tenant, TENANT_FINALIZER);
-            context
-                .gate
-                .set_finalizers(super::object::Kind::Tenant, &fetched.tenant.metadata, &finalizers)
-                .await?;
-            // The answer comes back through the watch, and with it the next turn.
-            return Ok(Next::Resync);
+            set_finalizers(context, &fetched.tenant, &finalizers).await?;
+            return Ok(Next::After(Duration::ZERO));
         }
         let validated = match validate::validate(&fetched) {
             Ok(validated) => validated,

@@ -159,6 +159,7 @@ fn config(probe: Option<Probe>) -> OperatorConfig {
         lease_duration: Duration::from_secs(8),
         now: Timestamp::now,
         probe,
+        sql_probe: None,
     }
 }
 

@@ -1,0 +1,114 @@
+//! What a failure on a server means for a status: a reason, the culprit and the next step. Pure.
+
+use std::error::Error;
+
+use super::look::LookError;
+use super::plan::Conflict;
+use crate::api::condition::{Summary, reason};
+use crate::controller::outcome::chain;
+use crate::postgres::bootstrap::BootstrapError;
+use crate::postgres::connect::ConnectError;
+use crate::postgres::execute::ExecuteError;
+use crate::postgres::observe::ObserveError;
+
+fn progressing(reason: &'static str, error: &dyn Error, next: &str) -> Summary {
+    Summary::Progressing { reason, message: format!("{}; {next}", chain(error)) }
+}
+
+fn stalled(reason: &'static str, error: &dyn Error) -> Summary {
+    Summary::Stalled { reason, message: chain(error) }
+}
+
+/// There is no session. All of it is tried again: the cause is outside our sight.
+pub fn of_connect(error: &ConnectError) -> Summary {
+    match error {
+        ConnectError::InvalidTarget(_) => {
+            progressing(reason::SECRET_INVALID, error, "correct the server's host or the Secret's ca.crt")
+        }
+        ConnectError::Unreachable { .. }
+        | ConnectError::Busy { .. }
+        | ConnectError::TooManyConnections { .. } => {
+            progressing(reason::SERVER_UNREACHABLE, error, "check host, port, network and max_connections")
+        }
+        ConnectError::CertificateUntrusted { .. } => progressing(
+            reason::CERTIFICATE_UNTRUSTED,
+            error,
+            "put the CA that signed the server's certificate into ca.crt of the admin Secret, or correct the host",
+        ),
+        ConnectError::Encryption { .. } => {
+            progressing(reason::CERTIFICATE_UNTRUSTED, error, "the server has to offer TLS: set ssl = on")
+        }
+        ConnectError::AuthenticationFailed { .. } => progressing(
+            reason::AUTHENTICATION_FAILED,
+            error,
+            "correct username and password in the admin Secret, or pg_hba.conf on the server",
+        ),
+        ConnectError::NotPermitted { .. } => {
+            progressing(reason::PRIVILEGE_MISSING, error, "grant the admin login CONNECT on that database")
+        }
+        ConnectError::NoSuchDatabase { .. }
+        | ConnectError::DatabaseClosed { .. }
+        | ConnectError::Failed { .. } => progressing(reason::FAILED, error, "it is tried again"),
+    }
+}
+
+/// Catalogs could not be read.
+pub fn of_observe(error: &ObserveError) -> Summary {
+    match error {
+        ObserveError::Read { .. } => progressing(reason::SERVER_UNREACHABLE, error, "it is tried again"),
+        ObserveError::UnknownPhase { .. } => stalled(reason::FAILED, error),
+    }
+}
+
+/// The server could not be prepared.
+pub fn of_bootstrap(error: &BootstrapError) -> Summary {
+    match error {
+        BootstrapError::Connect(source) => of_connect(source),
+        BootstrapError::Observe(source) => of_observe(source),
+        BootstrapError::Execute(source) => of_execute(source),
+        BootstrapError::NameConflict { .. } => progressing(reason::NAME_CONFLICT, error, "it is tried again"),
+        BootstrapError::PrivilegeMissing { .. } => {
+            progressing(reason::PRIVILEGE_MISSING, error, "it is tried again")
+        }
+        BootstrapError::ReadOnly => {
+            progressing(reason::READ_ONLY, error, "name the primary in spec.external.host")
+        }
+        BootstrapError::Unsupported(_) | BootstrapError::Quote(_) => {
+            progressing(reason::FAILED, error, "name another server")
+        }
+    }
+}
+
+/// A plan was not executed to its end; the next turn goes on from there.
+pub fn of_execute(error: &ExecuteError) -> Summary {
+    match error {
+        ExecuteError::Connect { source, .. } => of_connect(source),
+        ExecuteError::PrivilegeMissing { .. } => {
+            progressing(reason::PRIVILEGE_MISSING, error, "grant it to the admin login")
+        }
+        ExecuteError::MarkerChanged { .. } | ExecuteError::Blocked { .. } | ExecuteError::Lost { .. } => {
+            progressing(reason::PROGRESSING, error, "it is tried again")
+        }
+        _ => progressing(reason::FAILED, error, "it is tried again"),
+    }
+}
+
+/// The facts about a database could not be read.
+pub fn of_look(error: &LookError) -> Summary {
+    match error {
+        LookError::Observe(source) => of_observe(source),
+        LookError::Enter(source) => of_connect(source),
+    }
+}
+
+/// Something stands against the plan; nothing was touched.
+pub fn of_conflict(conflict: &Conflict) -> Summary {
+    let reason = match conflict {
+        Conflict::NameConflict { .. } => reason::NAME_CONFLICT,
+        Conflict::Claimed { .. } | Conflict::SecondDatabase { .. } => reason::CLAIM_CONFLICT,
+        Conflict::Missing { .. } => reason::DATABASE_MISSING,
+        _ => reason::FAILED,
+    };
+    // It may pass: a foreign database is renamed, a lost one restored.
+    Summary::Progressing { reason, message: chain(conflict) }
+}

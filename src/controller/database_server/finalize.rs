@@ -1,0 +1,103 @@
+//! Guarding a server and letting it go: never while databases are on it, and never its volume or its Secrets.
+
+use kube::ResourceExt;
+use serde_json::json;
+
+use super::fetch::Fetched;
+use crate::api::DatabaseServer;
+use crate::api::condition::{Summary, reason};
+use crate::api::labels::{DATABASE_SERVER_FINALIZER, IN_USE, SERVERS_NAMESPACE};
+use crate::controller::apply::ApplyError;
+use crate::controller::context::Context;
+use crate::controller::object::{Key, Kind};
+use crate::controller::outcome::Next;
+use crate::controller::publish::{patch_metadata, publish, set_finalizers};
+use crate::postgres::observe::{self, Markers};
+
+/// Names that a message lists at most.
+const LISTED: usize = 5;
+
+/// Whether the server still lacks our finalizer.
+pub fn is_unguarded(server: &DatabaseServer) -> bool {
+    !server.finalizers().iter().any(|finalizer| finalizer == DATABASE_SERVER_FINALIZER)
+}
+
+/// Sets our finalizer.
+pub async fn guard(context: &Context, server: &DatabaseServer) -> Result<(), ApplyError> {
+    let own = [DATABASE_SERVER_FINALIZER.to_owned()];
+    let finalizers: Vec<String> = server.finalizers().iter().cloned().chain(own).collect();
+    set_finalizers(context, server, &finalizers).await
+}
+
+/// Mirrors whether databases are on the server into a label, by which admission refuses its deletion.
+pub async fn mark_use(context: &Context, fetched: &Fetched) -> Result<(), ApplyError> {
+    let marked = fetched.server.labels().contains_key(IN_USE);
+    let used = !fetched.users.is_empty();
+    if marked == used {
+        return Ok(());
+    }
+    let value = if used { json!("true") } else { json!(null) };
+    patch_metadata(context, &fetched.server, json!({"labels": {IN_USE: value}})).await
+}
+
+/// Lets a server go on which nothing is any more, or says what is.
+pub async fn finalize(context: &Context, fetched: &Fetched) -> Result<Next, ApplyError> {
+    let server = &fetched.server;
+    if is_unguarded(server) {
+        return Ok(Next::Never);
+    }
+    let mut users = fetched.users.clone();
+    if users.is_empty() {
+        // Objects can be deleted by anybody; the marker rows are the truth, as long as the server answers.
+        users = recorded(context, &fetched.name).await;
+    }
+    let waiting = if users.is_empty() { take_down(context, fetched).await? } else { Some(in_use(&users)) };
+    let Some(summary) = waiting else {
+        let rest: Vec<String> =
+            server.finalizers().iter().filter(|it| *it != DATABASE_SERVER_FINALIZER).cloned().collect();
+        set_finalizers(context, server, &rest).await?;
+        context.servers.forget(&fetched.name);
+        return Ok(Next::Never);
+    };
+    let mut status = server.status.clone().unwrap_or_default();
+    summary.write(&mut status.conditions, server.metadata.generation.unwrap_or_default(), context.now());
+    publish(context, server, status).await?;
+    Ok(Next::Backoff)
+}
+
+async fn recorded(context: &Context, server: &str) -> Vec<String> {
+    let Some(pool) = context.servers.pool(server) else { return Vec::new() };
+    let Ok(mut connection) = pool.operator().await else { return Vec::new() };
+    let markers = observe::markers(&mut connection, &Markers::All).await;
+    connection.release().await;
+    markers.map(|all| all.into_iter().map(|marker| marker.physical_name).collect()).unwrap_or_default()
+}
+
+fn in_use(users: &[String]) -> Summary {
+    let listed = users.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
+    let more = users.len().saturating_sub(LISTED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let message = format!("the server stays while databases are on it: {listed}{more}");
+    Summary::Progressing { reason: reason::IN_USE, message }
+}
+
+/// Takes a managed server's workload down; what is waited for, if anything. Volume and Secrets stay.
+async fn take_down(context: &Context, fetched: &Fetched) -> Result<Option<Summary>, ApplyError> {
+    let key = Key::namespaced(SERVERS_NAMESPACE, &fetched.name);
+    let uid = fetched.server.uid().unwrap_or_default();
+    let mut left = None;
+    for kind in [Kind::StatefulSet, Kind::Service] {
+        let Some(child) = context.gate.child(kind, &key) else { continue };
+        if child.owner_uid.as_deref() != Some(&uid) {
+            continue;
+        }
+        if !child.deleting {
+            context.gate.delete(kind, &key, &child.uid).await?;
+        }
+        left = Some(kind);
+    }
+    Ok(left.map(|kind| {
+        let message = format!("waiting until {kind} {key} is gone; its volume and its Secrets are kept");
+        Summary::Progressing { reason: reason::TERMINATING, message }
+    }))
+}

@@ -1,0 +1,65 @@
+//! Reaching a server: is it the one that it was, and is it prepared?
+
+use crate::api::condition::{Summary, reason};
+use crate::controller::context::Context;
+use crate::controller::database::refusal;
+use crate::postgres::bootstrap;
+use crate::postgres::connect::{AdminTarget, ConnectError, Connection, ServerPool};
+use crate::postgres::facts::{Marker, Server};
+use crate::postgres::observe::{self, Markers};
+use crate::postgres::quote::Ident;
+
+/// What is known of a server that can be used.
+#[derive(Clone, Debug)]
+pub struct Reached {
+    /// The server.
+    pub server: Server,
+    /// Its marker rows.
+    pub markers: Vec<Marker>,
+}
+
+/// Connects, compares the system identifier with the one `known` before anything is written, prepares the server
+/// and reads its marker rows.
+pub async fn reach(
+    context: &Context,
+    name: &str,
+    target: AdminTarget,
+    known: Option<&str>,
+) -> Result<Reached, Summary> {
+    let pool = context.servers.reach(name, target).map_err(|error| refusal::of_connect(&error))?;
+    recognise(&pool, known).await?;
+    let prepared = bootstrap::bootstrap(context.servers.gate(), &pool).await;
+    let server = prepared.map_err(|error| refusal::of_bootstrap(&error))?;
+    let mut connection = pool.operator().await.map_err(|error| refusal::of_connect(&error))?;
+    let markers = observe::markers(&mut connection, &Markers::All).await;
+    connection.release().await;
+    Ok(Reached { server, markers: markers.map_err(|error| refusal::of_observe(&error))? })
+}
+
+async fn recognise(pool: &ServerPool, known: Option<&str>) -> Result<(), Summary> {
+    let Some(known) = known else { return Ok(()) };
+    let mut connection = any_session(pool).await.map_err(|error| refusal::of_connect(&error))?;
+    let read = observe::server(&mut connection).await;
+    connection.release().await;
+    let found = read.map_err(|error| refusal::of_observe(&error))?.system_identifier;
+    if found == known {
+        return Ok(());
+    }
+    let message = format!(
+        "the address answers as the server with the system identifier {found}, and it was {known}: nothing is written to it; \
+         correct the host, or remove status.systemIdentifier if the server was replaced on purpose"
+    );
+    Err(Summary::Stalled { reason: reason::SYSTEM_IDENTIFIER_CHANGED, message })
+}
+
+/// A session on the operator database, or, where there is none (any more), on `postgres`.
+async fn any_session(pool: &ServerPool) -> Result<Connection, ConnectError> {
+    match pool.operator().await {
+        Err(ConnectError::NoSuchDatabase { .. } | ConnectError::DatabaseClosed { .. }) => {
+            let postgres =
+                Ident::parse("postgres").map_err(|error| ConnectError::InvalidTarget(error.to_string()))?;
+            pool.database(&postgres).await
+        }
+        result => result,
+    }
+}

@@ -1,0 +1,77 @@
+//! Step 5: what the server's status says. Pure.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::fetch::Fetched;
+use super::reach::Reached;
+use crate::api::condition::{self, SERVER_REACHABLE, Summary, reason};
+use crate::api::database_server::DatabaseServerStatus;
+use crate::api::step::{Step, StepPhase};
+
+/// The first status of a server, before anything is tried; `None` if there is one already.
+pub fn first(fetched: &Fetched, now: Timestamp) -> Option<DatabaseServerStatus> {
+    let before = fetched.server.status.clone().unwrap_or_default();
+    // Until it has been looked at, a running server is what it was.
+    if !before.conditions.is_empty() {
+        return None;
+    }
+    let message = "the server is being looked at".to_owned();
+    let mut status =
+        status_with(fetched, &Summary::Progressing { reason: reason::PROGRESSING, message }, now);
+    status.steps = vec![Step::new("server", StepPhase::Running)];
+    Some(status)
+}
+
+/// The status after a turn.
+pub fn status(fetched: &Fetched, reached: &Result<Reached, Summary>, now: Timestamp) -> DatabaseServerStatus {
+    let generation = fetched.server.metadata.generation.unwrap_or_default();
+    let before = fetched.server.status.as_ref().map(|status| &*status.steps).unwrap_or_default();
+    match reached {
+        Ok(reached) => {
+            let message = format!("PostgreSQL {} takes databases", reached.server.version);
+            let mut status = status_with(fetched, &Summary::Ready { message }, now);
+            status.version = Some(reached.server.version.clone());
+            status.system_identifier = Some(reached.server.system_identifier.clone());
+            status.steps = vec![Step::new("server", StepPhase::Succeeded)];
+            let (reason, message) = (reason::RECONCILED, "the admin login works");
+            condition::set(
+                &mut status.conditions,
+                SERVER_REACHABLE,
+                "True",
+                reason,
+                message,
+                generation,
+                now,
+            );
+            status
+        }
+        Err(summary) => {
+            let mut status = status_with(fetched, summary, now);
+            if let Summary::Progressing { reason, message } | Summary::Stalled { reason, message } = summary {
+                let waits = *reason == reason::PROGRESSING;
+                let step = if waits {
+                    Step::new("server", StepPhase::Running)
+                } else {
+                    Step::failed("server", message, before)
+                };
+                status.steps = vec![step];
+                condition::set(
+                    &mut status.conditions,
+                    SERVER_REACHABLE,
+                    "False",
+                    reason,
+                    message,
+                    generation,
+                    now,
+                );
+            }
+            status
+        }
+    }
+}
+
+fn status_with(fetched: &Fetched, summary: &Summary, now: Timestamp) -> DatabaseServerStatus {
+    let mut status = fetched.server.status.clone().unwrap_or_default();
+    summary.write(&mut status.conditions, fetched.server.metadata.generation.unwrap_or_default(), now);
+    status
+}

@@ -1,0 +1,122 @@
+//! Step 1: the marker row, and by live reads whether its claim is really gone.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::Api;
+use kube::{Resource, ResourceExt};
+
+use crate::api::condition::{Summary, reason};
+use crate::api::{Blueprint, ServerDatabase, Tenant, TenantDatabase, names};
+use crate::controller::apply::ApplyError;
+use crate::controller::context::Context;
+use crate::controller::database::refusal;
+use crate::controller::object::{Key, Kind};
+use crate::postgres::facts::{Marker, Phase};
+use crate::postgres::observe::{self, Markers};
+
+/// What a server database's turn needs.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The object.
+    pub database: ServerDatabase,
+    /// Its marker row, `None` if there is none, or why it cannot be read.
+    pub marker: Result<Option<Marker>, Summary>,
+    /// What became of the claim. Read live whenever the stores do not show it.
+    pub claim: Claim,
+}
+
+/// What became of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It is there, or it cannot be told to be gone.
+    Present,
+    /// It is gone, and will be made again: its tenant lives and its blueprints ask for it.
+    Returning,
+    /// It is confirmed to be gone.
+    Absent,
+}
+
+/// Reads it.
+pub async fn fetch(context: &Context, database: ServerDatabase) -> Result<Fetched, ApplyError> {
+    let marker = marker(context, &database).await;
+    let claim = match &marker {
+        Ok(Some(row)) if row.phase == Phase::Bound => claim(context, row).await?,
+        _ => Claim::Present,
+    };
+    Ok(Fetched { database, marker, claim })
+}
+
+async fn marker(context: &Context, database: &ServerDatabase) -> Result<Option<Marker>, Summary> {
+    let server = &database.spec.server_ref.name;
+    let Some(pool) = context.servers.pool(server) else {
+        let message = format!("DatabaseServer {server} is not ready");
+        return Err(Summary::Progressing { reason: reason::SERVER_UNREACHABLE, message });
+    };
+    let mut connection = pool.operator().await.map_err(|error| refusal::of_connect(&error))?;
+    let rows = observe::markers(&mut connection, &Markers::Physical(&database.spec.physical_name)).await;
+    connection.release().await;
+    rows.map(|mut rows| rows.pop()).map_err(|error| refusal::of_observe(&error))
+}
+
+/// What became of the claim of a bound row. A store that misses it proves nothing: a live read has to say so, and a
+/// CRD that is going or not served makes every claim look gone.
+async fn claim(context: &Context, row: &Marker) -> Result<Claim, ApplyError> {
+    let key = Key::namespaced(&row.claim.namespace, &row.claim.name);
+    let same = |claim: &TenantDatabase| claim.metadata.uid == row.claim.uid;
+    if context.valid::<TenantDatabase>(&key).is_some_and(|claim| same(&claim)) {
+        return Ok(Claim::Present);
+    }
+    let api: Api<TenantDatabase> = Api::namespaced(context.client.clone(), &row.claim.namespace);
+    let live =
+        api.get_opt(&row.claim.name).await.map_err(|source| failed(Kind::TenantDatabase, &key, source))?;
+    if live.as_ref().is_some_and(same) {
+        return Ok(Claim::Present);
+    }
+    if live.is_none() && !is_served(context).await? {
+        return Ok(Claim::Present);
+    }
+    let tenant = tenant(context, row).await?;
+    Ok(match tenant {
+        // A claim of the same living tenant is bound by its own turn, whatever its UID.
+        Some(_) if live.is_some() => Claim::Returning,
+        Some(tenant) if asks(context, &tenant, &row.claim.name) => Claim::Returning,
+        _ => Claim::Absent,
+    })
+}
+
+/// Whether the claims' CRD is there to answer.
+async fn is_served(context: &Context) -> Result<bool, ApplyError> {
+    let name = format!("{}.{}", TenantDatabase::plural(&()), TenantDatabase::group(&()));
+    let api: Api<CustomResourceDefinition> = Api::all(context.client.clone());
+    let crd = api
+        .get_opt(&name)
+        .await
+        .map_err(|source| failed(Kind::TenantDatabase, &Key::cluster(&name), source))?;
+    Ok(crd.is_some_and(|crd| {
+        let conditions = crd.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        let is = |kind: &str| conditions.clone().any(|c| c.type_ == kind && c.status == "True");
+        crd.metadata.deletion_timestamp.is_none() && is("Established") && !is("Terminating")
+    }))
+}
+
+/// The tenant that the row belongs to, if it lives.
+async fn tenant(context: &Context, row: &Marker) -> Result<Option<Tenant>, ApplyError> {
+    let Some(name) = names::tenant_of_namespace(&row.claim.namespace) else { return Ok(None) };
+    let api: Api<Tenant> = Api::all(context.client.clone());
+    let live = api.get_opt(name).await.map_err(|source| failed(Kind::Tenant, &Key::cluster(name), source))?;
+    Ok(live.filter(|tenant| {
+        tenant.uid().as_deref() == Some(&*row.tenant_uid) && tenant.metadata.deletion_timestamp.is_none()
+    }))
+}
+
+/// Whether a blueprint of the tenant asks for the claim. One that cannot be read might.
+fn asks(context: &Context, tenant: &Tenant, claim: &str) -> bool {
+    tenant.spec.blueprints.iter().flatten().any(|blueprint| {
+        let blueprint: Option<Blueprint> = context.valid(&Key::cluster(&blueprint.name));
+        blueprint
+            .is_none_or(|blueprint| blueprint.spec.databases().iter().any(|database| database.name == claim))
+    })
+}
+
+fn failed(kind: Kind, key: &Key, source: kube::Error) -> ApplyError {
+    ApplyError::Api { verb: "get", kind, key: key.clone(), source }
+}

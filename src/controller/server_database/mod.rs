@@ -1,0 +1,56 @@
+//! ServerDatabase: the phase of a database, and its release when its claim is gone.
+//!
+//! *fetch* reads the marker row, the truth; *validate* decides (pure) whether the database stays as it is, whether
+//! its object has to be corrected, or whether it has to be released; then apply or execute, and *status*.
+
+pub mod fetch;
+pub mod release;
+pub mod status;
+pub mod validate;
+
+use self::validate::Verdict;
+use super::apply::ApplyError;
+use super::context::Context;
+use super::database::project;
+use super::object::Key;
+use super::outcome::Next;
+use super::publish::publish;
+use super::worker::Reconciler;
+use crate::api::ServerDatabase;
+
+/// The server databases' controller.
+pub struct Controller;
+
+impl Reconciler for Controller {
+    type Kind = ServerDatabase;
+
+    async fn reconcile(context: &Context, database: ServerDatabase) -> Result<Next, ApplyError> {
+        if database.metadata.deletion_timestamp.is_some() {
+            // It comes back when it is gone: the server's turn projects it again.
+            return Ok(Next::Resync);
+        }
+        if !context.servers.is_looked_at(&database.spec.server_ref.name)
+            && context.stores.database_servers.get(&Key::cluster(&database.spec.server_ref.name)).is_some()
+        {
+            // This process has just started: the server's first look wakes every database on it.
+            return Ok(Next::Resync);
+        }
+        let fetched = fetch::fetch(context, database).await?;
+        let mut marker = fetched.marker.clone();
+        let mut problem = None;
+        match (validate::validate(&fetched), &marker) {
+            (Verdict::Release, Ok(Some(row))) => match release::release(context, &fetched, row).await {
+                Ok(()) => marker = Ok(Some(validate::released(row))),
+                Err(summary) => problem = Some(summary),
+            },
+            (Verdict::Show, Ok(Some(row))) => {
+                context.gate.apply(&project::declared(row, &fetched.database.spec.server_ref.name)?).await?;
+            }
+            _ => {}
+        }
+        let status = status::status(&fetched.database, &marker, problem.as_ref(), context.now());
+        publish(context, &fetched.database, status).await?;
+        let settled = problem.is_none() && marker.is_ok();
+        Ok(if settled { Next::Resync } else { Next::Backoff })
+    }
+}

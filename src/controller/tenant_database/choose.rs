@@ -1,0 +1,151 @@
+//! Which database the marker rows say it is. Pure.
+//!
+//! Objects can be lost, late or edited; the rows of the server decide.
+
+use super::validate::{Validated, released_exists};
+use crate::api::condition::{Summary, reason};
+use crate::api::names::PhysicalName;
+use crate::controller::database::project;
+use crate::postgres::facts::{Claim, Marker, Phase};
+
+/// The database, and the rows that a plan for it is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// Name of the database.
+    pub physical: PhysicalName,
+    /// Its row, if it has one, with the claim that an admin gave it to.
+    pub rows: Vec<Marker>,
+}
+
+/// Chooses among `rows`: the tenant's own row, every row of the claim's namespace and name, and the offered one.
+pub fn choose(claim: &Validated, rows: &[Marker]) -> Result<Chosen, Summary> {
+    let own = rows.iter().find(|row| row.tenant_uid == claim.tenant_uid && row.name == claim.name.as_str());
+    if let Some(row) = own {
+        return chosen(row.clone());
+    }
+    if let Some(physical) = &claim.offered {
+        let row = rows.iter().find(|row| row.physical_name == physical.as_str());
+        return match row.map(|row| row.phase) {
+            Some(Phase::Released) => {
+                // The object's claimRef is how an admin says it; the row learns it when the database is bound.
+                let to = Claim {
+                    namespace: claim.namespace.clone(),
+                    name: claim.name.as_str().to_owned(),
+                    uid: Some(claim.uid.clone()),
+                };
+                row.map_or_else(|| Err(gone(physical)), |row| chosen(Marker { claim: to, ..row.clone() }))
+            }
+            Some(Phase::Bound | Phase::Creating) => {
+                let message =
+                    format!("database {physical} is not released: its claim of another tenant still has it");
+                Err(Summary::Progressing { reason: reason::CLAIM_CONFLICT, message })
+            }
+            None => Err(gone(physical)),
+        };
+    }
+    let other = rows
+        .iter()
+        .find(|row| row.claim.namespace == claim.namespace && row.claim.name == claim.name.as_str());
+    match other {
+        Some(row) if !claim.fresh => {
+            Err(released_exists(&project::object_name(&row.physical_name), &claim.uid))
+        }
+        _ => Ok(Chosen { physical: PhysicalName::new(&claim.id, &claim.name), rows: Vec::new() }),
+    }
+}
+
+fn chosen(row: Marker) -> Result<Chosen, Summary> {
+    let physical = PhysicalName::parse(&row.physical_name)
+        .map_err(|error| Summary::Stalled { reason: reason::NAME_CONFLICT, message: error.to_string() })?;
+    Ok(Chosen { physical, rows: vec![row] })
+}
+
+fn gone(physical: &PhysicalName) -> Summary {
+    let message = format!(
+        "database {physical}, which this claim was given, is not on the server: correct spec.claimRef of its ServerDatabase"
+    );
+    Summary::Progressing { reason: reason::DATABASE_MISSING, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::names::{DatabaseName, TenantId};
+
+    fn claim(offered: Option<&str>, fresh: bool) -> Validated {
+        Validated {
+            namespace: "tenant-acme".into(),
+            name: DatabaseName::parse("app").unwrap(),
+            uid: "claim-2".into(),
+            tenant_uid: "tenant-2".into(),
+            id: TenantId::of_uid("tenant-2"),
+            tenant: "acme".into(),
+            credentials: vec![],
+            connection_limit: None,
+            server: "main".into(),
+            offered: offered.map(|name| PhysicalName::parse(name).unwrap()),
+            fresh,
+            logins_allowed: true,
+        }
+    }
+
+    fn row(tenant: &str, physical: &str, phase: Phase) -> Marker {
+        Marker {
+            tenant_uid: tenant.into(),
+            name: "app".into(),
+            tenant_id: "x".into(),
+            physical_name: physical.into(),
+            claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: Some("claim-1".into()) },
+            phase,
+            generation: 3,
+            epoch: 0,
+            logins: [].into(),
+        }
+    }
+
+    fn reason_of(result: Result<Chosen, Summary>) -> &'static str {
+        match result {
+            Err(Summary::Progressing { reason, .. } | Summary::Stalled { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_tenant_gets_its_own_database_back_whatever_the_claims_uid() {
+        let own = row("tenant-2", "t_old_app", Phase::Released);
+        let chosen = choose(&claim(None, false), std::slice::from_ref(&own)).unwrap();
+        assert_eq!((chosen.physical.as_str(), chosen.rows), ("t_old_app", vec![own]));
+    }
+
+    #[test]
+    fn an_earlier_tenants_database_is_neither_handed_out_nor_replaced_by_an_empty_one() {
+        for phase in [Phase::Released, Phase::Bound, Phase::Creating] {
+            let earlier = row("tenant-1", "t_old_app", phase);
+            assert_eq!(
+                reason_of(choose(&claim(None, false), std::slice::from_ref(&earlier))),
+                "ReleasedDatabaseExists"
+            );
+            let fresh = choose(&claim(None, true), &[earlier]).unwrap();
+            assert_eq!(
+                fresh,
+                Chosen {
+                    physical: PhysicalName::new(
+                        &TenantId::of_uid("tenant-2"),
+                        &DatabaseName::parse("app").unwrap()
+                    ),
+                    rows: vec![]
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn an_admin_gives_a_released_database_and_no_other() {
+        let released = row("tenant-1", "t_old_app", Phase::Released);
+        let chosen = choose(&claim(Some("t_old_app"), false), &[released]).unwrap();
+        assert_eq!(chosen.rows[0].claim.uid.as_deref(), Some("claim-2"));
+        let bound = row("tenant-1", "t_old_app", Phase::Bound);
+        assert_eq!(reason_of(choose(&claim(Some("t_old_app"), false), &[bound])), "ClaimConflict");
+        assert_eq!(reason_of(choose(&claim(Some("t_old_app"), false), &[])), "DatabaseMissing");
+    }
+}

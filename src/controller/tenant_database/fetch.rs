@@ -1,0 +1,119 @@
+//! Step 1: what a claim's turn needs, all of it from the stores.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+use crate::api::condition::{self, READY};
+use crate::api::database_server::DatabaseServerSpec;
+use crate::api::{DatabaseServer, Microservice, Plan, ServerDatabase, Tenant, TenantDatabase, names};
+use crate::controller::context::Context;
+use crate::controller::object::{Key, Kind};
+use crate::controller::worker::key_of;
+
+/// Logins of a suspended tenant are refused when its workloads are at zero, and at the latest after so long.
+pub const SUSPEND_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a claim's turn needs.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The claim.
+    pub claim: TenantDatabase,
+    /// The tenant that its namespace belongs to.
+    pub tenant: Option<Tenant>,
+    /// The tenant's plan, if it exists.
+    pub plan: Option<Plan>,
+    /// Whether claim, namespace or tenant is being deleted.
+    pub leaving: bool,
+    /// Every server.
+    pub servers: Vec<KnownServer>,
+    /// Every server database.
+    pub databases: Vec<ServerDatabase>,
+    /// Pods of the tenant's microservices.
+    pub workloads: i32,
+    /// How long the tenant has been suspended while workloads were still there, as far as this process saw.
+    pub suspended_since: Option<Duration>,
+}
+
+/// A server, as placement sees it.
+#[derive(Clone, Debug, Default)]
+pub struct KnownServer {
+    /// Name.
+    pub name: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Spec.
+    pub spec: DatabaseServerSpec,
+    /// Whether it is being deleted.
+    pub leaving: bool,
+    /// Whether it can be used now.
+    pub open: bool,
+    /// Whether this process knows that yet.
+    pub looked_at: bool,
+    /// What its own Ready says, if it is not True.
+    pub trouble: Option<String>,
+}
+
+/// Reads it.
+pub fn fetch(context: &Context, claim: TenantDatabase) -> Fetched {
+    let key = key_of(&claim);
+    let tenant = names::tenant_of_namespace(&key.namespace);
+    let tenant: Option<Tenant> = tenant.and_then(|name| context.valid(&Key::cluster(name)));
+    let namespace = context.gate.child(Kind::Namespace, &Key::cluster(&key.namespace));
+    let owner = namespace.as_ref().and_then(|namespace| namespace.owner_uid.as_deref());
+    // A namespace of that name may be somebody else's.
+    let tenant = tenant.filter(|tenant| owner.is_some() && owner == tenant.metadata.uid.as_deref());
+    let microservices: Vec<Microservice> = context.valid_in(&key.namespace);
+    let workloads = microservices.iter().filter_map(|it| it.status.as_ref()?.replicas).sum();
+    let suspended = tenant.as_ref().is_some_and(|tenant| tenant.spec.is_suspended());
+    let since = suspended.then(|| context.progress.elapsed(&suspension(&key), "suspended", Instant::now()));
+    if !suspended {
+        context.progress.clear(&suspension(&key));
+    }
+    Fetched {
+        leaving: claim.metadata.deletion_timestamp.is_some()
+            || namespace.is_some_and(|namespace| namespace.deleting)
+            || tenant.as_ref().is_some_and(|tenant| tenant.metadata.deletion_timestamp.is_some()),
+        plan: tenant.as_ref().and_then(|tenant| context.valid(&Key::cluster(&tenant.spec.plan_ref.name))),
+        servers: context.valid_all::<DatabaseServer>().iter().map(|server| known(context, server)).collect(),
+        databases: context.valid_all(),
+        workloads,
+        suspended_since: since,
+        tenant,
+        claim,
+    }
+}
+
+/// Reads it again after the writes of this turn.
+pub fn again(context: &Context, before: Fetched) -> Fetched {
+    let newest: Option<TenantDatabase> = context.valid(&key_of(&before.claim));
+    let same = newest.filter(|newest| newest.metadata.uid == before.claim.metadata.uid);
+    match same {
+        // The spec of this turn stays: a newer one has its own turn.
+        Some(newest) => {
+            Fetched { claim: TenantDatabase { status: newest.status, ..before.claim.clone() }, ..before }
+        }
+        None => before,
+    }
+}
+
+/// Under which name [`Context::progress`] knows since when a claim's tenant has been suspended.
+pub fn suspension(claim: &Key) -> String {
+    format!("{claim}/suspended")
+}
+
+fn known(context: &Context, server: &DatabaseServer) -> KnownServer {
+    let name = server.name_any();
+    let ready = server.status.as_ref().and_then(|status| condition::find(&status.conditions, READY));
+    KnownServer {
+        labels: server.labels().clone(),
+        spec: server.spec.clone(),
+        leaving: server.metadata.deletion_timestamp.is_some(),
+        open: context.servers.pool(&name).is_some(),
+        looked_at: context.servers.is_looked_at(&name),
+        trouble: ready.filter(|ready| ready.status != "True").map(|ready| ready.message.clone()),
+        name,
+    }
+}

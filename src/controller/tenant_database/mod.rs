@@ -1,0 +1,100 @@
+//! TenantDatabase: the claim. Finds its database, or makes one, and says how to log in to it.
+//!
+//! *fetch* what the stores know → *validate* (pure: identity, names, server) → in one session on the server *choose*
+//! (pure) by the marker rows which database it is, observe, plan, execute → build and apply ServerDatabase and binding
+//! Secrets → *status*. It has no finalizer: a claim goes at once, its database stays (see `server_database`).
+
+pub mod binding;
+pub mod choose;
+pub mod fetch;
+pub mod place;
+pub mod provision;
+pub mod status;
+pub mod validate;
+
+use kube::ResourceExt;
+
+use self::fetch::Fetched;
+use self::provision::Provisioned;
+use self::validate::{Refusal, Validated};
+use super::apply::{Applied, ApplyError};
+use super::context::Context;
+use super::database::project;
+use super::outcome::{self, Next};
+use super::publish::publish;
+use super::worker::Reconciler;
+use crate::api::TenantDatabase;
+use crate::api::condition::{Summary, reason};
+
+/// The claims' controller.
+pub struct Controller;
+
+impl Reconciler for Controller {
+    type Kind = TenantDatabase;
+
+    async fn reconcile(context: &Context, claim: TenantDatabase) -> Result<Next, ApplyError> {
+        let fetched = fetch::fetch(context, claim);
+        if fetched.leaving {
+            return Ok(Next::Resync);
+        }
+        let validated = match validate::validate(&fetched) {
+            Ok(validated) => validated,
+            // The server's first look wakes every claim on it.
+            Err(Refusal::Unknown) => return Ok(Next::Resync),
+            Err(Refusal::Because(problem)) => {
+                let status = status::refused(&fetched, &problem, context.now());
+                let wait = publish(context, &fetched.claim, status).await?;
+                return Ok(Next::Resync.or_sooner(wait));
+            }
+        };
+        if let Some(first) = status::first(&fetched, &validated, context.now()) {
+            publish(context, &fetched.claim, first).await?;
+        }
+        let provisioned = provision(context, &fetched, &validated).await?;
+        // Written meanwhile: the first status.
+        let fetched = fetch::again(context, fetched);
+        let status = status::status(&fetched, &validated, &provisioned, context.now());
+        let wait = publish(context, &fetched.claim, status).await?;
+        let closing = fetched.suspended_since.and_then(|since| fetch::SUSPEND_LIMIT.checked_sub(since));
+        Ok(match provisioned {
+            Ok(_) => Next::Resync.or_sooner(wait).or_sooner(closing.filter(|_| validated.logins_allowed)),
+            Err(_) => Next::Backoff,
+        })
+    }
+
+    async fn removed(context: &Context, key: &super::object::Key) -> Result<Next, ApplyError> {
+        context.progress.clear(&fetch::suspension(key));
+        Ok(Next::Never)
+    }
+}
+
+/// Everything between what is wanted and what is there afterwards, or what stands against it.
+async fn provision(
+    context: &Context,
+    fetched: &Fetched,
+    validated: &Validated,
+) -> Result<Result<Provisioned, Summary>, ApplyError> {
+    let secrets = match binding::fetch(context, validated).await? {
+        Ok(secrets) => secrets,
+        Err(summary) => return Ok(Err(summary)),
+    };
+    let provisioned = match provision::provision(context, validated, &secrets).await {
+        Ok(provisioned) => provisioned,
+        Err(summary) => return Ok(Err(summary)),
+    };
+    let mut declared = vec![project::declared(&provisioned.marker, &validated.server)?];
+    declared.extend(binding::declare(fetched, validated, &provisioned)?);
+    for declared in declared {
+        match context.gate.apply(&declared).await {
+            Ok(Applied::Terminating) => {
+                let message = format!("{declared:?} is being deleted; it is made again when it is gone");
+                return Ok(Err(Summary::Progressing { reason: reason::PROGRESSING, message }));
+            }
+            Ok(_) => {}
+            Err(error @ ApplyError::Conflict { .. }) => return Err(error),
+            Err(error) => return Ok(Err(outcome::summary(&error))),
+        }
+    }
+    tracing::debug!(claim = fetched.claim.name_any(), database.name = %provisioned.physical, "the claim has its database");
+    Ok(Ok(provisioned))
+}

@@ -1,0 +1,99 @@
+//! Placement: which server a new database goes to. Pure.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+
+use super::fetch::{Fetched, KnownServer};
+use super::validate::Refusal;
+use crate::api::condition::{Summary, reason};
+
+/// The server of a claim that has none yet: the one that it names, or of those that its plan selects the one with the
+/// fewest databases.
+pub fn place(fetched: &Fetched, namespace: &str) -> Result<String, Refusal> {
+    let progressing = |reason, message| Summary::Progressing { reason, message };
+    if let Some(asked) = &fetched.claim.spec.server_ref {
+        let Some(server) = fetched.servers.iter().find(|server| server.name == asked.name) else {
+            let message = format!(
+                "spec.serverRef: DatabaseServer {} does not exist: create it or name another",
+                asked.name
+            );
+            return Err(progressing(reason::SERVER_NOT_FOUND, message).into());
+        };
+        return match obstacle(server, namespace) {
+            None => Ok(server.name.clone()),
+            Some(_) if !server.looked_at => Err(Refusal::Unknown),
+            Some((reason, why)) => {
+                Err(progressing(reason, format!("spec.serverRef: DatabaseServer {} {why}", asked.name))
+                    .into())
+            }
+        };
+    }
+    let wanted = fetched.plan.as_ref().and_then(|plan| plan.spec.server_selector.as_ref());
+    let wanted = wanted.map(|selector| selector.match_labels.clone()).unwrap_or_default();
+    let selected = fetched
+        .servers
+        .iter()
+        .filter(|server| wanted.iter().all(|(name, value)| server.labels.get(name) == Some(value)));
+    let (mut fit, mut unfit, mut unknown) = (Vec::new(), Vec::new(), false);
+    for server in selected {
+        match obstacle(server, namespace) {
+            None => fit.push(server),
+            Some((_, why)) => unfit.push(format!("DatabaseServer {} {why}", server.name)),
+        }
+        unknown |= !server.looked_at;
+    }
+    let load = |server: &&&KnownServer| {
+        let on =
+            fetched.databases.iter().filter(|database| database.spec.server_ref.name == server.name).count();
+        (on, server.name.clone())
+    };
+    match fit.iter().min_by_key(load) {
+        Some(server) => Ok(server.name.clone()),
+        None if unknown => Err(Refusal::Unknown),
+        None => Err(progressing(reason::NO_SERVER, nowhere(fetched, &wanted, &unfit)).into()),
+    }
+}
+
+fn nowhere(fetched: &Fetched, wanted: &BTreeMap<String, String>, unfit: &[String]) -> String {
+    let plan = fetched.plan.as_ref().map_or_else(String::new, ResourceExt::name_any);
+    if unfit.is_empty() {
+        let labels: Vec<String> = wanted.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        return if labels.is_empty() {
+            "there is no DatabaseServer: create one, or name one in spec.serverRef".to_owned()
+        } else {
+            format!(
+                "no DatabaseServer has the labels {} that Plan {plan} selects: label or create one",
+                labels.join(",")
+            )
+        };
+    }
+    format!("no DatabaseServer can take the database: {}", unfit.join("; "))
+}
+
+/// What a claim says whose server cannot be used now.
+pub fn not_ready(server: &str) -> Summary {
+    Summary::Progressing {
+        reason: reason::SERVER_UNREACHABLE,
+        message: format!("DatabaseServer {server} is not ready"),
+    }
+}
+
+/// Why a server takes no new database of that namespace.
+fn obstacle(server: &KnownServer, namespace: &str) -> Option<(&'static str, String)> {
+    if !server.spec.allows(namespace) {
+        let why = format!("does not admit namespace {namespace}: add it to its spec.allowedNamespaces");
+        return Some((reason::SERVER_NOT_ALLOWED, why));
+    }
+    if server.leaving {
+        return Some((reason::NO_SERVER, "is being deleted".to_owned()));
+    }
+    if !server.open {
+        let why = server
+            .trouble
+            .as_ref()
+            .map_or_else(|| "is not ready yet".to_owned(), |trouble| format!("is not ready: {trouble}"));
+        return Some((reason::SERVER_UNREACHABLE, why));
+    }
+    None
+}

@@ -1,0 +1,79 @@
+//! Step 5: what the claim's status says. Pure.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::fetch::Fetched;
+use super::provision::Provisioned;
+use super::validate::Validated;
+use crate::api::condition::{self, READY, Summary, reason};
+use crate::api::schema::NameRef;
+use crate::api::step::{Step, StepPhase};
+use crate::api::tenant_database::TenantDatabaseStatus;
+
+/// The status of a claim that cannot be done. What it has it keeps.
+pub fn refused(fetched: &Fetched, problem: &Summary, now: Timestamp) -> TenantDatabaseStatus {
+    let mut status = with(fetched, problem, now);
+    status.steps = steps(fetched, Some(problem));
+    status
+}
+
+/// The first status of a claim, before anything is made; `None` if there is one already.
+pub fn first(fetched: &Fetched, claim: &Validated, now: Timestamp) -> Option<TenantDatabaseStatus> {
+    let before = fetched.claim.status.clone().unwrap_or_default();
+    let current = before.observed_generation == fetched.claim.metadata.generation;
+    if current || condition::is_true(&before.conditions, READY, None) {
+        return None;
+    }
+    let message = format!("the database is being made on DatabaseServer {}", claim.server);
+    let mut status = with(fetched, &Summary::Progressing { reason: reason::PROGRESSING, message }, now);
+    status.server = Some(claim.server.clone());
+    status.steps = vec![Step::new("database", StepPhase::Running)];
+    Some(status)
+}
+
+/// The status after a turn.
+pub fn status(
+    fetched: &Fetched,
+    claim: &Validated,
+    provisioned: &Result<Provisioned, Summary>,
+    now: Timestamp,
+) -> TenantDatabaseStatus {
+    let mut status = match provisioned {
+        Ok(_) => {
+            let suspended = fetched.tenant.as_ref().is_some_and(|tenant| tenant.spec.is_suspended());
+            let message = match (suspended, claim.logins_allowed) {
+                (true, false) => "suspended: logins are refused, everything is kept".to_owned(),
+                (true, true) => "suspending: logins are refused when the workloads have ended".to_owned(),
+                (false, _) => format!("the database is on DatabaseServer {}", claim.server),
+            };
+            with(fetched, &Summary::Ready { message }, now)
+        }
+        Err(problem) => with(fetched, problem, now),
+    };
+    status.steps = steps(fetched, provisioned.as_ref().err());
+    status.server = Some(claim.server.clone());
+    if let Ok(provisioned) = provisioned {
+        status.server_database = Some(provisioned.physical.object_name());
+        status.binding = claim.credentials.first().map(|(_, secret)| NameRef::new(secret.clone()));
+    }
+    status
+}
+
+fn with(fetched: &Fetched, summary: &Summary, now: Timestamp) -> TenantDatabaseStatus {
+    let mut status = fetched.claim.status.clone().unwrap_or_default();
+    summary.write(&mut status.conditions, fetched.claim.metadata.generation.unwrap_or_default(), now);
+    status
+}
+
+fn steps(fetched: &Fetched, problem: Option<&Summary>) -> Vec<Step> {
+    let before = fetched.claim.status.as_ref().map(|status| &*status.steps).unwrap_or_default();
+    vec![match problem {
+        None | Some(Summary::Ready { .. }) => Step::new("database", StepPhase::Succeeded),
+        Some(Summary::Progressing { reason: reason::PROGRESSING, .. }) => {
+            Step::new("database", StepPhase::Running)
+        }
+        Some(Summary::Progressing { message, .. } | Summary::Stalled { message, .. }) => {
+            Step::failed("database", message, before)
+        }
+    }]
+}

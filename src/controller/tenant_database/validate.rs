@@ -1,0 +1,210 @@
+//! Step 2: whose claim it is, what its names are, and which server and database it means. Pure.
+
+use std::collections::BTreeSet;
+
+use kube::ResourceExt;
+
+use super::fetch::{Fetched, SUSPEND_LIMIT};
+use super::place;
+use crate::api::ServerDatabase;
+use crate::api::condition::{Summary, reason};
+use crate::api::names::{CredentialName, DatabaseName, PhysicalName, TenantId};
+use crate::api::server_database::DatabasePhase;
+
+/// The single input of the later steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validated {
+    /// Namespace of the claim.
+    pub namespace: String,
+    /// Name of the claim.
+    pub name: DatabaseName,
+    /// UID of the claim.
+    pub uid: String,
+    /// UID of the tenant.
+    pub tenant_uid: String,
+    /// Id of the tenant.
+    pub id: TenantId,
+    /// Name of the tenant.
+    pub tenant: String,
+    /// Credentials with the names of their Secrets.
+    pub credentials: Vec<(CredentialName, String)>,
+    /// Greatest number of connections.
+    pub connection_limit: Option<u32>,
+    /// The server that the database is on, or goes to.
+    pub server: String,
+    /// A released database of an earlier tenant that an admin gave to this claim.
+    pub offered: Option<PhysicalName>,
+    /// Whether an empty database is asked for where a released one has the same name.
+    pub fresh: bool,
+    /// Whether logins are let in.
+    pub logins_allowed: bool,
+}
+
+/// Why a claim cannot be worked on now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// What Ready says.
+    Because(Summary),
+    /// This process has just started and does not know yet how the server is: there is nothing to say.
+    Unknown,
+}
+
+impl From<Summary> for Refusal {
+    fn from(summary: Summary) -> Self {
+        Self::Because(summary)
+    }
+}
+
+/// Validates it.
+pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
+    let claim = &fetched.claim;
+    let namespace = claim.namespace().unwrap_or_default();
+    let Some(tenant) = &fetched.tenant else {
+        let message =
+            format!("namespace {namespace} belongs to no tenant: create the claim in a tenant's namespace");
+        return Err(Summary::Stalled { reason: reason::NOT_A_TENANT_NAMESPACE, message }.into());
+    };
+    let name =
+        DatabaseName::parse(&claim.name_any()).map_err(|error| invalid(format!("metadata.name: {error}")))?;
+    let (uid, tenant_uid) = (claim.uid().unwrap_or_default(), tenant.uid().unwrap_or_default());
+    let id = TenantId::of_uid(&tenant_uid);
+    let own = PhysicalName::new(&id, &name);
+    let (server, offered) = find(fetched, &namespace, &uid, &own)?;
+    let plan = fetched.plan.as_ref().and_then(|plan| plan.spec.limits.as_ref()?.connections);
+    let connections = claim.spec.limits.as_ref().and_then(|limits| limits.connections).or(plan);
+    let ended = fetched.workloads == 0 || fetched.suspended_since.is_some_and(|since| since >= SUSPEND_LIMIT);
+    Ok(Validated {
+        credentials: credentials(fetched)?,
+        connection_limit: connections.and_then(|limit| u32::try_from(limit).ok()),
+        fresh: claim.spec.fresh == Some(true),
+        logins_allowed: !(tenant.spec.is_suspended() && ended),
+        tenant: tenant.name_any(),
+        namespace,
+        name,
+        uid,
+        tenant_uid,
+        id,
+        server,
+        offered,
+    })
+}
+
+fn invalid(message: String) -> Summary {
+    Summary::Stalled { reason: reason::INVALID_SPEC, message }
+}
+
+fn credentials(fetched: &Fetched) -> Result<Vec<(CredentialName, String)>, Summary> {
+    let (mut all, mut secrets) = (Vec::new(), BTreeSet::new());
+    for (index, credential) in fetched.claim.spec.credentials().iter().enumerate() {
+        let at = format!("spec.credentials[{index}]");
+        let name = CredentialName::parse(&credential.name)
+            .map_err(|error| invalid(format!("{at}.name: {error}")))?;
+        let secret = credential.secret_name(&fetched.claim.name_any());
+        if !secrets.insert(secret.clone()) {
+            return Err(invalid(format!(
+                "{at}.secretName: two credentials name the Secret {secret}: give each its own"
+            )));
+        }
+        all.push((name, secret));
+    }
+    Ok(all)
+}
+
+/// The server and, if an admin gave one, the database of an earlier tenant.
+fn find(
+    fetched: &Fetched,
+    namespace: &str,
+    uid: &str,
+    own: &PhysicalName,
+) -> Result<(String, Option<PhysicalName>), Refusal> {
+    let named: Vec<&ServerDatabase> = fetched
+        .databases
+        .iter()
+        .filter(|database| names(database, namespace, &fetched.claim.name_any()))
+        .collect();
+    let mine = fetched.databases.iter().find(|database| database.spec.physical_name == own.as_str());
+    let taken = named.iter().copied().find(|database| is_of(database, uid) && !is_released(database));
+    let offered: Vec<&ServerDatabase> = named
+        .iter()
+        .copied()
+        .filter(|database| database.spec.physical_name != own.as_str() && is_released(database))
+        .filter(|database| database.spec.claim_ref.uid.is_none() || is_of(database, uid))
+        .collect();
+    if offered.len() > 1 || (mine.is_some() && !offered.is_empty()) {
+        let listed: Vec<String> = offered.iter().copied().chain(mine).map(ResourceExt::name_any).collect();
+        let message = format!(
+            "ServerDatabases {} are all given to this claim: let spec.claimRef of one of them name it",
+            listed.join(", ")
+        );
+        return Err(Summary::Stalled { reason: reason::CLAIM_CONFLICT, message }.into());
+    }
+    let database = taken.or(mine).or_else(|| offered.first().copied());
+    let Some(database) = database else {
+        refuse_silent_loss(fetched, &named, uid)?;
+        return Ok((place::place(fetched, namespace)?, None));
+    };
+    let server = &database.spec.server_ref.name;
+    usable(fetched, server)?;
+    let physical = PhysicalName::parse(&database.spec.physical_name)
+        .map_err(|error| Summary::Stalled { reason: reason::NAME_CONFLICT, message: error.to_string() })?;
+    Ok((server.clone(), (physical != *own).then_some(physical)))
+}
+
+fn names(database: &ServerDatabase, namespace: &str, name: &str) -> bool {
+    database.spec.claim_ref.namespace == namespace && database.spec.claim_ref.name == name
+}
+
+fn is_of(database: &ServerDatabase, uid: &str) -> bool {
+    database.spec.claim_ref.uid.as_deref() == Some(uid)
+}
+
+fn is_released(database: &ServerDatabase) -> bool {
+    database.status.as_ref().and_then(|status| status.phase) == Some(DatabasePhase::Released)
+}
+
+/// A claim never gets an empty database where one of an earlier tenant waits under its name.
+fn refuse_silent_loss(fetched: &Fetched, named: &[&ServerDatabase], uid: &str) -> Result<(), Summary> {
+    let other = named.iter().find(|database| !is_of(database, uid));
+    match other {
+        Some(database) if fetched.claim.spec.fresh != Some(true) => {
+            Err(released_exists(&database.name_any(), uid))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a claim says that finds a released database of an earlier tenant.
+pub fn released_exists(object: &str, uid: &str) -> Summary {
+    let message = format!(
+        "ServerDatabase {object} of an earlier tenant has this namespace and name: \
+         to get it back, have an admin set its spec.claimRef.uid to {uid}; for an empty database set spec.fresh to true"
+    );
+    Summary::Stalled { reason: reason::RELEASED_DATABASE_EXISTS, message }
+}
+
+/// Whether the server that the database is on can be used, and is the one that the claim names.
+fn usable(fetched: &Fetched, server: &str) -> Result<(), Refusal> {
+    if let Some(asked) = fetched.claim.spec.server_ref.as_ref().filter(|asked| asked.name != server) {
+        let message = format!(
+            "spec.serverRef: the database is on DatabaseServer {server} and cannot move to {}: name {server} or remove the field",
+            asked.name
+        );
+        return Err(Summary::Stalled { reason: reason::SERVER_CHANGE, message }.into());
+    }
+    let known = fetched.servers.iter().find(|known| known.name == server);
+    if known.is_some_and(|known| known.open) {
+        return Ok(());
+    }
+    if known.is_some_and(|known| !known.looked_at) {
+        return Err(Refusal::Unknown);
+    }
+    let message = match known {
+        None => format!("DatabaseServer {server}, which has the database, does not exist: create it again"),
+        Some(known) => {
+            let why = known.trouble.as_ref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
+            format!("DatabaseServer {server} is not ready{why}")
+        }
+    };
+    let reason = if known.is_some() { reason::SERVER_UNREACHABLE } else { reason::SERVER_NOT_FOUND };
+    Err(Summary::Progressing { reason, message }.into())
+}
