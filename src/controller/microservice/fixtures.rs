@@ -58,11 +58,12 @@ pub fn tenant(state: TenantState) -> Tenant {
 
 /// A database that pods can mount, on the managed server `main`.
 pub fn ready(name: &str) -> Named {
-    let uid = format!("uid-{name}");
     let mut claim = TenantDatabase::new(name, TenantDatabaseSpec::default());
-    claim.metadata.uid = Some(uid.clone());
+    claim.metadata.uid = Some(format!("uid-{name}"));
+    claim.metadata.namespace = Some("tenant-acme".into());
     claim.metadata.generation = Some(2);
-    let secret = json!({"uid": "s", "annotations": {labels::OWNER_UID: uid, labels::BINDING_HASH: format!("hash-of-{name}")}});
+    let secret = json!({"uid": "s", "namespace": "tenant-acme", "labels": {labels::TENANT_DATABASE: name},
+        "annotations": {labels::BINDING_HASH: format!("hash-of-{name}")}});
     let secret: ObjectMeta = serde_json::from_value(secret).unwrap();
     let server = json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "DatabaseServer", "metadata": {"name": "main"},
         "spec": {"managed": {"version": "15", "storage": "1Gi"}}});

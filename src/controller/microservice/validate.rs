@@ -520,7 +520,7 @@ mod tests {
         assert_eq!(named(&|named| named.secret = None), unbound);
         assert_eq!(named(&|named| named.server = None), unbound);
         assert_eq!(
-            named(&|named| named.claim.as_mut().unwrap().metadata.uid = Some("another".into())),
+            named(&|named| named.claim.as_mut().unwrap().metadata.name = Some("another".into())),
             unbound
         );
     }
