@@ -23,6 +23,9 @@ use super::proxy;
 
 /// Longest wait for a TCP connection, as client-go's.
 const CONNECT: Duration = Duration::from_secs(30);
+/// Pauses between attempts while the server answers 429, 503 or 504, and how many: about 15 s in all.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+const ATTEMPTS: u32 = 12;
 /// Name of what the flags alone describe.
 const FLAGS: &str = "flags";
 
@@ -76,6 +79,9 @@ pub(super) fn client(config: Config) -> Result<kube::Client, Failure> {
     if config.proxy_url.is_some() {
         return kube::Client::try_from(config).map_err(failed);
     }
+    // A server that says when to come back is obeyed.
+    let retry = RetryPolicy::new(PAUSES.0, PAUSES.1, ATTEMPTS, true)
+        .map_err(|error| Failure::from_error("failed to set up the client", &error))?;
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -84,8 +90,8 @@ pub(super) fn client(config: Config) -> Result<kube::Client, Failure> {
     let hyper: Hyper<_, Body> = Hyper::builder(TokioExecutor::new()).build(tls);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
-        // Waits as the server says where it is not ready yet, for example 429 right after a CRD was created.
-        .layer(RetryLayer::new(RetryPolicy::server_retry()))
+        // It may not be ready yet: right after a CRD was created it answers 429.
+        .layer(RetryLayer::new(retry))
         .option_layer(config.auth_layer().map_err(failed)?)
         .layer(config.extra_headers_layer().map_err(failed)?)
         .map_err(BoxError::from)

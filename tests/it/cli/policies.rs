@@ -62,9 +62,8 @@ async fn the_operator_writes_only_secrets_labelled_ours() {
     assert!(unlabelled.stderr.contains(label), "{unlabelled:?}");
 
     shell.apply(&secret("theirs", "{}", "Opaque")).await;
-    let patch = r#"{"metadata":{"labels":{"app.kubernetes.io/managed-by":"tenantry"}}}"#;
     let taken =
-        shell.kubectl(&["patch", "secret", "theirs", "--as", OPERATOR, "--type=merge", "-p", patch]).await;
+        mine("replace", &secret("theirs", "{app.kubernetes.io/managed-by: tenantry}", "Opaque")).await;
     assert!(taken.stderr.contains(label), "{taken:?}");
     let account_token =
         secret("token", "{app.kubernetes.io/managed-by: tenantry}", "kubernetes.io/service-account-token");
