@@ -5,6 +5,7 @@ mod change;
 mod creation;
 mod deletion;
 mod drift;
+mod microservice;
 mod owned;
 mod scene;
 mod shop;
