@@ -6,12 +6,11 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
 use super::{A_MINUTE, CHILDREN, Home, declared};
-use crate::support::{ControlPlane, OPERATOR, Operator, Write, wait_until};
+use crate::support::{ControlPlane, Operator, Write, wait_until};
 
-/// What the operator wrote in that namespace: `verb resource/subresource name`, without Events, sorted.
+/// What was written in that namespace: `verb resource/subresource name`, sorted.
 fn writes_of(writes: &[Write], namespace: &str) -> Vec<String> {
-    let own = writes.iter().filter(|write| write.user_agent == OPERATOR && write.namespace == namespace);
-    let own = own.filter(|write| write.resource != "events");
+    let own = writes.iter().filter(|write| write.namespace == namespace);
     let mut text: Vec<String> = own
         .map(|write| format!("{} {}/{} {}", write.verb, write.resource, write.subresource, write.name))
         .collect();
@@ -27,7 +26,7 @@ async fn a_new_microservice_costs_its_children_and_two_statuses_and_then_nothing
     let mark = plane.mark().await;
     home.create("shop", json!({"image": "shop:1"})).await;
     home.serves("shop").await;
-    let writes = writes_of(&plane.writes_since(mark).await, &home.namespace);
+    let writes = writes_of(&plane.operator_writes_since(mark).await, &home.namespace);
     let created = |resource: &str| format!("create {resource}/ shop");
     let children: Vec<String> =
         ["deployments", "networkpolicies", "poddisruptionbudgets", "serviceaccounts", "services"]
@@ -46,14 +45,17 @@ async fn a_new_microservice_costs_its_children_and_two_statuses_and_then_nothing
     home.serves("after").await;
     let about_shop =
         |writes: Vec<String>| writes.into_iter().filter(|write| write.ends_with(" shop")).collect::<Vec<_>>();
-    assert_eq!(about_shop(writes_of(&plane.writes_since(mark).await, &home.namespace)), Vec::<String>::new());
+    assert_eq!(
+        about_shop(writes_of(&plane.operator_writes_since(mark).await, &home.namespace)),
+        Vec::<String>::new()
+    );
 
     operator.stop().await;
     let mark = plane.mark().await;
     let _operator = Operator::start(&plane).await;
     home.create("restarted", json!({"image": "shop:1"})).await;
     home.serves("restarted").await;
-    let mut writes = writes_of(&plane.writes_since(mark).await, &home.namespace);
+    let mut writes = writes_of(&plane.operator_writes_since(mark).await, &home.namespace);
     writes.retain(|write| !write.ends_with(" restarted"));
     assert_eq!(writes, Vec::<String>::new());
 }
