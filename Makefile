@@ -93,6 +93,8 @@ demo: images target/bin/localcluster ## A real Kubernetes, the operator, and two
 	  export KUBECONFIG=$$(make -s kubeconfig) PATH=$$PWD/target/release:$$PWD/target/bin:$$PATH
 	  tenantry status acme
 	  kubectl get --raw /api/v1/namespaces/tenant-acme/services/user:80/proxy/api/users
+	  kubectl port-forward --namespace tenant-acme service/user 8080:80 &
+	  curl --header 'Content-Type: application/json' --data '{"email":"ada@acme.example","name":"Ada Lovelace"}' localhost:8080/api/users
 	  tenantry create tenant initech --plan small --blueprint demo --wait
 	  tenantry suspend acme; tenantry resume acme
 	  make demo-down
