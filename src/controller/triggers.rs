@@ -20,7 +20,7 @@ pub fn own_changed<K: OwnKind>(context: &Context, change: &Change<Own<K>>) {
     context.enqueue(K::KIND, key, lane);
     match K::KIND {
         Kind::Tenant => tenant_changed(context, key),
-        Kind::Plan => each::<Tenant>(context, |tenant| tenant.spec.plan_ref.name == *key.name),
+        Kind::Plan => plan_changed(context, key),
         Kind::Blueprint => each::<Tenant>(context, |tenant| {
             tenant.spec.blueprints.iter().flatten().any(|blueprint| blueprint.name == *key.name)
         }),
@@ -67,6 +67,17 @@ where
     for (key, own) in context.stores.store().all() {
         if own.valid().is_some_and(&concerned) {
             context.enqueue(K::KIND, &key, Lane::Background);
+        }
+    }
+}
+
+/// Limits of databases come from the plan too.
+fn plan_changed(context: &Context, plan: &Key) {
+    for tenant in context.valid_all::<Tenant>() {
+        if tenant.spec.plan_ref.name == *plan.name {
+            let key = Key::cluster(&tenant.name_any());
+            context.enqueue(Kind::Tenant, &key, Lane::Background);
+            tenant_changed(context, &key);
         }
     }
 }

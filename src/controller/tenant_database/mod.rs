@@ -39,7 +39,7 @@ impl Reconciler for Controller {
         }
         let validated = match validate::validate(&fetched) {
             Ok(validated) => validated,
-            // The server's first look wakes every claim on it.
+            // The server's first look, or the plan, wakes the claim.
             Err(Refusal::Unknown) => return Ok(Next::Resync),
             Err(Refusal::Because(problem)) => {
                 let status = status::refused(&fetched, &problem, context.now());

@@ -45,7 +45,8 @@ pub struct Validated {
 pub enum Refusal {
     /// What Ready says.
     Because(Summary),
-    /// This process has just started and does not know yet how the server is: there is nothing to say.
+    /// Something is not known now, a plan that is missing or a server that was not looked at since the start: nothing
+    /// is said or done until it is.
     Unknown,
 }
 
@@ -64,6 +65,10 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
             format!("namespace {namespace} belongs to no tenant: create the claim in a tenant's namespace");
         return Err(Summary::Stalled { reason: reason::NOT_A_TENANT_NAMESPACE, message }.into());
     };
+    if fetched.plan.is_none() {
+        // The tenant says so. Without its plan nobody knows the limits, and what runs keeps those that it has.
+        return Err(Refusal::Unknown);
+    }
     let name =
         DatabaseName::parse(&claim.name_any()).map_err(|error| invalid(format!("metadata.name: {error}")))?;
     let (uid, tenant_uid) = (claim.uid().unwrap_or_default(), tenant.uid().unwrap_or_default());
