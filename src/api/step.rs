@@ -44,15 +44,16 @@ impl Step {
 
     /// A failed step; `attempts` counts on from `before`, if the same step had failed already.
     pub fn failed(name: &str, error: &str, before: &[Self]) -> Self {
+        let error: String = error.chars().take(1024).collect();
         let earlier = before.iter().find(|step| step.name == name);
-        let same = earlier.is_some_and(|step| step.last_error.as_deref() == Some(error));
+        let same = earlier.is_some_and(|step| step.last_error.as_deref() == Some(&*error));
         let attempts = earlier.and_then(|step| step.attempts).unwrap_or(0);
         Self {
             name: name.to_owned(),
             phase: Some(StepPhase::Failed),
             // The same error again is not news: counting it would write status at every retry.
             attempts: Some(if same { attempts.max(1) } else { attempts + 1 }),
-            last_error: Some(error.chars().take(1024).collect()),
+            last_error: Some(error),
         }
     }
 }

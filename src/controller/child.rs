@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::object::{Key, Kind};
-use crate::api::labels;
+use crate::api::{labels, names};
 
 /// An object that we made, in some 150 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,10 +63,13 @@ fn owner(kind: Kind, meta: &ObjectMeta) -> Option<(Kind, Key)> {
     if let Some(name) = label(labels::TENANT_DATABASE).filter(|_| narrow) {
         return Some((Kind::TenantDatabase, Key::namespaced(namespace, name)));
     }
-    if let Some(name) = label(labels::DATABASE_SERVER) {
+    // Whoever writes labels somewhere wakes nobody elsewhere.
+    if let Some(name) = label(labels::DATABASE_SERVER).filter(|_| namespace == labels::SERVERS_NAMESPACE) {
         return Some((Kind::DatabaseServer, Key::cluster(name)));
     }
-    label(labels::TENANT).map(|name| (Kind::Tenant, Key::cluster(name)))
+    let home = if kind == Kind::Namespace { meta.name.as_deref().unwrap_or_default() } else { namespace };
+    let tenant = label(labels::TENANT).filter(|name| names::tenant_namespace(name) == home);
+    tenant.map(|name| (Kind::Tenant, Key::cluster(name)))
 }
 
 /// The generation counts changes of a spec only, so the metadata that we declare is hashed beside it.

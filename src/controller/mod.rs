@@ -65,6 +65,9 @@ pub enum RunError {
     /// Leadership is lost; the process has to end, since another one may act now.
     #[error("stopped leading")]
     Lease(#[source] LeaseError),
+    /// A worker panicked.
+    #[error("a worker ended unexpectedly")]
+    Worker(#[source] tokio::task::JoinError),
     /// What we own could not be listed at the start.
     #[error("failed to list what the operator owns")]
     Seed(#[source] kube::Error),
@@ -91,26 +94,21 @@ pub async fn run(
     let context = Arc::new(Context::new(client, config, registry, random));
     context.metrics.leads(true);
 
-    // Work ends before the lease does: nobody else may start while a turn of ours is under way.
     let working = shutdown.child_token();
     let mut tasks = JoinSet::new();
-    let stopped = CancellationToken::new();
-    let lead = async {
-        let kept = election.keep(&stopped).await;
-        working.cancel();
-        kept
+    let never = CancellationToken::new();
+    let ended = tokio::select! {
+        // Another process may lead now: what is under way is dropped where it stands, as in a crash.
+        Err(lost) = election.keep(&never) => Err(RunError::Lease(lost)),
+        // Work ends before the lease does: nobody else may start while a turn of ours is under way.
+        worked = work(&context, &mut tasks, &working) => worked,
     };
-    let work = async {
-        let worked = work(&context, &mut tasks, &working).await;
-        stopped.cancel();
-        worked
-    };
-    let (kept, worked) = tokio::join!(lead, work);
     tasks.shutdown().await;
     context.metrics.leads(false);
-    kept.map_err(RunError::Lease)?;
-    election.release().await;
-    worked
+    if !matches!(ended, Err(RunError::Lease(_))) {
+        election.release().await;
+    }
+    ended
 }
 
 async fn work(
@@ -136,7 +134,10 @@ async fn work(
         tokio::time::sleep(FIRST_PASS).await;
         seeds.close();
     });
-    while workers.join_next().await.is_some() {}
+    while let Some(ended) = workers.join_next().await {
+        // A worker that is gone would leave its queue standing: better to start again as a whole.
+        ended.map_err(RunError::Worker)?;
+    }
     Ok(())
 }
 

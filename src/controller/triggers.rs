@@ -20,8 +20,8 @@ pub fn own_changed<K: OwnKind>(context: &Context, change: &Change<Own<K>>) {
     context.enqueue(K::KIND, key, lane);
     match K::KIND {
         Kind::Tenant => tenant_changed(context, key),
-        Kind::Plan => plan_changed(context, key),
-        Kind::Blueprint => each::<Tenant>(context, |tenant| {
+        Kind::Plan => tenants_changed(context, |tenant| tenant.spec.plan_ref.name == *key.name),
+        Kind::Blueprint => tenants_changed(context, |tenant| {
             tenant.spec.blueprints.iter().flatten().any(|blueprint| blueprint.name == *key.name)
         }),
         Kind::DatabaseServer => server_changed(context, &key.name),
@@ -71,14 +71,13 @@ where
     }
 }
 
-/// Limits of databases come from the plan too.
-fn plan_changed(context: &Context, plan: &Key) {
-    for tenant in context.valid_all::<Tenant>() {
-        if tenant.spec.plan_ref.name == *plan.name {
-            let key = Key::cluster(&tenant.name_any());
-            context.enqueue(Kind::Tenant, &key, Lane::Background);
-            tenant_changed(context, &key);
-        }
+/// Those tenants and all that depends on them: limits of databases come from the plan, and what a blueprint no longer
+/// asks for is released.
+fn tenants_changed(context: &Context, concerned: impl Fn(&Tenant) -> bool) {
+    for tenant in context.valid_all::<Tenant>().into_iter().filter(concerned) {
+        let key = Key::cluster(&tenant.name_any());
+        context.enqueue(Kind::Tenant, &key, Lane::Background);
+        tenant_changed(context, &key);
     }
 }
 
@@ -89,6 +88,12 @@ fn tenant_changed(context: &Context, tenant: &Key) {
     }
     for (key, _) in context.stores.microservices.in_namespace(&namespace) {
         context.enqueue(Kind::Microservice, &key, Lane::Background);
+    }
+    // A claim that went before its tenant did is confirmed absent only now.
+    for (key, own) in context.stores.server_databases.all() {
+        if own.valid().is_some_and(|database| database.spec.claim_ref.namespace == namespace) {
+            context.enqueue(Kind::ServerDatabase, &key, Lane::Background);
+        }
     }
 }
 

@@ -48,7 +48,12 @@ where
         let (context, shutdown) = (Arc::clone(&context), shutdown.clone());
         workers.spawn(async move { work::<R>(&context, &shutdown).await });
     }
-    while workers.join_next().await.is_some() {}
+    while let Some(ended) = workers.join_next().await {
+        if let Err(error) = ended {
+            // Reported as a panic of this task, which ends the process.
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
 }
 
 async fn work<R: Reconciler>(context: &Context, shutdown: &CancellationToken)

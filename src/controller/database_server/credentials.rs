@@ -1,7 +1,6 @@
 //! A managed server's objects: what is there is kept, what is missing is made, and the pod is waited for.
 
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
 
 use super::certificate::{self, CertificateError, Pair};
 use super::fetch::{Fetched, Found};
@@ -123,15 +122,15 @@ fn declare(
     credentials: &Credentials,
     image: &str,
 ) -> Result<Vec<Declared>, ApplyError> {
-    let (name, uid) = (&fetched.name, fetched.server.uid().unwrap_or_default());
+    let (name, owner) = (&fetched.name, managed::identity(&fetched.name));
     let Credentials { authority, leaf, renew_on, password } = credentials;
-    let secret = |secret| Declared::new(Kind::Secret, &uid, &secret);
+    let secret = |secret| Declared::new(Kind::Secret, &owner, &secret);
     Ok(vec![
         secret(managed::authority_secret(name, authority))?,
         secret(managed::tls_secret(name, authority, leaf, renew_on))?,
         secret(managed::admin_secret(name, authority, password))?,
-        Declared::new(Kind::Service, &uid, &managed::service(name))?,
-        Declared::new(Kind::StatefulSet, &uid, &managed::stateful_set(name, managed, image))?,
+        Declared::new(Kind::Service, &owner, &managed::service(name))?,
+        Declared::new(Kind::StatefulSet, &owner, &managed::stateful_set(name, managed, image))?,
     ])
 }
 

@@ -4,6 +4,8 @@ use kube::ResourceExt;
 use serde_json::json;
 
 use super::fetch::Fetched;
+use super::managed;
+use super::reach::Reached;
 use crate::api::DatabaseServer;
 use crate::api::condition::{Summary, reason};
 use crate::api::labels::{DATABASE_SERVER_FINALIZER, IN_USE, SERVERS_NAMESPACE};
@@ -12,7 +14,6 @@ use crate::controller::context::Context;
 use crate::controller::object::{Key, Kind};
 use crate::controller::outcome::Next;
 use crate::controller::publish::{patch_metadata, publish, set_finalizers};
-use crate::postgres::observe::{self, Markers};
 
 /// Names that a message lists at most.
 const LISTED: usize = 5;
@@ -40,18 +41,26 @@ pub async fn mark_use(context: &Context, fetched: &Fetched) -> Result<(), ApplyE
     patch_metadata(context, &fetched.server, json!({"labels": {IN_USE: value}})).await
 }
 
-/// Lets a server go on which nothing is any more, or says what is.
-pub async fn finalize(context: &Context, fetched: &Fetched) -> Result<Next, ApplyError> {
+/// Whether a managed server's workload is going or gone: it cannot be asked any more.
+pub fn is_taken_down(context: &Context, fetched: &Fetched) -> bool {
+    let key = Key::namespaced(SERVERS_NAMESPACE, &fetched.name);
+    let child = context.gate.child(Kind::StatefulSet, &key);
+    fetched.server.spec.managed.is_some()
+        && fetched.users.is_empty()
+        && child.is_none_or(|child| child.deleting)
+}
+
+/// Lets a server go on which nothing is any more, or says what is. `reached` is absent when there is nothing to ask.
+pub async fn finalize(
+    context: &Context,
+    fetched: &Fetched,
+    reached: Option<Result<Reached, Summary>>,
+) -> Result<Next, ApplyError> {
     let server = &fetched.server;
-    if is_unguarded(server) {
-        return Ok(Next::Never);
-    }
-    let mut users = fetched.users.clone();
-    if users.is_empty() {
-        // Objects can be deleted by anybody; the marker rows are the truth, as long as the server answers.
-        users = recorded(context, &fetched.name).await;
-    }
-    let waiting = if users.is_empty() { take_down(context, fetched).await? } else { Some(in_use(&users)) };
+    let waiting = match stays(fetched, reached) {
+        Some(summary) => Some(summary),
+        None => take_down(context, fetched).await?,
+    };
     let Some(summary) = waiting else {
         let rest: Vec<String> =
             server.finalizers().iter().filter(|it| *it != DATABASE_SERVER_FINALIZER).cloned().collect();
@@ -65,12 +74,22 @@ pub async fn finalize(context: &Context, fetched: &Fetched) -> Result<Next, Appl
     Ok(Next::Backoff)
 }
 
-async fn recorded(context: &Context, server: &str) -> Vec<String> {
-    let Some(pool) = context.servers.pool(server) else { return Vec::new() };
-    let Ok(mut connection) = pool.operator().await else { return Vec::new() };
-    let markers = observe::markers(&mut connection, &Markers::All).await;
-    connection.release().await;
-    markers.map(|all| all.into_iter().map(|marker| marker.physical_name).collect()).unwrap_or_default()
+/// Why the server has to stay. Objects can be deleted by anybody: the marker rows are the truth, and a server that
+/// had databases once and cannot be asked now may still have them.
+fn stays(fetched: &Fetched, reached: Option<Result<Reached, Summary>>) -> Option<Summary> {
+    let known = fetched.server.status.as_ref().is_some_and(|status| status.system_identifier.is_some());
+    match reached {
+        _ if !fetched.users.is_empty() => Some(in_use(&fetched.users)),
+        Some(Ok(reached)) if !reached.markers.is_empty() => {
+            let names: Vec<String> = reached.markers.into_iter().map(|marker| marker.physical_name).collect();
+            Some(in_use(&names))
+        }
+        Some(Err(Summary::Progressing { message, .. } | Summary::Stalled { message, .. })) if known => {
+            let message = format!("cannot tell whether databases are still on the server: {message}");
+            Some(Summary::Progressing { reason: reason::IN_USE, message })
+        }
+        _ => None,
+    }
 }
 
 fn in_use(users: &[String]) -> Summary {
@@ -84,11 +103,11 @@ fn in_use(users: &[String]) -> Summary {
 /// Takes a managed server's workload down; what is waited for, if anything. Volume and Secrets stay.
 async fn take_down(context: &Context, fetched: &Fetched) -> Result<Option<Summary>, ApplyError> {
     let key = Key::namespaced(SERVERS_NAMESPACE, &fetched.name);
-    let uid = fetched.server.uid().unwrap_or_default();
+    let owner = managed::identity(&fetched.name);
     let mut left = None;
     for kind in [Kind::StatefulSet, Kind::Service] {
         let Some(child) = context.gate.child(kind, &key) else { continue };
-        if child.owner_uid.as_deref() != Some(&uid) {
+        if child.owner_uid.as_deref() != Some(&owner) {
             continue;
         }
         if !child.deleting {

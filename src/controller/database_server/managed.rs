@@ -32,6 +32,12 @@ pub const RENEW_ON: &str = "tenantry.dev/renew-on";
 /// User and group of the image.
 const POSTGRES: i64 = 26;
 
+/// What a managed server's objects belong to. Volume and Secrets outlast the DatabaseServer, so its UID is not it: made
+/// again under its name, it takes back what it left.
+pub fn identity(server: &str) -> String {
+    format!("database-server/{server}")
+}
+
 /// Name of the Secret with the authority.
 pub fn authority_secret_name(server: &str) -> String {
     format!("{server}-ca")

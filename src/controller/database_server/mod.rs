@@ -37,7 +37,7 @@ impl Reconciler for Controller {
     async fn reconcile(context: &Context, server: DatabaseServer) -> Result<Next, ApplyError> {
         let fetched = fetch::fetch(context, server).await?;
         if fetched.server.metadata.deletion_timestamp.is_some() {
-            return finalize::finalize(context, &fetched).await;
+            return leave(context, &fetched).await;
         }
         if finalize::is_unguarded(&fetched.server) {
             finalize::guard(context, &fetched.server).await?;
@@ -47,13 +47,8 @@ impl Reconciler for Controller {
         if let Some(first) = status::first(&fetched, context.now()) {
             publish(context, &fetched.server, first).await?;
         }
-        let reached = turn(context, &fetched).await?;
+        let reached = look(context, &fetched).await?;
         let ready = reached.is_ok();
-        let news =
-            if ready { context.servers.open(&fetched.name) } else { context.servers.close(&fetched.name) };
-        if news {
-            super::triggers::server_changed(context, &fetched.name);
-        }
         let status = status::status(&fetched, &reached, context.now());
         let wait = publish(context, &fetched.server, status).await?;
         let next = if ready { Next::After(LOOK.mul_f64(1.0 + context.jitter())) } else { Next::Backoff };
@@ -64,6 +59,34 @@ impl Reconciler for Controller {
         context.servers.forget(&key.name);
         Ok(Next::Never)
     }
+}
+
+/// A server that is being deleted serves its databases for as long as there are any.
+async fn leave(context: &Context, fetched: &Fetched) -> Result<Next, ApplyError> {
+    if finalize::is_unguarded(&fetched.server) {
+        return Ok(Next::Never);
+    }
+    let reached =
+        if finalize::is_taken_down(context, fetched) { None } else { Some(look(context, fetched).await?) };
+    finalize::finalize(context, fetched, reached).await
+}
+
+/// One turn, and whether the server can be used after it.
+async fn look(context: &Context, fetched: &Fetched) -> Result<Result<Reached, Summary>, ApplyError> {
+    let reached = match turn(context, fetched).await {
+        Err(error @ ApplyError::Conflict { .. }) => return Err(error),
+        Err(error) => Err(super::outcome::summary(&error)),
+        Ok(reached) => reached,
+    };
+    let news = if reached.is_ok() {
+        context.servers.open(&fetched.name)
+    } else {
+        context.servers.close(&fetched.name)
+    };
+    if news {
+        super::triggers::server_changed(context, &fetched.name);
+    }
+    Ok(reached)
 }
 
 /// Everything between what is wanted and what is known about the server afterwards.
@@ -83,6 +106,6 @@ async fn turn(context: &Context, fetched: &Fetched) -> Result<Result<Reached, Su
         Ok(reached) => reached,
         Err(summary) => return Ok(Err(summary)),
     };
-    inventory::project(context, &fetched.name, &reached.markers).await?;
+    inventory::project(context, &fetched.name, &reached.markers).await;
     Ok(Ok(reached))
 }

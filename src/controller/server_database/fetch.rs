@@ -61,7 +61,10 @@ async fn marker(context: &Context, database: &ServerDatabase) -> Result<Option<M
 /// CRD that is going or not served makes every claim look gone.
 async fn claim(context: &Context, row: &Marker) -> Result<Claim, ApplyError> {
     let key = Key::namespaced(&row.claim.namespace, &row.claim.name);
-    let same = |claim: &TenantDatabase| claim.metadata.uid == row.claim.uid;
+    // One that is on its way out is no claim any more: somebody's finalizer may hold its object for ever.
+    let same = |claim: &TenantDatabase| {
+        claim.metadata.uid == row.claim.uid && claim.metadata.deletion_timestamp.is_none()
+    };
     if context.valid::<TenantDatabase>(&key).is_some_and(|claim| same(&claim)) {
         return Ok(Claim::Present);
     }
@@ -77,7 +80,9 @@ async fn claim(context: &Context, row: &Marker) -> Result<Claim, ApplyError> {
     let tenant = tenant(context, row).await?;
     Ok(match tenant {
         // A claim of the same living tenant is bound by its own turn, whatever its UID.
-        Some(_) if live.is_some() => Claim::Returning,
+        Some(_) if live.as_ref().is_some_and(|live| live.metadata.deletion_timestamp.is_none()) => {
+            Claim::Returning
+        }
         Some(tenant) if asks(context, &tenant, &row.claim.name) => Claim::Returning,
         _ => Claim::Absent,
     })

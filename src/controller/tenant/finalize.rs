@@ -46,8 +46,8 @@ pub async fn finalize(context: &Context, fetched: &Fetched) -> Result<Next, Appl
         let summary = Summary::Progressing { reason: reason::TERMINATING, message };
         summary.write(&mut status.conditions, generation, context.now());
         publish(context, tenant, status).await?;
-        // The watch tells when it is gone.
-        return Ok(Next::Resync);
+        // The watch tells when it is gone, unless somebody took the label off by which we watch it.
+        return Ok(Next::Backoff);
     }
     let rest: Vec<String> = tenant.finalizers().iter().filter(|f| *f != TENANT_FINALIZER).cloned().collect();
     set_finalizers(context, tenant, &rest).await?;

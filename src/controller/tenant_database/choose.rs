@@ -85,6 +85,7 @@ mod tests {
             server: "main".into(),
             offered: offered.map(|name| PhysicalName::parse(name).unwrap()),
             fresh,
+            suspended: false,
             logins_allowed: true,
         }
     }

@@ -42,9 +42,11 @@ impl Reconciler for Controller {
             // The server's first look, or the plan, wakes the claim.
             Err(Refusal::Unknown) => return Ok(Next::Resync),
             Err(Refusal::Because(problem)) => {
+                // What is wrong with a claim must not keep a suspended tenant's logins open.
+                let closed = provision::close(context, &fetched).await;
                 let status = status::refused(&fetched, &problem, context.now());
                 let wait = publish(context, &fetched.claim, status).await?;
-                return Ok(Next::Resync.or_sooner(wait));
+                return Ok(if closed.is_ok() { Next::Resync.or_sooner(wait) } else { Next::Backoff });
             }
         };
         if let Some(first) = status::first(&fetched, &validated, context.now()) {

@@ -12,6 +12,14 @@ use crate::api::condition::{Summary, reason};
 /// fewest databases.
 pub fn place(fetched: &Fetched, namespace: &str) -> Result<String, Refusal> {
     let progressing = |reason, message| Summary::Progressing { reason, message };
+    // A server that was not looked at since the start may have the database already.
+    if fetched.servers.iter().any(|server| !server.looked_at) {
+        return Err(Refusal::Unknown);
+    }
+    let wanted = fetched.plan.as_ref().and_then(|plan| plan.spec.server_selector.as_ref());
+    let wanted = wanted.map(|selector| selector.match_labels.clone()).unwrap_or_default();
+    let fits =
+        |server: &KnownServer| wanted.iter().all(|(name, value)| server.labels.get(name) == Some(value));
     if let Some(asked) = &fetched.claim.spec.server_ref {
         let Some(server) = fetched.servers.iter().find(|server| server.name == asked.name) else {
             let message = format!(
@@ -21,27 +29,31 @@ pub fn place(fetched: &Fetched, namespace: &str) -> Result<String, Refusal> {
             return Err(progressing(reason::SERVER_NOT_FOUND, message).into());
         };
         return match obstacle(server, namespace) {
+            None if !fits(server) => {
+                let plan = fetched.plan.as_ref().map_or_else(String::new, ResourceExt::name_any);
+                let message = format!(
+                    "spec.serverRef: Plan {plan} does not select DatabaseServer {}: name another",
+                    asked.name
+                );
+                Err(progressing(reason::SERVER_NOT_ALLOWED, message).into())
+            }
             None => Ok(server.name.clone()),
-            Some(_) if !server.looked_at => Err(Refusal::Unknown),
             Some((reason, why)) => {
                 Err(progressing(reason, format!("spec.serverRef: DatabaseServer {} {why}", asked.name))
                     .into())
             }
         };
     }
-    let wanted = fetched.plan.as_ref().and_then(|plan| plan.spec.server_selector.as_ref());
-    let wanted = wanted.map(|selector| selector.match_labels.clone()).unwrap_or_default();
     let selected = fetched
         .servers
         .iter()
         .filter(|server| wanted.iter().all(|(name, value)| server.labels.get(name) == Some(value)));
-    let (mut fit, mut unfit, mut unknown) = (Vec::new(), Vec::new(), false);
+    let (mut fit, mut unfit) = (Vec::new(), Vec::new());
     for server in selected {
         match obstacle(server, namespace) {
             None => fit.push(server),
             Some((_, why)) => unfit.push(format!("DatabaseServer {} {why}", server.name)),
         }
-        unknown |= !server.looked_at;
     }
     let load = |server: &&&KnownServer| {
         let on =
@@ -50,7 +62,6 @@ pub fn place(fetched: &Fetched, namespace: &str) -> Result<String, Refusal> {
     };
     match fit.iter().min_by_key(load) {
         Some(server) => Ok(server.name.clone()),
-        None if unknown => Err(Refusal::Unknown),
         None => Err(progressing(reason::NO_SERVER, nowhere(fetched, &wanted, &unfit)).into()),
     }
 }

@@ -2,21 +2,26 @@
 //! executes.
 
 use crate::api::condition::Summary;
-use crate::api::names::{CredentialName, PhysicalName};
+use kube::ResourceExt;
+
+use crate::api::ServerDatabase;
+use crate::api::names::{CredentialName, DatabaseName, PhysicalName, TenantId};
 use crate::controller::context::Context;
 use crate::controller::database::look::look;
 use crate::controller::database::plan::plan;
 use crate::controller::database::refusal;
 use crate::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
-use crate::postgres::connect::ServerPool;
+use crate::postgres::connect::{ConnectError, ServerPool};
 use crate::postgres::execute::Session;
-use crate::postgres::facts::{Claim, Facts, Marker, StoredPassword};
+use crate::postgres::facts::{Claim, Facts, Marker, Phase, StoredPassword};
 use crate::postgres::observe::{self, Markers};
 use crate::postgres::quote::Ident;
 use crate::postgres::scram::{Password, Verifier};
+use crate::postgres::statement::Batch;
 
 use super::binding::Passwords;
 use super::choose::{Chosen, choose};
+use super::fetch::{Fetched, SUSPEND_LIMIT};
 use super::place;
 use super::validate::Validated;
 
@@ -75,9 +80,70 @@ pub async fn provision(
     }
 }
 
+/// Refuses the logins of a suspended tenant's database, whatever else the claim asks for.
+pub async fn close(context: &Context, fetched: &Fetched) -> Result<(), Summary> {
+    let Some(tenant) = fetched.tenant.as_ref().filter(|tenant| tenant.spec.is_suspended()) else {
+        return Ok(());
+    };
+    let ended = fetched.workloads == 0 || fetched.suspended_since.is_some_and(|since| since >= SUSPEND_LIMIT);
+    let (tenant_uid, name) = (tenant.uid().unwrap_or_default(), fetched.claim.name_any());
+    let Ok(name) = DatabaseName::parse(&name) else { return Ok(()) };
+    let own = PhysicalName::new(&TenantId::of_uid(&tenant_uid), &name);
+    let is_own = |database: &&ServerDatabase| {
+        let of = database.status.as_ref().and_then(|status| status.tenant_uid.as_deref());
+        database.spec.physical_name == own.as_str()
+            || of == Some(&*tenant_uid) && database.spec.claim_ref.name == name.as_str()
+    };
+    let Some(database) = fetched.databases.iter().find(is_own).filter(|_| ended) else { return Ok(()) };
+    let server = &database.spec.server_ref.name;
+    let pool = context.servers.pool(server).ok_or_else(|| place::not_ready(server))?;
+    let mut session =
+        context.servers.gate().open(&pool).await.map_err(|error| refusal::of_execute(&error))?;
+    let batches = closing(&pool, &mut session, &database.spec.physical_name).await;
+    match batches {
+        Ok(batches) if !batches.is_empty() => {
+            session.run(&batches).await.map_err(|error| refusal::of_execute(&error))
+        }
+        other => {
+            session.close().await;
+            other.map(|_| ())
+        }
+    }
+}
+
+async fn closing(
+    pool: &ServerPool,
+    session: &mut Session<'_>,
+    physical: &str,
+) -> Result<Vec<Batch>, Summary> {
+    let read = observe::markers(session.reader(), &Markers::Physical(physical)).await;
+    let rows = read.map_err(|error| refusal::of_observe(&error))?;
+    // A database that is released is closed already, and this must not bind it again.
+    let bound = rows.first().filter(|row| row.phase == Phase::Bound);
+    let Some(row) = bound.cloned() else { return Ok(Vec::new()) };
+    let (Ok(name), Ok(physical)) = (DatabaseName::parse(&row.name), PhysicalName::parse(&row.physical_name))
+    else {
+        return Ok(Vec::new());
+    };
+    let facts =
+        look(pool, session.reader(), &physical, rows).await.map_err(|error| refusal::of_look(&error))?;
+    let limit = facts.databases.get(physical.as_str()).and_then(|database| database.connection_limit);
+    let want = DatabaseSpec {
+        physical,
+        tenant_uid: row.tenant_uid,
+        tenant_id: row.tenant_id,
+        name,
+        claim: row.claim,
+        connection_limit: limit,
+        credentials: Vec::new(),
+        logins_allowed: false,
+    };
+    Ok(plan(&want, &facts).map_err(|conflict| refusal::of_conflict(&conflict))?.batches)
+}
+
 struct Prepared {
     chosen: Chosen,
-    batches: Vec<crate::postgres::statement::Batch>,
+    batches: Vec<Batch>,
     passwords: Passwords,
 }
 
@@ -107,7 +173,8 @@ async fn prepare(
     let chosen = choose(claim, &rows)?;
     let facts = look(pool, session.reader(), &chosen.physical, chosen.rows.clone()).await;
     let facts = facts.map_err(|error| refusal::of_look(&error))?;
-    let (credentials, passwords) = credentials(context, pool, claim, &chosen.physical, &facts, secrets).await;
+    let (credentials, passwords) =
+        credentials(context, pool, claim, &chosen.physical, &facts, secrets).await?;
     let want = DatabaseSpec {
         physical: chosen.physical.clone(),
         tenant_uid: claim.tenant_uid.clone(),
@@ -120,7 +187,8 @@ async fn prepare(
         },
         connection_limit: claim.connection_limit,
         credentials,
-        logins_allowed: claim.logins_allowed,
+        // While a suspended tenant's workloads end, what is open stays open, and what is closed closed.
+        logins_allowed: claim.logins_allowed && !(claim.suspended && all_closed(&chosen, &facts)),
     };
     let plan = plan(&want, &facts).map_err(|conflict| refusal::of_conflict(&conflict))?;
     Ok(Prepared { chosen, batches: plan.batches, passwords })
@@ -134,13 +202,13 @@ async fn credentials(
     physical: &PhysicalName,
     facts: &Facts,
     secrets: &Passwords,
-) -> (Vec<CredentialSpec>, Passwords) {
+) -> Result<(Vec<CredentialSpec>, Passwords), Summary> {
     let mut specs = Vec::new();
     let mut passwords = Passwords::new();
     for (name, secret) in &claim.credentials {
         let held = secrets.get(secret);
         let opens = match held {
-            Some(password) => opens(context, pool, physical, name, facts, password).await,
+            Some(password) => opens(context, pool, physical, name, facts, password).await?,
             None => false,
         };
         let (password, wish) = if let Some(password) = held.filter(|_| opens) {
@@ -153,7 +221,7 @@ async fn credentials(
         passwords.insert(secret.clone(), password);
         specs.push(CredentialSpec { name: name.clone(), password: wish });
     }
-    (specs, passwords)
+    Ok((specs, passwords))
 }
 
 async fn opens(
@@ -163,18 +231,28 @@ async fn opens(
     credential: &CredentialName,
     facts: &Facts,
     password: &Password,
-) -> bool {
+) -> Result<bool, Summary> {
     let login = physical.login(credential);
-    let Some(role) = facts.roles.get(&login) else { return false };
-    match &role.password {
+    let Some(role) = facts.roles.get(&login) else { return Ok(false) };
+    Ok(match &role.password {
         StoredPassword::Scram(verifier) => context.verified.verifies(verifier, password),
         StoredPassword::Absent | StoredPassword::Other => false,
         // Our login may not read it: then the only proof is to log in. A login that is refused tells nothing.
         StoredPassword::Unreadable if role.login => {
-            pool.try_login(&Ident::from(physical), &login, password).await.is_ok()
+            match pool.try_login(&Ident::from(physical), &login, password).await {
+                Ok(()) => true,
+                Err(ConnectError::AuthenticationFailed { .. }) => false,
+                // A server that is full or slow says nothing about a password.
+                Err(error) => return Err(refusal::of_connect(&error)),
+            }
         }
         StoredPassword::Unreadable => true,
-    }
+    })
+}
+
+fn all_closed(chosen: &Chosen, facts: &Facts) -> bool {
+    let logins = chosen.rows.iter().flat_map(|row| &row.logins);
+    logins.filter_map(|login| facts.roles.get(login)).all(|role| !role.login)
 }
 
 async fn read_back(pool: &ServerPool, physical: &PhysicalName) -> Result<Marker, Summary> {

@@ -36,6 +36,8 @@ pub struct Validated {
     pub offered: Option<PhysicalName>,
     /// Whether an empty database is asked for where a released one has the same name.
     pub fresh: bool,
+    /// Whether the tenant is suspended.
+    pub suspended: bool,
     /// Whether logins are let in.
     pub logins_allowed: bool,
 }
@@ -74,14 +76,17 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
     let (uid, tenant_uid) = (claim.uid().unwrap_or_default(), tenant.uid().unwrap_or_default());
     let id = TenantId::of_uid(&tenant_uid);
     let own = PhysicalName::new(&id, &name);
-    let (server, offered) = find(fetched, &namespace, &uid, &own)?;
+    let (server, offered) = find(fetched, &namespace, (&uid, &tenant_uid), &own)?;
     let plan = fetched.plan.as_ref().and_then(|plan| plan.spec.limits.as_ref()?.connections);
-    let connections = claim.spec.limits.as_ref().and_then(|limits| limits.connections).or(plan);
+    let asked = claim.spec.limits.as_ref().and_then(|limits| limits.connections);
+    // The plan is an upper bound: a claim is the tenant's own to write.
+    let connections = asked.into_iter().chain(plan).min();
     let ended = fetched.workloads == 0 || fetched.suspended_since.is_some_and(|since| since >= SUSPEND_LIMIT);
     Ok(Validated {
         credentials: credentials(fetched)?,
         connection_limit: connections.and_then(|limit| u32::try_from(limit).ok()),
         fresh: claim.spec.fresh == Some(true),
+        suspended: tenant.spec.is_suspended(),
         logins_allowed: !(tenant.spec.is_suspended() && ended),
         tenant: tenant.name_any(),
         namespace,
@@ -119,7 +124,7 @@ fn credentials(fetched: &Fetched) -> Result<Vec<(CredentialName, String)>, Summa
 fn find(
     fetched: &Fetched,
     namespace: &str,
-    uid: &str,
+    (uid, tenant_uid): (&str, &str),
     own: &PhysicalName,
 ) -> Result<(String, Option<PhysicalName>), Refusal> {
     let named: Vec<&ServerDatabase> = fetched
@@ -127,11 +132,17 @@ fn find(
         .iter()
         .filter(|database| names(database, namespace, &fetched.claim.name_any()))
         .collect();
+    // A database that an admin gave back keeps the name of the tenant that it was made for.
+    let given = |database: &&ServerDatabase| {
+        database.status.as_ref().and_then(|it| it.tenant_uid.as_deref()) == Some(tenant_uid)
+    };
     let mine = fetched.databases.iter().find(|database| database.spec.physical_name == own.as_str());
+    let mine = mine.or_else(|| named.iter().copied().find(given));
     let taken = named.iter().copied().find(|database| is_of(database, uid) && !is_released(database));
     let offered: Vec<&ServerDatabase> = named
         .iter()
         .copied()
+        .filter(|database| mine.is_none_or(|mine| mine.spec.physical_name != database.spec.physical_name))
         .filter(|database| database.spec.physical_name != own.as_str() && is_released(database))
         .filter(|database| database.spec.claim_ref.uid.is_none() || is_of(database, uid))
         .collect();
@@ -146,6 +157,10 @@ fn find(
     let database = taken.or(mine).or_else(|| offered.first().copied());
     let Some(database) = database else {
         refuse_silent_loss(fetched, &named, uid)?;
+        if let Some(server) = known_server(fetched) {
+            usable(fetched, server)?;
+            return Ok((server.to_owned(), None));
+        }
         return Ok((place::place(fetched, namespace)?, None));
     };
     let server = &database.spec.server_ref.name;
@@ -153,6 +168,15 @@ fn find(
     let physical = PhysicalName::parse(&database.spec.physical_name)
         .map_err(|error| Summary::Stalled { reason: reason::NAME_CONFLICT, message: error.to_string() })?;
     Ok((server.clone(), (physical != *own).then_some(physical)))
+}
+
+/// The server that the claim was placed on, if objects were lost since: its rows know more than we do. A claim that
+/// never got its database may be sent elsewhere.
+fn known_server(fetched: &Fetched) -> Option<&str> {
+    let status = fetched.claim.status.as_ref()?;
+    let server = status.server.as_deref()?;
+    let asked = fetched.claim.spec.server_ref.as_ref().is_none_or(|asked| asked.name == server);
+    (asked || status.server_database.is_some()).then_some(server)
 }
 
 fn names(database: &ServerDatabase, namespace: &str, name: &str) -> bool {
