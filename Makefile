@@ -56,6 +56,13 @@ $(TOOLS)/typos/%/bin/typos:
 $(TOOLS)/cargo-deny/%/bin/cargo-deny:
 	$(CARGO) install --quiet --locked --debug --no-default-features --root $(TOOLS)/cargo-deny/$* cargo-deny@$*
 
+##@ Benches
+
+# The harness needs no optimisation: what it measures is target/release/tenantry, in a process of its own.
+.PHONY: bench-operator
+bench-operator: deps build ## The operator's writes and memory with 100 tenants, and `get` beside kubectl
+	@$(CARGO) bench --locked --quiet --profile dev --bench operator
+
 ##@ Demo
 
 # Another name gives another cluster, beside the demo.

@@ -15,7 +15,7 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use crate::support::ControlPlane;
+use crate::support::{ControlPlane, kubectl};
 
 /// What a program did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,13 +92,6 @@ async fn ended(child: Child) -> Outcome {
     let output = child.wait_with_output().await.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Outcome { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
-
-/// The kubectl beside localcluster: one program, linked twice.
-fn kubectl() -> PathBuf {
-    let localcluster = std::env::var_os("TENANTRY_TEST_LOCALCLUSTER").map(PathBuf::from);
-    let target = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bin/localcluster");
-    localcluster.unwrap_or_else(target).with_file_name("kubectl")
 }
 
 /// The text with every age replaced: a second may pass between two programs.

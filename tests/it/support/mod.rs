@@ -24,7 +24,7 @@ mod state;
 mod wait;
 
 pub use audit_log::Write;
-pub use control_plane::{ControlPlane, client};
+pub use control_plane::{ControlPlane, client, kubectl};
 pub use kubelet::{CRASHING, PENDING, UNPULLABLE, UNSCHEDULABLE};
 pub use operator::{Operator, OperatorProcess};
 pub use postgres::Postgres;

@@ -176,6 +176,11 @@ fn up(program: &Path, name: &str) -> PathBuf {
     String::from_utf8(output.stdout).unwrap().trim().into()
 }
 
+/// The real kubectl, which is built beside localcluster: one program, linked twice.
+pub fn kubectl() -> PathBuf {
+    localcluster().with_file_name("kubectl")
+}
+
 fn localcluster() -> PathBuf {
     let named = std::env::var_os("TENANTRY_TEST_LOCALCLUSTER").map(PathBuf::from);
     named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bin/localcluster"))

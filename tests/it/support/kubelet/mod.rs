@@ -73,14 +73,14 @@ async fn deployments(client: Client) {
     while let Some(deployment) = events.next().await {
         let api = Api::namespaced(client.clone(), &deployment.namespace().unwrap());
         let pods: Api<Pod> = Api::namespaced(client.clone(), &deployment.namespace().unwrap());
-        insist(&api, deployment, async |deployment: Deployment| {
+        Box::pin(insist(&api, deployment, async |deployment: Deployment| {
             let next = Some(status::of_deployment(&deployment));
             if deployment.status != next {
                 let changed = Deployment { status: next, ..deployment.clone() };
                 api.replace_status(&deployment.name_any(), &PostParams::default(), &changed).await?;
             }
             show_evidence(&pods, &deployment).await
-        })
+        }))
         .await;
     }
 }
@@ -89,14 +89,14 @@ async fn stateful_sets(client: Client) {
     let mut events = events::<StatefulSet>(client.clone());
     while let Some(set) = events.next().await {
         let api = Api::namespaced(client.clone(), &set.namespace().unwrap());
-        insist(&api, set, async |set: StatefulSet| {
+        Box::pin(insist(&api, set, async |set: StatefulSet| {
             let next = Some(status::of_stateful_set(&set));
             if set.status == next {
                 return Ok(());
             }
             let changed = StatefulSet { status: next, ..set.clone() };
             api.replace_status(&set.name_any(), &PostParams::default(), &changed).await.map(drop)
-        })
+        }))
         .await;
     }
 }

@@ -1,6 +1,7 @@
 //! The operator as a process of its own, which can really be killed.
 
 use std::fs::File;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
@@ -23,11 +24,16 @@ pub struct OperatorProcess {
 impl OperatorProcess {
     /// Starts `tenantry run operator` on that control plane. It leads when this returns.
     pub async fn start(plane: &ControlPlane) -> Self {
+        Self::start_program(plane, Path::new(env!("CARGO_BIN_EXE_tenantry"))).await
+    }
+
+    /// [`Self::start`] of another build of `tenantry`.
+    pub async fn start_program(plane: &ControlPlane, tenantry: &Path) -> Self {
         let identity = identity();
         let kubeconfig = plane.operator_kubeconfig().await;
         let log = NamedTempFile::new().unwrap();
         let output = log.reopen().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
+        let mut command = Command::new(tenantry);
         command
             .args(["run", "operator", "--identity", &identity, "--image", IMAGE])
             .args(["--postgres-image", POSTGRES_IMAGE, "--admin-address", "127.0.0.1:0"])
@@ -56,9 +62,14 @@ impl OperatorProcess {
 
     /// Sends STOP or CONT: a stopped operator neither acts nor notices.
     pub fn signal(&self, signal: &str) {
-        let id = self.process.id().to_string();
+        let id = self.id().to_string();
         let status = Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap();
         assert!(status.success());
+    }
+
+    /// Id of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// What it has logged, JSON lines.
