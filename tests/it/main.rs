@@ -4,6 +4,7 @@
 mod cli;
 mod controller;
 mod database_plan;
+mod e2e;
 mod generated;
 mod postgres;
 mod services;

@@ -7,5 +7,5 @@ mod deletion;
 mod drift;
 mod microservice;
 mod owned;
-mod scene;
+pub mod scene;
 mod shop;

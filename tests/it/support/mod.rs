@@ -15,6 +15,7 @@
 
 mod audit_log;
 mod control_plane;
+mod full_cluster;
 mod kubelet;
 mod lifeline;
 mod operator;
@@ -25,6 +26,7 @@ mod wait;
 
 pub use audit_log::Write;
 pub use control_plane::{ControlPlane, client, kubectl};
+pub use full_cluster::FullCluster;
 pub use kubelet::{CRASHING, PENDING, UNPULLABLE, UNSCHEDULABLE};
 pub use operator::{Operator, OperatorProcess};
 pub use postgres::Postgres;

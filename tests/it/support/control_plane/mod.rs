@@ -38,8 +38,8 @@ pub const OPERATOR_USER: &str = "system:serviceaccount:tenantry-system:operator"
 #[derive(Debug)]
 pub struct ControlPlane {
     kubeconfig: PathBuf,
-    /// Ends before the slot is given to the next test.
-    _kubelet: Kubelet,
+    /// Ends before the slot is given to the next test. None where real ones run.
+    _kubelet: Option<Kubelet>,
     _slot: Option<File>,
 }
 
@@ -74,7 +74,12 @@ impl ControlPlane {
 
     async fn installed(kubeconfig: PathBuf, slot: Option<File>) -> Self {
         install::install(&client(&kubeconfig, TEST_AGENT).await).await;
-        Self { _kubelet: Kubelet::start(&kubeconfig), kubeconfig, _slot: slot }
+        Self { _kubelet: Some(Kubelet::start(&kubeconfig)), kubeconfig, _slot: slot }
+    }
+
+    /// One with nodes of its own, in which everything is installed already.
+    pub fn with_nodes(kubeconfig: PathBuf) -> Self {
+        Self { kubeconfig, _kubelet: None, _slot: None }
     }
 
     /// Path of the administrator's kubeconfig.
@@ -85,6 +90,11 @@ impl ControlPlane {
     /// An administrator's client. It works only inside the runtime that asked for it, so each test asks anew.
     pub async fn client(&self) -> Client {
         client(&self.kubeconfig, TEST_AGENT).await
+    }
+
+    /// Host of the API server: in a whole cluster, the node.
+    pub async fn host(&self) -> String {
+        config(&self.kubeconfig).await.cluster_url.host().unwrap().to_owned()
     }
 
     /// Now, for [`Self::writes_since`].
@@ -145,10 +155,14 @@ impl ControlPlane {
     }
 }
 
+async fn config(kubeconfig: &Path) -> Config {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap()
+}
+
 /// A client for that kubeconfig that calls itself `agent`.
 pub async fn client(kubeconfig: &Path, agent: &'static str) -> Client {
-    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    let mut config = config(kubeconfig).await;
     config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
     Client::try_from(config).unwrap()
 }
@@ -181,7 +195,8 @@ pub fn kubectl() -> PathBuf {
     localcluster().with_file_name("kubectl")
 }
 
-fn localcluster() -> PathBuf {
+/// The program.
+pub fn localcluster() -> PathBuf {
     let named = std::env::var_os("TENANTRY_TEST_LOCALCLUSTER").map(PathBuf::from);
     named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bin/localcluster"))
 }

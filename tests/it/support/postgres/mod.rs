@@ -59,6 +59,11 @@ impl Postgres {
         Self::started(Server::own())
     }
 
+    /// A server that is somebody else's to start and stop.
+    pub fn at(access: Access) -> Self {
+        Self { access, server: None }
+    }
+
     fn started(server: Server) -> Self {
         Self { access: server.access().clone(), server: Some(Arc::new(server)) }
     }

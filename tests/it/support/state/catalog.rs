@@ -36,7 +36,7 @@ const INSIDE: [&str; 4] = [
         from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema') as entry",
     "select 'default privileges ' || role || ' ' || schema || ' ' || kind as name, to_jsonb(entry) as entry from (
         select pg_get_userbyid(defaclrole) as role, defaclnamespace::regnamespace::text as schema,
-            defaclobjtype as kind, defaclacl::text[] as grants
+            defaclobjtype::text as kind, defaclacl::text[] as grants
         from pg_default_acl) as entry",
     "select 'relation ' || relation as name, to_jsonb(entry) as entry from (
         select pg_class.oid::regclass::text as relation, relkind, pg_get_userbyid(relowner) as owner,
