@@ -3,9 +3,8 @@
 #
 # NAME is pause, coredns, tenantry or postgres; the result is target/images/NAME.tar. No registry, no container engine.
 # What comes from Debian packages is cached by content; --fresh forgets that, for example after a security update.
-# Environment: COREDNS_BINARY and TENANTRY_BINARY (default target/bin/coredns, target/release/tenantry),
-# TENANTRY_IMAGES (another folder than target/images),
-# TENANTRY_DEBIAN_MIRROR (default: mmdebstrap's own), XDG_CACHE_HOME.
+# Environment: COREDNS_BINARY and TENANTRY_BINARY (default target/bin/coredns, target/release/tenantry), TENANTRY_IMAGES
+# (folder of the results, default target/images), TENANTRY_DEBIAN_MIRROR (default: mmdebstrap's own), XDG_CACHE_HOME.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -55,12 +55,12 @@ refused() {
   [[ $output == *"$message"* ]]
 }
 
-# unpack NAME lays the image of target/images/NAME.tar out as a root in $work/NAME.
+# unpack NAME lays the image of the archive NAME.tar out as a root in $work/NAME.
 unpack() {
-  local image=$work/$1.image manifest digest
-  [ -e "target/images/$1.tar" ] || { echo "target/images/$1.tar is missing: images/build.sh $1" >&2; exit 1; }
+  local archive=${TENANTRY_IMAGES:-target/images}/$1.tar image=$work/$1.image manifest digest
+  [ -e "$archive" ] || { echo "$archive is missing: images/build.sh $1" >&2; exit 1; }
   mkdir "$image" "$work/$1"
-  tar -xf "target/images/$1.tar" -C "$image"
+  tar -xf "$archive" -C "$image"
   manifest=$(digests <"$image/index.json")
   for digest in $(sed 's/.*"layers"//' "$image/blobs/sha256/$manifest" | digests); do
     tar -xf "$image/blobs/sha256/$digest" -C "$work/$1"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Proves the contract of images/README.md: runs the built archives under runc, with no more rights than the restricted
 # Pod Security profile leaves, in a network namespace of its own. Usage: images/test.sh NAME…   (as root, after build.sh)
-# Output is TAP; the exit status is 0 when every check held.
+# Output is TAP; the exit status is 0 when every check held. Environment: TENANTRY_IMAGES, as for build.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

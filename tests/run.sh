@@ -26,6 +26,13 @@ suite() {
 
 needs_root() { [ -n "$root" ] || { left_out+=("$1"); return 1; }; }
 
+# With the program that the other tests ran, which saves building another.
+images() {
+  local names=(pause coredns tenantry postgres)
+  export TENANTRY_IMAGES=target/tmp/images TENANTRY_BINARY=target/debug/tenantry
+  images/build.sh "${names[@]}" && images/test.sh "${names[@]}"
+}
+
 # ---- What all tests share.
 
 # One per checkout, so that two checkouts can test side by side. Short: sockets live below.
@@ -117,7 +124,7 @@ fi
 needs_root "localcluster/internal/e2e: clusters with a node" || :
 suite "go test" env -C localcluster CGO_ENABLED=0 GOFLAGS=-trimpath go test ./...
 if needs_root "images/test.sh (containers)"; then
-  suite "images" make test-images
+  suite "images" images
 fi
 
 printf '\n'
