@@ -38,7 +38,9 @@ impl OperatorProcess {
             .args(["run", "operator", "--identity", &identity, "--image", IMAGE])
             .args(["--postgres-image", POSTGRES_IMAGE, "--admin-address", "127.0.0.1:0"])
             .arg("--kubeconfig")
-            .arg(&kubeconfig);
+            .arg(&kubeconfig)
+            // As in the Deployment.
+            .env("MALLOC_ARENA_MAX", "1");
         let (lifeline, process) = start(&identity, command, output);
         let operator = Self { process, log, _kubeconfig: kubeconfig, _lifeline: lifeline };
         leads(plane.client().await, &identity).await;
