@@ -2,6 +2,7 @@
 //! tests, each with tenants of its own. Needs root, so `tests/run.sh` leaves `e2e::` out without it.
 
 mod calls;
+mod crashes;
 mod demo;
 mod trouble;
 

@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 use super::control_plane::{ControlPlane, kubectl, localcluster};
 use super::lifeline::{self, Lifeline, folder, folder_hash};
 use super::postgres::{Access, Postgres};
-use super::wait::wait_until;
+use super::wait::{block_until, wait_until};
 
 /// Images that have to be on the node.
 const IMAGES: [&str; 4] = ["pause", "coredns", "tenantry", "postgres"];
@@ -182,4 +182,25 @@ fn succeed(command: &mut Command) -> String {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
+}
+
+/// Kills the operator's process as a crash of the machine would, wherever it is; nothing is finished, nothing
+/// released. Its pod is removed too, so that the kubelet does not hold the next one back.
+pub fn kill_operator_process(pod_uid: &str) {
+    block_until(Duration::from_secs(10), "the operator's process is killed", || {
+        let id = process_of(pod_uid).ok_or("it is not there")?;
+        let status = Command::new("kill").args(["-KILL", &id]).status().unwrap();
+        if status.success() { Ok(()) } else { Err(format!("{id} has ended")) }
+    });
+}
+
+/// The process `tenantry run operator` in the control group of that pod.
+fn process_of(pod_uid: &str) -> Option<String> {
+    let of_pod = |groups: String| groups.contains(pod_uid) || groups.contains(&pod_uid.replace('-', "_"));
+    std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).find_map(|entry| {
+        let groups = std::fs::read_to_string(entry.path().join("cgroup")).ok()?;
+        let command = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let ours = String::from_utf8_lossy(&command).contains("run\0operator");
+        (ours && of_pod(groups)).then(|| entry.file_name().into_string().unwrap())
+    })
 }

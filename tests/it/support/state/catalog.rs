@@ -108,8 +108,7 @@ async fn rows_about(postgres: &Postgres, ids: &[String]) -> Vec<(String, Value)>
                 .as_object_mut()
                 .unwrap()
                 .retain(|name, value| !(name.ends_with("_at") && value.is_string()));
-            let position = found.len();
-            found.push((format!("{OPERATOR_DATABASE}: row of {table} {position}"), entry));
+            found.push((format!("{OPERATOR_DATABASE}: row of {table}"), entry));
         }
     }
     connection.close().await.unwrap();

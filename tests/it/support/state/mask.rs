@@ -125,7 +125,7 @@ fn hide_hashes(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(hide_hashes),
         Value::Object(fields) => {
             for (name, value) in fields {
-                if name.starts_with("tenantry.dev/") && name.ends_with("-hash") {
+                if name.starts_with("tenantry.dev/") && name.contains("-hash") {
                     *value = "HASH".into();
                 } else {
                     hide_hashes(value);

@@ -33,7 +33,17 @@ impl WholeState {
             let name = mask.text(&objects::title(&object));
             assert!(state.insert(name.clone(), mask.object(object)).is_none(), "two objects are {name}");
         }
-        state.extend(catalog.into_iter().map(|(name, value)| (mask.text(&name), mask.value(value))));
+        let mut entries: Vec<(String, Value)> =
+            catalog.into_iter().map(|(name, value)| (mask.text(&name), mask.value(value))).collect();
+        // Rows of a table have one name and no order: what they say, once it is masked, gives them a number.
+        entries.sort_by_cached_key(|(name, value)| (name.clone(), value.to_string()));
+        let mut before = (String::new(), 0);
+        for (name, value) in entries {
+            before.1 = if name == before.0 { before.1 + 1 } else { 0 };
+            let numbered = if before.1 == 0 { name.clone() } else { format!("{name} {}", before.1) };
+            before.0 = name;
+            assert!(state.insert(numbered.clone(), value).is_none(), "two entries are {numbered}");
+        }
         Self(state)
     }
 
