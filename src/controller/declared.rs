@@ -18,7 +18,7 @@ pub struct Declared {
     pub kind: Kind,
     /// Key of the object.
     pub key: Key,
-    /// UID of the object that this one belongs to; [`apply`](Gate::apply) refuses a live one of another owner.
+    /// UID of the object that this one belongs to; [`Gate::apply`](super::apply::Gate::apply) refuses a live one of another owner.
     pub owner_uid: String,
     body: Value,
     hash: String,

@@ -202,7 +202,7 @@ mod tests {
     }
 
     async fn never_ends() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     const ROUTES: &[Route<()>] = &[
