@@ -32,13 +32,12 @@ pub async fn guard(context: &Context, server: &DatabaseServer) -> Result<(), App
 
 /// Mirrors whether databases are on the server into a label, by which admission refuses its deletion.
 pub async fn mark_use(context: &Context, fetched: &Fetched) -> Result<(), ApplyError> {
-    let marked = fetched.server.labels().contains_key(IN_USE);
-    let used = !fetched.users.is_empty();
-    if marked == used {
+    let marked = fetched.server.labels().get(IN_USE).map(String::as_str);
+    let wanted = (!fetched.users.is_empty()).then_some("true");
+    if marked == wanted {
         return Ok(());
     }
-    let value = if used { json!("true") } else { json!(null) };
-    patch_metadata(context, &fetched.server, json!({"labels": {IN_USE: value}})).await
+    patch_metadata(context, &fetched.server, json!({"labels": {IN_USE: wanted}})).await
 }
 
 /// Whether a managed server's workload is going or gone: it cannot be asked any more.
