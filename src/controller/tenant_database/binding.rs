@@ -16,7 +16,7 @@ use super::fetch::Fetched;
 use super::provision::Provisioned;
 use super::validate::Validated;
 use crate::api::condition::{Summary, reason};
-use crate::api::labels;
+use crate::api::{TenantDatabase, labels};
 use crate::controller::apply::{ApplyError, Declared};
 use crate::controller::context::Context;
 use crate::controller::declared::{Ownership, ownership};
@@ -39,8 +39,7 @@ pub async fn fetch(context: &Context, claim: &Validated) -> Result<Result<Passwo
         let live = live.map_err(|source| ApplyError::Api { verb: "get", kind: Kind::Secret, key, source })?;
         let Some(secret) = live else { continue };
         let ours = ownership(&secret.metadata, &claim.tenant_uid, None) == Ownership::Ours;
-        let of = secret.labels().get(labels::TENANT_DATABASE).is_none_or(|of| of == claim.name.as_str());
-        if !ours || !of {
+        if !ours || is_of_another(context, claim, &secret, name) {
             let message = format!(
                 "Secret {name} exists and is not this claim's: rename or remove it, or set spec.credentials[].secretName"
             );
@@ -53,6 +52,15 @@ pub async fn fetch(context: &Context, claim: &Validated) -> Result<Result<Passwo
         }
     }
     Ok(Ok(passwords))
+}
+
+/// Whether another claim of the namespace has the Secret. A label that names no such claim has been tampered with.
+fn is_of_another(context: &Context, claim: &Validated, secret: &Secret, name: &str) -> bool {
+    let of = secret.labels().get(labels::TENANT_DATABASE).filter(|of| *of != claim.name.as_str());
+    of.is_some_and(|of| {
+        let other: Option<TenantDatabase> = context.valid(&Key::namespaced(&claim.namespace, of));
+        other.is_some_and(|other| other.spec.credentials().iter().any(|it| it.secret_name(of) == name))
+    })
 }
 
 /// The Secrets of a claim that has its database.
