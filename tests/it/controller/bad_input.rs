@@ -2,14 +2,17 @@
 //! recovers within a minute.
 
 use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use tenantry::api::labels;
 use tenantry::controller::object::{Key, Kind};
 
-use super::scene::{Scene, condition};
+use super::scene::{A_MINUTE, condition};
 use super::shop;
-use crate::support::{CRASHING, ControlPlane, Operator, UNPULLABLE, UNSCHEDULABLE};
+use super::site::{Site, Stage};
+use crate::support::{CRASHING, Operator, UNPULLABLE, UNSCHEDULABLE, wait_until};
 
 /// Name of the operator's ClusterRole.
 const ROLE: &str = "tenantry-operator";
@@ -20,8 +23,8 @@ fn spec(plan: &str) -> Value {
 
 #[tokio::test]
 async fn names_that_cannot_be_are_refused_with_the_rule() {
-    let plane = ControlPlane::shared().await;
-    let scene = Scene::new(plane).await;
+    let site = Site::shared().await;
+    let scene = Stage::new(&site).await;
     let label = "metadata.name must be a DNS label of at most 40 characters that starts with a letter";
     let reserved = "metadata.name is reserved: choose another name";
     let long = "a".repeat(41);
@@ -44,8 +47,8 @@ async fn names_that_cannot_be_are_refused_with_the_rule() {
 
 #[tokio::test]
 async fn malformed_objects_are_refused_with_the_field() {
-    let plane = ControlPlane::shared().await;
-    let scene = Scene::new(plane).await;
+    let site = Site::shared().await;
+    let scene = Stage::new(&site).await;
     let cases = [
         (Kind::Tenant, json!({}), "spec.planRef: Required value"),
         (Kind::Tenant, json!({"planRef": {"name": "p"}, "state": "Asleep"}), "spec.state: Unsupported value"),
@@ -76,9 +79,8 @@ async fn malformed_objects_are_refused_with_the_field() {
 
 #[tokio::test]
 async fn an_unknown_plan_is_named_and_its_creation_recovers() {
-    let plane = ControlPlane::shared().await;
-    Operator::shared().await;
-    let scene = Scene::new(plane).await;
+    let site = Site::shared().await;
+    let scene = Stage::new(&site).await;
     let (tenant, plan) = (scene.cluster("acme"), scene.cluster("absent"));
     scene.create(Kind::Tenant, &tenant, spec(&plan.name)).await;
     let said = scene.refused(Kind::Tenant, &tenant, "PlanNotFound").await;
@@ -96,9 +98,8 @@ async fn an_unknown_plan_is_named_and_its_creation_recovers() {
 
 #[tokio::test]
 async fn an_unknown_blueprint_is_named_and_its_removal_recovers() {
-    let plane = ControlPlane::shared().await;
-    Operator::shared().await;
-    let scene = shop::open(plane).await;
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
     let (tenant, absent) = (scene.cluster("acme"), scene.name("absent"));
     let asked = json!({"spec": {"blueprints": [{"name": scene.name("shop")}, {"name": absent}]}});
     scene.patch(Kind::Tenant, &tenant, asked).await;
@@ -114,9 +115,8 @@ async fn an_unknown_blueprint_is_named_and_its_removal_recovers() {
 
 #[tokio::test]
 async fn blueprints_that_ask_for_the_same_name_are_both_named() {
-    let plane = ControlPlane::shared().await;
-    Operator::shared().await;
-    let scene = shop::open(plane).await;
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
     let (tenant, shop, twin) = (scene.cluster("acme"), scene.name("shop"), scene.name("twin"));
     scene.create(Kind::Blueprint, &scene.cluster("twin"), shop::blueprint()).await;
     scene
@@ -124,16 +124,15 @@ async fn blueprints_that_ask_for_the_same_name_are_both_named() {
         .await;
     let said = scene.refused(Kind::Tenant, &tenant, "BlueprintConflict").await;
     let expected = format!(
-        "spec.blueprints: Blueprints {shop} and {twin} both ask for the service web: rename it in one of them or name only one"
+        "spec.blueprints: Blueprints {shop} and {twin} both ask for the database orders: rename it in one of them or name only one"
     );
     assert_eq!(said, expected);
 }
 
 #[tokio::test]
 async fn a_namespace_of_somebody_elses_is_never_touched() {
-    let plane = ControlPlane::shared().await;
-    Operator::shared().await;
-    let scene = Scene::new(plane).await;
+    let site = Site::shared().await;
+    let scene = Stage::new(&site).await;
     let (tenant, namespace) = (scene.cluster("acme"), Key::cluster(&scene.namespace("acme")));
     let theirs = scene.create(Kind::Namespace, &namespace, json!({})).await;
     scene.create(Kind::Plan, &scene.cluster("small"), json!({})).await;
@@ -156,9 +155,8 @@ async fn a_namespace_of_somebody_elses_is_never_touched() {
 
 #[tokio::test]
 async fn pods_that_cannot_run_say_why_while_the_old_ones_go_on() {
-    let plane = ControlPlane::shared().await;
-    Operator::shared().await;
-    let scene = shop::open(plane).await;
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
     let (blueprint, tenant) = (scene.cluster("shop"), scene.cluster("acme"));
     let image = |image: &str| json!({"spec": {"services": [{"name": "web", "spec": {"image": image}}]}});
     let cases = [
@@ -180,10 +178,37 @@ async fn pods_that_cannot_run_say_why_while_the_old_ones_go_on() {
 }
 
 #[tokio::test]
+async fn a_missing_crd_is_named_until_it_is_installed() {
+    let site = Site::own().await;
+    let scene = Stage::new(&site).await;
+    let crds: Api<CustomResourceDefinition> = Api::all(scene.client.clone());
+    let name = "blueprints.tenantry.dev";
+    let mut crd = crds.get(name).await.unwrap();
+    let allowed = json!({"metadata": {"annotations": {labels::ALLOW_DELETE: "true"}}});
+    crds.patch(name, &PatchParams::default(), &Patch::Merge(allowed)).await.unwrap();
+    crds.delete(name, &DeleteParams::default()).await.unwrap();
+
+    let operator = Operator::launch(&site, None).await;
+    wait_until(A_MINUTE, "readiness names the CRD", async || {
+        let said = operator.unready();
+        let named = said.iter().any(|said| said.contains(name) && said.ends_with("run: tenantry install"));
+        if named { Ok(()) } else { Err(format!("{said:?}")) }
+    })
+    .await;
+    crd.metadata = ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() };
+    crds.create(&PostParams::default(), &crd).await.unwrap();
+    operator.leads().await;
+    scene.create(Kind::Plan, &scene.cluster("small"), json!({})).await;
+    scene.ready(Kind::Plan, &scene.cluster("small")).await;
+    assert_eq!(operator.unready(), Vec::<String>::new());
+    operator.stop().await;
+}
+
+#[tokio::test]
 async fn a_missing_right_is_named_and_its_grant_recovers() {
-    let plane = ControlPlane::own().await;
-    let operator = Operator::start(&plane).await;
-    let scene = Scene::new(&plane).await;
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = Stage::new(&site).await;
     let roles: Api<ClusterRole> = Api::all(scene.client.clone());
     let whole = roles.get(ROLE).await.unwrap();
     let mut less = whole.clone();
@@ -192,15 +217,15 @@ async fn a_missing_right_is_named_and_its_grant_recovers() {
             rule.verbs.retain(|verb| verb != "create");
         }
     }
-    let rules = |role: &ClusterRole| Patch::Merge(json!({"rules": role.rules}));
-    roles.patch(ROLE, &PatchParams::default(), &rules(&less)).await.unwrap();
+    let restore = |role: &ClusterRole| Patch::Merge(json!({"rules": role.rules}));
+    roles.patch(ROLE, &PatchParams::default(), &restore(&less)).await.unwrap();
 
     let tenant = scene.cluster("acme");
     scene.create(Kind::Plan, &scene.cluster("small"), json!({})).await;
     scene.create(Kind::Tenant, &tenant, spec(&scene.name("small"))).await;
     let said = scene.refused(Kind::Tenant, &tenant, "Forbidden").await;
     assert!(said.contains("failed to create Namespace") && said.contains("forbidden"), "{said}");
-    roles.patch(ROLE, &PatchParams::default(), &rules(&whole)).await.unwrap();
+    roles.patch(ROLE, &PatchParams::default(), &restore(&whole)).await.unwrap();
     scene.ready(Kind::Tenant, &tenant).await;
     assert!(condition(&scene.get(Kind::Tenant, &tenant).await.unwrap(), "Stalled").is_none());
     operator.stop().await;

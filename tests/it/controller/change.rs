@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 use tenantry::controller::object::Kind;
 
-use super::scene::{Scene, condition};
+use super::scene::condition;
 use super::shop;
-use crate::support::{ControlPlane, Operator, Postgres};
+use super::site::{Site, Stage};
 
 /// Waits until the Deployment's field at `pointer` is `value`.
-async fn deployed(scene: &Scene<'_>, service: &str, pointer: &str, value: Value) {
+async fn deployed(scene: &Stage<'_>, service: &str, pointer: &str, value: Value) {
     let key = scene.inside("acme", service);
     scene
         .until(Kind::Deployment, &key, &format!("has {value} at {pointer}"), |deployment| {
@@ -21,9 +21,8 @@ const IMAGE: &str = "/spec/template/spec/containers/0/image";
 
 #[tokio::test]
 async fn a_plan_reaches_its_tenants() {
-    let plane = ControlPlane::shared().await;
-    Operator::shared().await;
-    let scene = shop::open(plane).await;
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
     let quota = scene.inside("acme", "tenantry");
     scene
         .patch(Kind::Plan, &scene.cluster("small"), json!({"spec": {"quota": {"cpu": "8", "pods": null}}}))
@@ -42,9 +41,8 @@ async fn a_plan_reaches_its_tenants() {
 
 #[tokio::test]
 async fn a_blueprint_reaches_its_tenants() {
-    let plane = ControlPlane::shared().await;
-    Operator::shared().await;
-    let scene = shop::open(plane).await;
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
     let blueprint = scene.cluster("shop");
     let services = |web: &str| {
         json!({"spec": {"services": [
@@ -60,14 +58,13 @@ async fn a_blueprint_reaches_its_tenants() {
         scene.gone(kind, &scene.inside("acme", "orders")).await;
     }
     let tenant = scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
-    assert_eq!(condition(&tenant, "Ready").unwrap()["message"], "0 databases and 2 services are ready");
+    assert_eq!(condition(&tenant, "Ready").unwrap()["message"], "2 databases and 2 services are ready");
 }
 
 #[tokio::test]
 async fn owners_come_and_go() {
-    let plane = ControlPlane::shared().await;
-    Operator::shared().await;
-    let scene = shop::open(plane).await;
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
     let (tenant, binding) = (scene.cluster("acme"), scene.inside("acme", "tenantry-owners"));
     let owners = json!({"spec": {"owners": [{"kind": "Group", "name": "acme-admins"}]}});
     scene.patch(Kind::Tenant, &tenant, owners).await;
@@ -83,17 +80,16 @@ async fn owners_come_and_go() {
 
 #[tokio::test]
 async fn a_suspended_tenant_runs_nothing_and_resumes_as_it_was() {
-    let plane = ControlPlane::shared().await;
-    Operator::shared().await;
-    let (scene, postgres) = (shop::open(plane).await, Postgres::shared());
-    let (tenant, before) = (scene.cluster("acme"), scene.state(&postgres).await);
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let (tenant, before) = (scene.cluster("acme"), scene.state().await);
     scene.patch(Kind::Tenant, &tenant, json!({"spec": {"state": "Suspended"}})).await;
     let suspended = scene.ready(Kind::Tenant, &tenant).await;
     assert_eq!(condition(&suspended, "Suspended").unwrap()["status"], "True");
-    for service in ["web", "orders"] {
+    for service in shop::SERVICES {
         deployed(&scene, service, "/spec/replicas", json!(0)).await;
         scene.ready(Kind::Microservice, &scene.inside("acme", service)).await;
     }
     scene.patch(Kind::Tenant, &tenant, json!({"spec": {"state": null}})).await;
-    scene.returns_to(&postgres, &before).await;
+    scene.returns_to(&before).await;
 }

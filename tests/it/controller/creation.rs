@@ -1,13 +1,15 @@
 //! What creating costs, and that doing it again costs nothing.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde_json::json;
-use tenantry::controller::object::Kind;
+use tenantry::api::names::TenantId;
+use tenantry::controller::object::{Key, Kind};
 
-use super::scene::Scene;
-use super::shop::{self, blueprint, plan, tenant};
-use crate::support::{ControlPlane, Operator, Write};
+use super::shop;
+use super::site::Site;
+use crate::support::{Operator, Write};
 
 /// `verb resource namespace/name`, sorted, so that what is written compares as a value.
 fn shown(writes: &[Write], of: impl Fn(&Write) -> bool) -> Vec<String> {
@@ -24,80 +26,96 @@ fn shown(writes: &[Write], of: impl Fn(&Write) -> bool) -> Vec<String> {
     shown
 }
 
-#[tokio::test]
-async fn a_tenant_and_a_microservice_cost_their_children_and_three_writes() {
-    let plane = ControlPlane::own().await;
-    let operator = Operator::start(&plane).await;
-    let scene = Scene::new(&plane).await;
-    scene.create(Kind::Plan, &scene.cluster("small"), plan()).await;
-    scene.create(Kind::Blueprint, &scene.cluster("shop"), blueprint()).await;
-    scene.ready(Kind::Plan, &scene.cluster("small")).await;
-    scene.ready(Kind::Blueprint, &scene.cluster("shop")).await;
-
-    let (mark, began) = (plane.mark().await, Instant::now());
-    scene.create(Kind::Tenant, &scene.cluster("acme"), tenant(&scene)).await;
-    scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
-    let writes = plane.operator_writes_since(mark).await;
-
-    let name = scene.name("acme");
-    let of_tenant = |write: &Write| {
-        let inside = ["web", "orders"].contains(&write.name.as_str()) && write.resource != "microservices";
-        !inside && write.subresource.is_empty()
-    };
-    let mut expected: Vec<String> = [
-        format!("create namespaces tenant-{name} 201"),
+/// Everything but status that a new tenant of the shop makes the operator write.
+fn creation(tenant: &str, server: &str) -> Vec<String> {
+    let mut expected = vec![
+        format!("create namespaces tenant-{tenant} 201"),
         "create limitranges tenantry 201".into(),
-        "create microservices orders 201".into(),
-        "create microservices web 201".into(),
         "create networkpolicies allow-dns 201".into(),
         "create networkpolicies default-deny 201".into(),
         "create resourcequotas tenantry 201".into(),
         "create rolebindings tenantry-owners 201".into(),
-        format!("patch tenants {name} 200"),
-    ]
-    .into();
+        // The finalizer.
+        format!("patch tenants {tenant} 200"),
+        // The label by which admission protects a server in use.
+        format!("patch databaseservers {server} 200"),
+    ];
+    for database in shop::DATABASES {
+        expected.push(format!("create tenantdatabases {database} 201"));
+        expected.push(format!("create serverdatabases t-ID-{database} 201"));
+        expected.push(format!("create secrets {database}-app 201"));
+    }
+    for service in shop::SERVICES {
+        let kinds = ["deployments", "networkpolicies", "poddisruptionbudgets", "serviceaccounts", "services"];
+        expected.extend(kinds.iter().map(|kind| format!("create {kind} {service} 201")));
+        expected.push(format!("create microservices {service} 201"));
+    }
     expected.sort();
-    assert_eq!(shown(&writes, of_tenant), expected);
+    expected
+}
+
+#[tokio::test]
+async fn a_tenant_a_claim_and_a_microservice_cost_their_children_and_three_writes_each() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = shop::furnish(&site).await;
+    scene.ready(Kind::DatabaseServer, &Key::cluster(&site.server)).await;
+
+    let (mark, began) = (site.mark().await, Instant::now());
+    let created = scene.create(Kind::Tenant, &scene.cluster("acme"), shop::tenant(&scene)).await;
+    scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
+    let seconds = began.elapsed().as_secs();
+    let mut writes = site.operator_writes_since(mark).await;
+    let id = TenantId::of_uid(created["metadata"]["uid"].as_str().unwrap());
+    for write in &mut writes {
+        write.name = write.name.replace(id.as_str(), "ID");
+    }
+    assert_eq!(shown(&writes, |w| w.subresource.is_empty()), creation(&scene.name("acme"), &site.server));
 
     // A step that outlasts two seconds may be told, and a busy machine can make any of them do so.
-    let seconds = began.elapsed().as_secs();
-    let steps = |steps: usize| if seconds < 2 { 0 } else { steps };
-    let statuses = |resource: &str, name: &str| {
-        shown(&writes, |w| w.subresource == "status" && w.resource == resource && w.name == name).len()
-    };
-    assert!(statuses("tenants", &name) <= 2 + steps(3), "{writes:?}");
-
-    for service in ["web", "orders"] {
-        let made = shown(&writes, |w| {
-            w.name == service && w.subresource.is_empty() && w.resource != "microservices"
-        });
-        let kinds = ["deployments", "networkpolicies", "poddisruptionbudgets", "serviceaccounts", "services"];
-        let expected: Vec<String> = kinds.iter().map(|kind| format!("create {kind} {service} 201")).collect();
-        assert_eq!(made, expected);
-        assert!(statuses("microservices", service) <= 2 + steps(3), "{writes:?}");
+    let budget = |steps: usize| 2 + if seconds < 2 { 0 } else { steps };
+    let mut statuses: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for write in writes.into_iter().filter(|write| write.subresource == "status") {
+        *statuses.entry((write.resource, write.name)).or_default() += 1;
+    }
+    for ((resource, name), count) in &statuses {
+        let steps = match resource.as_str() {
+            "tenants" | "microservices" => 3,
+            "tenantdatabases" => 1,
+            _ => 0,
+        };
+        assert!(*count <= budget(steps), "{count} statuses of {resource} {name} in {seconds} s");
     }
     operator.stop().await;
 }
 
 #[tokio::test]
 async fn a_second_turn_and_a_restart_write_nothing() {
-    let plane = ControlPlane::own().await;
-    let operator = Operator::start(&plane).await;
-    let scene = shop::open(&plane).await;
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = shop::open(&site).await;
 
     // An annotation of somebody's changes nothing that we declare, and still asks for a turn.
-    let mark = plane.mark().await;
+    let mark = site.mark().await;
     let turns = operator.turns(Kind::Tenant);
     let annotation = json!({"metadata": {"annotations": {"example.org/note": "hello"}}});
     scene.patch(Kind::Tenant, &scene.cluster("acme"), annotation).await;
     operator.took_turns(&[(Kind::Tenant, turns + 1)]).await;
-    assert_eq!(plane.operator_writes_since(mark).await, []);
+    assert_eq!(site.operator_writes_since(mark).await, []);
 
     operator.stop().await;
-    let mark = plane.mark().await;
-    let operator = Operator::start(&plane).await;
-    let all = [(Kind::Tenant, 1), (Kind::Plan, 1), (Kind::Blueprint, 1), (Kind::Microservice, 2)];
+    let mark = site.mark().await;
+    let operator = Operator::start(&site).await;
+    let all = [
+        (Kind::Tenant, 1),
+        (Kind::Plan, 1),
+        (Kind::Blueprint, 1),
+        (Kind::DatabaseServer, 1),
+        (Kind::TenantDatabase, 2),
+        (Kind::ServerDatabase, 2),
+        (Kind::Microservice, 3),
+    ];
     operator.took_turns(&all).await;
     operator.stop().await;
-    assert_eq!(plane.operator_writes_since(mark).await, []);
+    assert_eq!(site.operator_writes_since(mark).await, []);
 }

@@ -7,12 +7,12 @@ use rand::seq::SliceRandom;
 use serde_json::Value;
 use tenantry::controller::object::{Key, Kind};
 
-use super::scene::Scene;
 use super::shop;
-use crate::support::{ControlPlane, Operator, Postgres};
+use super::site::{Site, Stage};
+use crate::support::Operator;
 
 /// The tenant's children in an order that `seed` gives.
-async fn children(scene: &Scene<'_>, seed: u64) -> Vec<(Kind, Key)> {
+async fn children(scene: &Stage<'_>, seed: u64) -> Vec<(Kind, Key)> {
     let mut children = vec![];
     for kind in shop::CHILDREN {
         for object in scene.children(kind, "acme").await {
@@ -29,41 +29,40 @@ fn uid(object: Option<Value>) -> Option<String> {
 
 #[tokio::test]
 async fn children_deleted_in_any_order_come_back() {
-    let plane = ControlPlane::shared().await;
-    Operator::shared().await;
-    let (scene, postgres) = (shop::open(plane).await, Postgres::shared());
-    let expected = scene.state(&postgres).await;
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let expected = scene.state().await;
     for seed in 0..3 {
         for (kind, key) in children(&scene, seed).await {
             // A Microservice that went before has taken its children along.
             scene.delete(kind, &key).await;
         }
-        scene.returns_to(&postgres, &expected).await;
+        scene.returns_to(&expected).await;
     }
 }
 
 #[tokio::test]
 async fn children_deleted_while_no_operator_ran_come_back_with_the_next() {
-    let plane = ControlPlane::own().await;
-    let operator = Operator::start(&plane).await;
-    let (scene, postgres) = (shop::open(&plane).await, Postgres::shared());
-    let expected = scene.state(&postgres).await;
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = shop::open(&site).await;
+    let expected = scene.state().await;
     operator.stop().await;
     for (kind, key) in children(&scene, 7).await {
         scene.delete(kind, &key).await;
         scene.gone(kind, &key).await;
     }
-    let operator = Operator::start(&plane).await;
-    scene.returns_to(&postgres, &expected).await;
+    let operator = Operator::start(&site).await;
+    scene.returns_to(&expected).await;
     operator.stop().await;
 }
 
 #[tokio::test]
 async fn a_namespace_deleted_behind_the_operators_back_goes_at_once_and_comes_back() {
-    let plane = ControlPlane::own().await;
-    let operator = Operator::start(&plane).await;
-    let (scene, postgres) = (shop::open(&plane).await, Postgres::shared());
-    let expected = scene.state(&postgres).await;
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = shop::open(&site).await;
+    let expected = scene.state().await;
     let namespace = Key::cluster(&scene.namespace("acme"));
     let before = uid(scene.get(Kind::Namespace, &namespace).await);
 
@@ -74,7 +73,7 @@ async fn a_namespace_deleted_behind_the_operators_back_goes_at_once_and_comes_ba
             conditions.iter().find(|c| c["type"] == "Ready" && c["status"] == "False").map(drop)
         })
         .await;
-    scene.returns_to(&postgres, &expected).await;
+    scene.returns_to(&expected).await;
     let after = uid(scene.get(Kind::Namespace, &namespace).await);
     assert!(after.is_some() && after != before, "{before:?} {after:?}");
 
@@ -82,29 +81,29 @@ async fn a_namespace_deleted_behind_the_operators_back_goes_at_once_and_comes_ba
     operator.stop().await;
     scene.delete(Kind::Namespace, &namespace).await;
     scene.gone(Kind::Namespace, &namespace).await;
-    let operator = Operator::start(&plane).await;
-    scene.returns_to(&postgres, &expected).await;
+    let operator = Operator::start(&site).await;
+    scene.returns_to(&expected).await;
     operator.stop().await;
 }
 
 #[tokio::test]
 async fn a_deleted_tenant_takes_its_namespace_along_and_nothing_else() {
-    let plane = ControlPlane::own().await;
-    let operator = Operator::start(&plane).await;
-    let (scene, other, postgres) = (shop::open(&plane).await, shop::open(&plane).await, Postgres::shared());
-    let expected = other.state(&postgres).await;
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let (scene, other) = (shop::open(&site).await, shop::open(&site).await);
+    let expected = other.state().await;
     scene.delete(Kind::Tenant, &scene.cluster("acme")).await;
     scene.gone(Kind::Tenant, &scene.cluster("acme")).await;
     scene.gone(Kind::Namespace, &Key::cluster(&scene.namespace("acme"))).await;
-    other.state(&postgres).await.assert_equals(&expected);
+    other.state().await.assert_equals(&expected);
     operator.stop().await;
 }
 
 #[tokio::test]
 async fn a_tenant_deleted_while_no_operator_ran_goes_with_the_next() {
-    let plane = ControlPlane::own().await;
-    let operator = Operator::start(&plane).await;
-    let scene = shop::open(&plane).await;
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = shop::open(&site).await;
     operator.stop().await;
     let (tenant, namespace) = (scene.cluster("acme"), Key::cluster(&scene.namespace("acme")));
     scene.delete(Kind::Tenant, &tenant).await;
@@ -112,7 +111,7 @@ async fn a_tenant_deleted_while_no_operator_ran_goes_with_the_next() {
     assert!(waits["metadata"]["deletionTimestamp"].is_string(), "{waits}");
     assert!(scene.get(Kind::Namespace, &namespace).await.unwrap()["metadata"]["deletionTimestamp"].is_null());
 
-    let operator = Operator::start(&plane).await;
+    let operator = Operator::start(&site).await;
     scene.gone(Kind::Tenant, &tenant).await;
     scene.gone(Kind::Namespace, &namespace).await;
     operator.stop().await;

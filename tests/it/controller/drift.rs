@@ -9,9 +9,10 @@ use tenantry::api::labels;
 use tenantry::controller::object::{Key, Kind, dynamic_api};
 
 use super::owned::{changes, essence, pointers};
-use super::scene::{A_MINUTE, Scene};
+use super::scene::A_MINUTE;
 use super::shop;
-use crate::support::{ControlPlane, Operator, wait_until};
+use super::site::{Site, Stage};
+use crate::support::{Operator, wait_until};
 
 /// An object that the operator made, as it was when all was well.
 struct Owned {
@@ -22,7 +23,7 @@ struct Owned {
 
 impl Owned {
     /// Changes what is at `pointer`, if the API server lets anybody do that.
-    async fn change(&self, scene: &Scene<'_>, pointer: &str) -> bool {
+    async fn change(&self, scene: &Stage<'_>, pointer: &str) -> bool {
         let api = dynamic_api(&scene.client, self.kind, &self.key);
         for change in changes(&self.object, pointer) {
             let patch = Patch::Json::<()>(serde_json::from_value(change).unwrap());
@@ -39,7 +40,7 @@ impl Owned {
         false
     }
 
-    async fn is_restored(&self, scene: &Scene<'_>, what: &str) {
+    async fn is_restored(&self, scene: &Stage<'_>, what: &str) {
         let what = format!("{} {} is as before after a change of {what}", self.kind, self.key);
         wait_until(A_MINUTE, &what, async || {
             let live = scene.get(self.kind, &self.key).await.ok_or("it does not exist")?;
@@ -53,30 +54,38 @@ impl Owned {
     }
 }
 
-/// Everything that the operator made for the test's tenant, and the tenant itself, whose finalizer it set.
-async fn everything(scene: &Scene<'_>) -> Vec<Owned> {
-    let mut all = vec![];
-    for (kind, key) in
-        [(Kind::Tenant, scene.cluster("acme")), (Kind::Namespace, Key::cluster(&scene.namespace("acme")))]
-    {
-        let object = scene.get(kind, &key).await.unwrap();
-        all.push(Owned { kind, key, object });
+/// Everything that the operator made for the test's tenant, and what it only marked: tenant and server.
+async fn everything(scene: &Stage<'_>) -> Vec<Owned> {
+    let mut keys = vec![
+        (Kind::Tenant, scene.cluster("acme")),
+        (Kind::Namespace, Key::cluster(&scene.namespace("acme"))),
+        (Kind::DatabaseServer, Key::cluster(&scene.site.server)),
+    ];
+    for name in shop::DATABASES {
+        let claim = scene.get(Kind::TenantDatabase, &scene.inside("acme", name)).await.unwrap();
+        keys.push((Kind::ServerDatabase, Key::cluster(claim["status"]["serverDatabase"].as_str().unwrap())));
     }
     for kind in shop::CHILDREN {
         for object in scene.children(kind, "acme").await {
-            let key = scene.inside("acme", object["metadata"]["name"].as_str().unwrap());
-            all.push(Owned { kind, key, object });
+            keys.push((kind, scene.inside("acme", object["metadata"]["name"].as_str().unwrap())));
         }
     }
-    assert_eq!(all.iter().map(|owned| owned.kind).collect::<BTreeSet<_>>().len(), shop::CHILDREN.len() + 2);
+    let mut all = vec![];
+    for (kind, key) in keys {
+        let object = scene.get(kind, &key).await.unwrap();
+        all.push(Owned { kind, key, object });
+    }
+    assert_eq!(all.iter().map(|owned| owned.kind).collect::<BTreeSet<_>>().len(), shop::CHILDREN.len() + 4);
     all
 }
 
 /// Fields that the API server filled in when the object was created. The operator does not declare them, so whoever
 /// changes one keeps the change.
-const DEFAULTS: [&str; 13] = [
+const DEFAULTS: [&str; 15] = [
     "Deployment /spec/progressDeadlineSeconds",
     "Deployment /spec/template/spec/containers/*/imagePullPolicy",
+    "Deployment /spec/template/spec/containers/*/livenessProbe/httpGet/scheme",
+    "Deployment /spec/template/spec/containers/*/livenessProbe/successThreshold",
     "Deployment /spec/template/spec/containers/*/readinessProbe/failureThreshold",
     "Deployment /spec/template/spec/containers/*/readinessProbe/httpGet/scheme",
     "Deployment /spec/template/spec/containers/*/readinessProbe/successThreshold",
@@ -91,15 +100,20 @@ const DEFAULTS: [&str; 13] = [
 ];
 
 /// Fields that nobody can change, not by themselves at least: the API server refuses it or puts them back.
-const UNCHANGEABLE: [&str; 8] = [
+const UNCHANGEABLE: [&str; 13] = [
     "Deployment /spec/selector",
     "Deployment /spec/strategy/type",
     "Deployment /spec/template/metadata/labels/tenantry.dev~1microservice",
     "Deployment /spec/template/spec/containers/*/volumeMounts/*/name",
     "Deployment /spec/template/spec/serviceAccount",
     "Deployment /spec/template/spec/volumes/*/name",
+    "Microservice /spec/builtin",
     "Namespace /metadata/labels/kubernetes.io~1metadata.name",
     "RoleBinding /roleRef",
+    "Secret /type",
+    "ServerDatabase /spec/physicalName",
+    "ServerDatabase /spec/serverRef/name",
+    "TenantDatabase /spec",
 ];
 
 /// The field without the place of its item in a list.
@@ -108,18 +122,29 @@ fn field(kind: Kind, pointer: &str) -> String {
     format!("{kind} {}", steps.collect::<Vec<_>>().join("/"))
 }
 
+/// Fields that hold a password: a changed one is not brought back, a new one takes its place (see `databases`).
+const PASSWORDS: [&str; 2] = ["Secret /data/password", "Secret /data/uri"];
+
+/// Marks of a Secret: with another value it is somebody else's, whom admission and the operator leave alone.
+const MARKS: [&str; 2] = [
+    "Secret /metadata/annotations/tenantry.dev~1owner-uid",
+    "Secret /metadata/labels/app.kubernetes.io~1managed-by",
+];
+
 /// The fields of the object that the operator declares, as JSON pointers.
 fn declared(owned: &Owned) -> Vec<String> {
     let mut pointers = pointers(&owned.object);
-    pointers.retain(|pointer| !DEFAULTS.contains(&field(owned.kind, pointer).as_str()));
+    pointers.retain(|pointer| {
+        let field = field(owned.kind, pointer);
+        ![&DEFAULTS[..], &PASSWORDS, &MARKS].concat().contains(&field.as_str())
+    });
     pointers
 }
 
 #[tokio::test]
 async fn each_changed_field_of_each_object_is_restored() {
-    let plane = ControlPlane::shared().await;
-    Operator::shared().await;
-    let scene = shop::open(plane).await;
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
     let everything = everything(&scene).await;
     let unchanged = join_all(everything.iter().map(async |owned| {
         let mut unchanged = vec![];
@@ -138,9 +163,9 @@ async fn each_changed_field_of_each_object_is_restored() {
 
 #[tokio::test]
 async fn what_changed_while_no_operator_ran_is_restored_by_the_next() {
-    let plane = ControlPlane::own().await;
-    let operator = Operator::start(&plane).await;
-    let scene = shop::open(&plane).await;
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = shop::open(&site).await;
     let everything = everything(&scene).await;
     operator.stop().await;
 
@@ -153,7 +178,7 @@ async fn what_changed_while_no_operator_ran_is_restored_by_the_next() {
         }
     }
     assert!(changed > 100, "only {changed} changes");
-    let operator = Operator::start(&plane).await;
+    let operator = Operator::start(&site).await;
     join_all(everything.iter().map(|owned| owned.is_restored(&scene, "all fields"))).await;
     operator.stop().await;
 
@@ -162,7 +187,7 @@ async fn what_changed_while_no_operator_ran_is_restored_by_the_next() {
         let removal = json!({"metadata": {"annotations": {labels::OWNER_UID: null}}});
         scene.patch(owned.kind, &owned.key, removal).await;
     }
-    let operator = Operator::start(&plane).await;
+    let operator = Operator::start(&site).await;
     join_all(everything.iter().map(|owned| owned.is_restored(&scene, mark))).await;
     operator.stop().await;
 }

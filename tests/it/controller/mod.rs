@@ -3,9 +3,12 @@
 mod bad_input;
 mod change;
 mod creation;
+mod databases;
 mod deletion;
 mod drift;
 mod microservice;
 mod owned;
 pub mod scene;
+mod servers;
 mod shop;
+mod site;

@@ -87,6 +87,12 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// Every object of that kind.
+    pub async fn all(&self, kind: Kind) -> Vec<Value> {
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind.api_resource());
+        api.list(&ListParams::default()).await.unwrap().items.into_iter().map(value).collect()
+    }
+
     /// Every object of that kind in a tenant's namespace that is labelled as managed by us.
     pub async fn children(&self, kind: Kind, tenant: &str) -> Vec<Value> {
         let resource = kind.api_resource();

@@ -19,7 +19,7 @@ mod full_cluster;
 mod kubelet;
 mod lifeline;
 mod operator;
-mod postgres;
+pub mod postgres;
 mod prefix;
 mod state;
 mod wait;

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use tenantry::api;
 use tenantry::cli::manifests;
 
 use crate::support::wait::wait_until;
+
+const LONG: Duration = Duration::from_mins(1);
 
 /// Installs, over what an earlier test may have left.
 pub async fn install(client: &Client) {
@@ -19,7 +21,17 @@ pub async fn install(client: &Client) {
         }
     }
     for crd in api::crds() {
-        wait_until(Duration::from_secs(30), "a CRD is served", async || served(client, &crd).await).await;
+        wait_until(LONG, "a CRD is served", async || served(client, &crd).await).await;
+    }
+    wait_until(LONG, "the admission policies are in force", async || in_force(client).await).await;
+}
+
+/// The API server compiles policies in the background: only a refusal is proof.
+async fn in_force(client: &Client) -> Result<(), String> {
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    match crds.delete(&api::crds()[0].name_any(), &DeleteParams::default().dry_run()).await {
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(()),
+        answer => Err(format!("{answer:?}")),
     }
 }
 

@@ -5,6 +5,7 @@ mod process;
 
 pub use process::OperatorProcess;
 
+use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -24,7 +25,7 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::control_plane::{ControlPlane, client};
+use super::control_plane::{ControlPlane, TEST_AGENT, client};
 use super::lifeline::folder;
 use super::wait::wait_until;
 
@@ -43,7 +44,10 @@ const LONG: Duration = Duration::from_mins(1);
 /// An operator that runs in this process, until stopped or dropped.
 #[derive(Debug)]
 pub struct Operator {
+    identity: String,
+    kubeconfig: PathBuf,
     metrics: telemetry::Metrics,
+    readiness: telemetry::Readiness,
     shutdown: CancellationToken,
     task: Option<JoinHandle<Result<(), RunError>>>,
 }
@@ -57,26 +61,36 @@ impl Operator {
 
     /// An operator of the test's own on that control plane. It leads when this returns.
     pub async fn start(plane: &ControlPlane) -> Self {
-        Self::start_with(plane, None).await
+        let operator = Self::launch(plane, None).await;
+        operator.leads().await;
+        operator
     }
 
-    /// [`Self::start`], with a probe that sees every write before and after it is sent.
-    pub async fn start_with(plane: &ControlPlane, probe: Option<Probe>) -> Self {
+    /// An operator that may have to wait before it leads. The probe sees every write before and after it is sent.
+    pub async fn launch(plane: &ControlPlane, probe: Option<Probe>) -> Self {
         LazyLock::force(&LOG);
         let config = config(probe);
-        let identity = config.identity.clone();
-        let shutdown = CancellationToken::new();
+        let (identity, shutdown) = (config.identity.clone(), CancellationToken::new());
         let (kubeconfig, stop) = (plane.operator_kubeconfig().await, shutdown.clone());
-        let metrics = telemetry::Metrics::for_process();
-        let registry = metrics.clone();
+        let (metrics, readiness) = (telemetry::Metrics::for_process(), telemetry::Readiness::default());
+        let (registry, gates) = (metrics.clone(), readiness.clone());
         let task = BACKGROUND.spawn(async move {
-            let readiness = telemetry::Readiness::default();
             let client = client(&kubeconfig, AGENT).await;
-            Box::pin(controller::run(client, config, &registry, &readiness, stop)).await
+            Box::pin(controller::run(client, config, &registry, &gates, stop)).await
         });
-        let operator = Self { metrics, shutdown, task: Some(task) };
-        leads(plane.client().await, &identity).await;
-        operator
+        let kubeconfig = plane.kubeconfig().to_owned();
+        Self { identity, kubeconfig, metrics, readiness, shutdown, task: Some(task) }
+    }
+
+    /// Waits until it leads.
+    pub async fn leads(&self) {
+        leads(client(&self.kubeconfig, TEST_AGENT).await, &self.identity).await;
+    }
+
+    /// What it waits for before it is ready, in its own words.
+    pub fn unready(&self) -> Vec<String> {
+        let gates = self.readiness.report().gates.into_iter().filter(|gate| !gate.ready);
+        gates.map(|gate| gate.message.unwrap_or_else(|| gate.name.to_owned())).collect()
     }
 
     /// Waits until each kind's controller has taken so many turns, and nothing waits for one.

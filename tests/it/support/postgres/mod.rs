@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::{Api, Client};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -16,6 +16,9 @@ use tenantry::api::database_server::{DatabaseServerSpec, ExternalServer};
 use tenantry::api::labels::SERVERS_NAMESPACE;
 
 use server::Server;
+
+/// Label by which the Plans of tests select a DatabaseServer.
+pub const SERVER: &str = "tests.tenantry.dev/server";
 
 /// Where a server is and how its superuser logs in: the value of `TENANTRY_TEST_PG15`, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,9 +52,16 @@ impl Postgres {
                     let access = serde_json::from_str(json.to_str().unwrap()).unwrap();
                     Self { access, server: None }
                 }
-                None => Self::started(Server::shared()),
+                None => Self::started(Server::shared("pg15")),
             })
             .clone()
+    }
+
+    /// The server that the run's one shared operator looks after. An operator releases every database that its own
+    /// control plane has no claim for, so nobody else makes databases of ours on it.
+    pub fn operated() -> Self {
+        static OPERATED: OnceLock<Postgres> = OnceLock::new();
+        OPERATED.get_or_init(|| Self::started(Server::shared("pg15-operated"))).clone()
     }
 
     /// A server of the test's own. It ends when the last clone is dropped.
@@ -152,24 +162,25 @@ impl Postgres {
         }
     }
 
-    /// The DatabaseServer `name` of this server, whose admin Secret has the same name.
+    /// The DatabaseServer `name` of this server, whose admin Secret and label [`SERVER`] have the same value.
     pub fn database_server(&self, name: &str) -> DatabaseServer {
         let external = ExternalServer {
             host: self.access.host.clone(),
             port: Some(self.access.port.into()),
             admin_secret_name: name.into(),
         };
-        DatabaseServer::new(
-            name,
-            DatabaseServerSpec { external: Some(external), ..DatabaseServerSpec::default() },
-        )
+        let spec = DatabaseServerSpec { external: Some(external), ..DatabaseServerSpec::default() };
+        let mut server = DatabaseServer::new(name, spec);
+        server.metadata.labels = Some([(SERVER.into(), name.into())].into());
+        server
     }
 
-    /// Creates the DatabaseServer `name` and its admin Secret.
+    /// Makes the DatabaseServer `name` and its admin Secret, or brings them to what they have to be.
     pub async fn register(&self, client: &Client, name: &str) -> DatabaseServer {
+        let params = PatchParams::apply("tenantry-tests").force();
         let secrets: Api<Secret> = Api::namespaced(client.clone(), SERVERS_NAMESPACE);
-        secrets.create(&PostParams::default(), &self.admin_secret(name)).await.unwrap();
+        secrets.patch(name, &params, &Patch::Apply(self.admin_secret(name))).await.unwrap();
         let servers: Api<DatabaseServer> = Api::all(client.clone());
-        servers.create(&PostParams::default(), &self.database_server(name)).await.unwrap()
+        servers.patch(name, &params, &Patch::Apply(self.database_server(name))).await.unwrap()
     }
 }

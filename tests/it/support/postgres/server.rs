@@ -26,9 +26,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// The one that the tests of this target folder share; it ends with the last test process.
-    pub fn shared() -> Self {
-        let home = Home::new("pg15".into());
+    /// The one of that name that the tests of this target folder share; it ends with the last test process.
+    pub fn shared(name: &str) -> Self {
+        let home = Home::new(name.into());
         let end = home.end_script();
         Self::join(home, &end)
     }

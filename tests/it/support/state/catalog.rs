@@ -104,11 +104,11 @@ async fn rows_about(postgres: &Postgres, ids: &[String]) -> Vec<(String, Value)>
             if !ids.iter().any(|id| entry.to_string().contains(id)) {
                 continue;
             }
-            entry
-                .as_object_mut()
-                .unwrap()
-                .retain(|name, value| !(name.ends_with("_at") && value.is_string()));
-            found.push((format!("{OPERATOR_DATABASE}: row of {table}"), entry));
+            // When it was written, and how often the database has been bound and released, is its history.
+            let history = |name: &str| name.ends_with("_at") || name == "generation";
+            entry.as_object_mut().unwrap().retain(|name, _| !history(name));
+            let about = entry["physical_name"].as_str().unwrap_or_default().to_owned();
+            found.push((format!("{OPERATOR_DATABASE}: row of {table} {about}"), entry));
         }
     }
     connection.close().await.unwrap();

@@ -46,9 +46,15 @@ impl Mask {
             let physical = object["spec"]["physicalName"].as_str().unwrap();
             let id = physical.split('_').nth(1).unwrap().to_owned();
             if !mask.ids.contains(&id) {
-                let namespace = object["spec"]["claimRef"]["namespace"].as_str().unwrap();
+                let claim = &object["spec"]["claimRef"];
+                let namespace = claim["namespace"].as_str().unwrap();
                 mask.replace(&id, &format!("FORMER-ID({namespace})"));
                 mask.ids.push(id);
+                for uid in [&claim["uid"], &object["status"]["tenantUID"]] {
+                    if let Some(uid) = uid.as_str() {
+                        mask.replace(uid, &format!("FORMER-UID({namespace})"));
+                    }
+                }
             }
         }
         // Last, since what stands for an id or a UID has the prefix in it.

@@ -1,0 +1,373 @@
+//! The life of a database: bound, used, released, given back. Nothing that happens in Kubernetes loses a row.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection, Row};
+use tenantry::api::names::{PhysicalName, TenantId};
+use tenantry::controller::object::{Key, Kind};
+
+use super::scene::{A_MINUTE, condition};
+use super::shop;
+use super::site::{Site, Stage};
+use crate::support::{Operator, wait_until};
+
+/// The binding Secret of that name, decoded.
+async fn binding(scene: &Stage<'_>, name: &str) -> BTreeMap<String, String> {
+    let secret = scene.get(Kind::Secret, &scene.inside("acme", name)).await.unwrap();
+    let decode = |value: &Value| STANDARD.decode(value.as_str().unwrap()).unwrap();
+    let entry = |(key, value): (&String, &Value)| (key.clone(), String::from_utf8(decode(value)).unwrap());
+    secret["data"].as_object().unwrap().iter().map(entry).collect()
+}
+
+/// A session as whoever has that binding.
+async fn session(scene: &Stage<'_>, binding: &BTreeMap<String, String>) -> Result<PgConnection, sqlx::Error> {
+    let postgres = &scene.site.postgres;
+    postgres.connect(&binding["username"], &binding["password"], &binding["database"]).await
+}
+
+/// SQLSTATE of a refusal.
+fn code(refused: Result<PgConnection, sqlx::Error>) -> String {
+    let error = refused.expect_err("the login was let in");
+    error.as_database_error().unwrap_or_else(|| panic!("{error}")).code().unwrap().into_owned()
+}
+
+/// Leaves a row behind as the workload would.
+async fn write_row(scene: &Stage<'_>, secret: &str, text: &str) {
+    let mut session = session(scene, &binding(scene, secret).await).await.unwrap();
+    session.execute("create table if not exists kept (text text)").await.unwrap();
+    sqlx::query("insert into kept values ($1)").bind(text).execute(&mut session).await.unwrap();
+    session.close().await.unwrap();
+}
+
+/// The rows, as the workload sees them.
+async fn rows(scene: &Stage<'_>, secret: &str) -> Vec<String> {
+    let mut session = session(scene, &binding(scene, secret).await).await.unwrap();
+    let rows = session.fetch_all("select text from kept order by text").await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+fn uid(object: &Value) -> String {
+    object["metadata"]["uid"].as_str().unwrap().to_owned()
+}
+
+/// Key of the ServerDatabase of a claim of the tenant `acme`.
+async fn server_database(scene: &Stage<'_>, claim: &str) -> Key {
+    let claim = scene.ready(Kind::TenantDatabase, &scene.inside("acme", claim)).await;
+    Key::cluster(claim["status"]["serverDatabase"].as_str().unwrap())
+}
+
+/// Waits until the ServerDatabase is in that phase.
+async fn phase(scene: &Stage<'_>, database: &Key, phase: &str) {
+    scene
+        .until(Kind::ServerDatabase, database, &format!("is {phase}"), |database| {
+            (database["status"]["phase"] == phase).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_binding_says_all_that_a_workload_needs() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let tenant = scene.get(Kind::Tenant, &scene.cluster("acme")).await.unwrap();
+    let id = TenantId::of_uid(&uid(&tenant));
+    let (access, bound) = (site.postgres.access(), binding(&scene, "orders-app").await);
+    let (login, password) = (format!("t_{id}_orders_app_a"), &bound["password"]);
+    let uri = format!(
+        "postgresql://{login}:{password}@{}:{}/t_{id}_orders?sslmode=verify-full",
+        access.host, access.port
+    );
+    let expected = [
+        ("type", "postgresql"),
+        ("provider", "tenantry"),
+        ("host", access.host.as_str()),
+        ("port", &access.port.to_string()),
+        ("database", &format!("t_{id}_orders")),
+        ("username", &login),
+        ("password", password),
+        ("uri", &uri),
+        ("ca.crt", &site.postgres.ca()),
+    ];
+    let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(bound, BTreeMap::from(expected));
+
+    let secret = scene.get(Kind::Secret, &scene.inside("acme", "orders-app")).await.unwrap();
+    assert_eq!(secret["type"], "servicebinding.io/postgresql");
+    let claim = scene.get(Kind::TenantDatabase, &scene.inside("acme", "orders")).await.unwrap();
+    assert_eq!(claim["status"]["binding"], json!({"name": "orders-app"}));
+    write_row(&scene, "orders-app", "first").await;
+    assert_eq!(rows(&scene, "orders-app").await, ["first"]);
+}
+
+#[tokio::test]
+async fn a_tenant_reaches_its_own_databases_and_no_other() {
+    let site = Site::shared().await;
+    let (one, other) = (shop::open(&site).await, shop::open(&site).await);
+    write_row(&one, "orders-app", "one's").await;
+    write_row(&other, "orders-app", "other's").await;
+    assert_eq!(rows(&one, "orders-app").await, ["one's"]);
+    assert_eq!(rows(&other, "orders-app").await, ["other's"]);
+
+    let (mine, theirs) = (binding(&one, "orders-app").await, binding(&other, "orders-app").await);
+    let sibling = binding(&one, "users-app").await;
+    let foreign = [&theirs["database"], &sibling["database"], "postgres", "template1", "tenantry"];
+    for database in foreign {
+        let refused = site.postgres.connect(&mine["username"], &mine["password"], database).await;
+        assert_eq!(code(refused), "42501", "{database}");
+    }
+    let stolen = site.postgres.connect(&theirs["username"], &mine["password"], &theirs["database"]).await;
+    assert_eq!(code(stolen), "28P01");
+}
+
+#[tokio::test]
+async fn a_namespace_that_was_deleted_comes_back_with_its_rows() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    write_row(&scene, "orders-app", "kept").await;
+    let (expected, before) = (scene.state().await, binding(&scene, "orders-app").await);
+    scene.delete(Kind::Namespace, &Key::cluster(&scene.namespace("acme"))).await;
+    let secret = scene.inside("acme", "orders-app");
+    scene.gone(Kind::Secret, &secret).await;
+    scene.returns_to(&expected).await;
+    assert_eq!(rows(&scene, "orders-app").await, ["kept"]);
+    // Whoever read the old Secret cannot use it any more.
+    assert_ne!(binding(&scene, "orders-app").await["password"], before["password"]);
+    assert_eq!(code(session(&scene, &before).await), "28P01");
+}
+
+#[tokio::test]
+async fn a_tenants_databases_are_released_with_it_and_an_admin_gives_them_to_its_successor() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let (tenant, claim) = (scene.cluster("acme"), scene.inside("acme", "orders"));
+    write_row(&scene, "orders-app", "kept").await;
+    let (before, database) = (binding(&scene, "orders-app").await, server_database(&scene, "orders").await);
+    scene.delete(Kind::Tenant, &tenant).await;
+    scene.gone(Kind::Tenant, &tenant).await;
+    phase(&scene, &database, "Released").await;
+    let refused = code(session(&scene, &before).await);
+    assert!(["28000", "28P01", "55000"].contains(&refused.as_str()), "{refused}");
+
+    scene.create(Kind::Tenant, &tenant, shop::tenant(&scene)).await;
+    let said = scene.refused(Kind::TenantDatabase, &claim, "ReleasedDatabaseExists").await;
+    let successor = uid(&scene.get(Kind::TenantDatabase, &claim).await.unwrap());
+    let expected = format!(
+        "ServerDatabase {} of an earlier tenant has this namespace and name: to get it back, have an admin set its \
+         spec.claimRef.uid to {successor}; for an empty database set spec.fresh to true",
+        database.name
+    );
+    assert_eq!(said, expected);
+    scene.refused(Kind::Tenant, &tenant, "ReleasedDatabaseExists").await;
+
+    // An admin gives one back and asks for an empty one in the place of the other.
+    scene.patch(Kind::ServerDatabase, &database, json!({"spec": {"claimRef": {"uid": successor}}})).await;
+    let users = scene.inside("acme", "users");
+    scene.patch(Kind::TenantDatabase, &users, json!({"spec": {"fresh": true}})).await;
+    scene.ready(Kind::Tenant, &tenant).await;
+    phase(&scene, &database, "Bound").await;
+    assert_eq!(server_database(&scene, "orders").await, database);
+    assert_eq!(rows(&scene, "orders-app").await, ["kept"]);
+    write_row(&scene, "orders-app", "new").await;
+    assert_eq!(rows(&scene, "orders-app").await, ["kept", "new"]);
+    let refused = code(session(&scene, &before).await);
+    assert!(["28000", "28P01"].contains(&refused.as_str()), "{refused}");
+}
+
+#[tokio::test]
+async fn a_claim_of_a_user_is_released_when_deleted_and_bound_when_made_again() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let claim = scene.inside("acme", "extra");
+    let named = json!({"credentials": [{"name": "batch", "secretName": "extra-login"}]});
+    scene.create(Kind::TenantDatabase, &claim, named.clone()).await;
+    let database = server_database(&scene, "extra").await;
+    write_row(&scene, "extra-login", "kept").await;
+    let before = binding(&scene, "extra-login").await;
+    scene.delete(Kind::TenantDatabase, &claim).await;
+    phase(&scene, &database, "Released").await;
+    let refused = code(session(&scene, &before).await);
+    assert!(["28000", "28P01", "55000"].contains(&refused.as_str()), "{refused}");
+
+    scene.create(Kind::TenantDatabase, &claim, named).await;
+    assert_eq!(server_database(&scene, "extra").await, database);
+    phase(&scene, &database, "Bound").await;
+    assert_eq!(rows(&scene, "extra-login").await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_blueprint_that_no_longer_asks_for_a_database_releases_it() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let database = server_database(&scene, "users").await;
+    let less = json!({"spec": {"databases": [{"name": "orders"}], "services": []}});
+    scene.patch(Kind::Blueprint, &scene.cluster("shop"), less).await;
+    phase(&scene, &database, "Released").await;
+    scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
+    let whole = json!({"spec": shop::blueprint()});
+    scene.patch(Kind::Blueprint, &scene.cluster("shop"), whole).await;
+    phase(&scene, &database, "Bound").await;
+    scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
+    assert_eq!(server_database(&scene, "users").await, database);
+}
+
+#[tokio::test]
+async fn a_deleted_server_database_is_projected_again() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    write_row(&scene, "orders-app", "kept").await;
+    let expected = scene.state().await;
+    for claim in shop::DATABASES {
+        let database = server_database(&scene, claim).await;
+        scene.delete(Kind::ServerDatabase, &database).await;
+    }
+    scene.returns_to(&expected).await;
+    assert_eq!(rows(&scene, "orders-app").await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_changed_or_deleted_binding_is_made_good() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    write_row(&scene, "orders-app", "kept").await;
+    let (expected, key) = (scene.state().await, scene.inside("acme", "orders-app"));
+    let works = async || {
+        wait_until(A_MINUTE, "the binding opens the database", async || {
+            let bound = binding(&scene, "orders-app").await;
+            session(&scene, &bound).await.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
+    };
+    let wrong = json!({"data": {"password": STANDARD.encode("guessed")}});
+    scene.patch(Kind::Secret, &key, wrong).await;
+    works().await;
+    scene.returns_to(&expected).await;
+    scene.delete(Kind::Secret, &key).await;
+    scene.returns_to(&expected).await;
+    works().await;
+    assert_eq!(rows(&scene, "orders-app").await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_changed_password_on_the_server_is_made_good_with_the_next_start() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = shop::open(&site).await;
+    let bound = binding(&scene, "orders-app").await;
+    let mut admin = site.postgres.admin("postgres").await;
+    let change = format!("alter role {} password 'other'", bound["username"]);
+    admin.execute(sqlx::AssertSqlSafe(change)).await.unwrap();
+    assert_eq!(code(session(&scene, &bound).await), "28P01");
+    operator.stop().await;
+    let operator = Operator::start(&site).await;
+    wait_until(A_MINUTE, "the binding opens the database", async || {
+        let bound = binding(&scene, "orders-app").await;
+        session(&scene, &bound).await.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_suspended_tenants_logins_are_refused_until_it_resumes() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    write_row(&scene, "orders-app", "kept").await;
+    let (tenant, bound) = (scene.cluster("acme"), binding(&scene, "orders-app").await);
+    scene.patch(Kind::Tenant, &tenant, json!({"spec": {"state": "Suspended"}})).await;
+    let refusal = wait_until(A_MINUTE, "logins are refused", async || match session(&scene, &bound).await {
+        Ok(_) => Err("the login was let in".into()),
+        refused => Ok(code(refused)),
+    })
+    .await;
+    assert!(["28000", "55000"].contains(&refusal.as_str()), "{refusal}");
+    let claim = scene.ready(Kind::TenantDatabase, &scene.inside("acme", "orders")).await;
+    let message = &condition(&claim, "Ready").unwrap()["message"];
+    assert_eq!(message, "suspended: logins are refused, everything is kept");
+
+    scene.patch(Kind::Tenant, &tenant, json!({"spec": {"state": "Active"}})).await;
+    scene.ready(Kind::Tenant, &tenant).await;
+    wait_until(A_MINUTE, "logins are let in", async || {
+        session(&scene, &bound).await.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+    assert_eq!(rows(&scene, "orders-app").await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_database_or_login_of_somebody_elses_is_never_touched() {
+    let site = Site::shared().await;
+    let scene = Stage::new(&site).await;
+    scene.create(Kind::Blueprint, &scene.cluster("shop"), json!({"databases": [{"name": "orders"}]})).await;
+    let tenant = scene.create(Kind::Tenant, &scene.cluster("acme"), shop::tenant(&scene)).await;
+    let id = TenantId::of_uid(&uid(&tenant));
+    let name = PhysicalName::parse(&format!("t_{id}_orders")).unwrap();
+    let mut admin = site.postgres.admin("postgres").await;
+    let theirs = format!("create database {name}");
+    admin.execute(sqlx::AssertSqlSafe(theirs)).await.unwrap();
+
+    scene.create(Kind::Plan, &scene.cluster("small"), shop::plan(&scene)).await;
+    let claim = scene.inside("acme", "orders");
+    let said = scene.refused(Kind::TenantDatabase, &claim, "NameConflict").await;
+    assert!(said.contains(name.as_str()), "{said}");
+    let owner = "select pg_get_userbyid(datdba)::text, datacl is null from pg_database where datname = $1";
+    let untouched = sqlx::query(owner).bind(name.as_str()).fetch_one(&mut admin).await.unwrap();
+    assert_eq!((untouched.get::<String, _>(0), untouched.get::<bool, _>(1)), ("postgres".into(), true));
+
+    // The same for a login, once the database is out of the way.
+    let (moved, login) = (format!("theirs_{id}"), format!("{name}_app_a"));
+    let steps =
+        [format!("alter database {name} rename to {moved}"), format!("create role {login} superuser")];
+    for step in steps {
+        admin.execute(sqlx::AssertSqlSafe(step)).await.unwrap();
+    }
+    scene
+        .until(Kind::TenantDatabase, &claim, "names the login", |claim| {
+            let ready = condition(claim, "Ready")?;
+            let named = ready["message"].as_str()?.contains(&login);
+            (ready["reason"] == "NameConflict" && named).then_some(())
+        })
+        .await;
+    let role = "select rolsuper and rolpassword is null from pg_authid where rolname = $1";
+    let untouched: bool = sqlx::query_scalar(role).bind(&login).fetch_one(&mut admin).await.unwrap();
+    assert!(untouched);
+    admin.execute(sqlx::AssertSqlSafe(format!("drop role {login}"))).await.unwrap();
+    scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
+}
+
+#[tokio::test]
+async fn two_databases_given_to_one_claim_are_both_named() {
+    let site = Site::shared().await;
+    let scene = Stage::new(&site).await;
+    let (tenant, claim) = (scene.cluster("acme"), scene.inside("acme", "orders"));
+    scene.create(Kind::Plan, &scene.cluster("small"), shop::plan(&scene)).await;
+    scene.create(Kind::Blueprint, &scene.cluster("shop"), json!({"databases": [{"name": "orders"}]})).await;
+    let mut released = vec![];
+    for fresh in [false, true] {
+        scene.create(Kind::Tenant, &tenant, shop::tenant(&scene)).await;
+        if fresh {
+            scene.refused(Kind::TenantDatabase, &claim, "ReleasedDatabaseExists").await;
+            scene.patch(Kind::TenantDatabase, &claim, json!({"spec": {"fresh": true}})).await;
+        }
+        scene.ready(Kind::Tenant, &tenant).await;
+        released.push(server_database(&scene, "orders").await);
+        scene.delete(Kind::Tenant, &tenant).await;
+        scene.gone(Kind::Tenant, &tenant).await;
+        phase(&scene, released.last().unwrap(), "Released").await;
+    }
+    scene.create(Kind::Tenant, &tenant, shop::tenant(&scene)).await;
+    scene.refused(Kind::TenantDatabase, &claim, "ReleasedDatabaseExists").await;
+    let wanted = uid(&scene.get(Kind::TenantDatabase, &claim).await.unwrap());
+    for database in &released {
+        let given = json!({"spec": {"claimRef": {"uid": wanted}}});
+        scene.patch(Kind::ServerDatabase, database, given).await;
+    }
+    let said = scene.refused(Kind::TenantDatabase, &claim, "ClaimConflict").await;
+    assert!(released.iter().all(|database| said.contains(&*database.name)), "{said}");
+    let taken_back = json!({"spec": {"claimRef": {"uid": "somebody-else"}}});
+    scene.patch(Kind::ServerDatabase, &released[1], taken_back).await;
+    scene.ready(Kind::Tenant, &tenant).await;
+    assert_eq!(server_database(&scene, "orders").await, released[0]);
+}

@@ -1,0 +1,246 @@
+//! Database servers: what is wrong with one is said there and by who waits for it, holds nobody else back, and is
+//! forgotten when it is corrected.
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use tenantry::api::labels::{IN_USE, SERVERS_NAMESPACE};
+use tenantry::controller::object::{Key, Kind, dynamic_api};
+
+use super::scene::condition;
+use super::shop;
+use super::site::{Site, Stage};
+use crate::support::postgres::SERVER;
+use crate::support::{Operator, Postgres};
+
+/// A port on which nothing listens.
+const CLOSED: u16 = 1;
+
+/// Puts one value into the server's admin Secret.
+async fn put(scene: &Stage<'_>, secret: &str, key: &str, value: &str) {
+    let secrets: Api<Secret> = Api::namespaced(scene.client.clone(), SERVERS_NAMESPACE);
+    let data = Secret { data: Some([(key.into(), ByteString(value.into()))].into()), ..Secret::default() };
+    secrets.patch(secret, &PatchParams::default(), &Patch::Merge(&data)).await.unwrap();
+}
+
+#[tokio::test]
+async fn each_mistake_in_a_server_is_named_and_its_correction_recovers() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let (scene, second) = (shop::open(&site).await, Postgres::own());
+    let (name, access) = (scene.name("second"), second.access().clone());
+    let (server, claim) = (Key::cluster(&name), scene.inside("acme", "extra"));
+    let host = format!("{}:{}", access.host, access.port);
+
+    // The plan admits any server. Neither the one that a claim names exists nor, later, its Secret.
+    scene.patch(Kind::Plan, &scene.cluster("small"), json!({"spec": {"serverSelector": null}})).await;
+    scene.ready(Kind::Plan, &scene.cluster("small")).await;
+    scene.create(Kind::TenantDatabase, &claim, json!({"serverRef": {"name": name}})).await;
+    let said = scene.refused(Kind::TenantDatabase, &claim, "ServerNotFound").await;
+    assert_eq!(
+        said,
+        format!("spec.serverRef: DatabaseServer {name} does not exist: create it or name another")
+    );
+    let external =
+        |port: u16| json!({"external": {"host": access.host, "port": port, "adminSecretName": name}});
+    scene.create(Kind::DatabaseServer, &server, external(CLOSED)).await;
+    let said = scene.refused(Kind::DatabaseServer, &server, "SecretInvalid").await;
+    assert!(said.starts_with("spec.external.adminSecretName: ") && said.contains(&name), "{said}");
+
+    let secrets: Api<Secret> = Api::namespaced(scene.client.clone(), SERVERS_NAMESPACE);
+    let params = PatchParams::apply("test").force();
+    secrets.patch(&name, &params, &Patch::Apply(second.admin_secret(&name))).await.unwrap();
+    let said = scene.refused(Kind::DatabaseServer, &server, "ServerUnreachable").await;
+    assert!(said.contains(&format!("{}:{CLOSED}", access.host)), "{said}");
+    let said = scene.refused(Kind::TenantDatabase, &claim, "ServerUnreachable").await;
+    assert!(said.starts_with(&format!("spec.serverRef: DatabaseServer {name} is not ready")), "{said}");
+
+    put(&scene, &name, "password", "guessed").await;
+    scene.patch(Kind::DatabaseServer, &server, json!({"spec": external(access.port)})).await;
+    let said = scene.refused(Kind::DatabaseServer, &server, "AuthenticationFailed").await;
+    assert!(said.contains(&host) && said.contains("correct username and password"), "{said}");
+
+    put(&scene, &name, "ca.crt", &site.postgres.ca()).await;
+    let said = scene.refused(Kind::DatabaseServer, &server, "CertificateUntrusted").await;
+    assert!(said.contains("ca.crt of the admin Secret"), "{said}");
+
+    // Nobody else has noticed.
+    let other = shop::open(&site).await;
+    other.ready(Kind::Tenant, &other.cluster("acme")).await;
+
+    put(&scene, &name, "ca.crt", &second.ca()).await;
+    put(&scene, &name, "password", &access.password).await;
+    let ready = scene.ready(Kind::DatabaseServer, &server).await;
+    assert_eq!(condition(&ready, "ServerReachable").unwrap()["status"], "True");
+    scene.ready(Kind::TenantDatabase, &claim).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn placement_says_why_no_server_fits() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let plan = scene.cluster("small");
+    let selecting = |value: &str| json!({"spec": {"serverSelector": {"matchLabels": {SERVER: value}}}});
+    scene.patch(Kind::Plan, &plan, selecting("nowhere")).await;
+    scene.ready(Kind::Plan, &plan).await;
+    // What is placed stays where it is.
+    scene.create(Kind::TenantDatabase, &scene.inside("acme", "extra"), json!({})).await;
+    let said = scene.refused(Kind::TenantDatabase, &scene.inside("acme", "extra"), "NoServer").await;
+    let expected = format!(
+        "no DatabaseServer has the labels {SERVER}=nowhere that Plan {} selects: label or create one",
+        plan.name
+    );
+    assert_eq!(said, expected);
+    scene.ready(Kind::TenantDatabase, &scene.inside("acme", "orders")).await;
+    scene.patch(Kind::Plan, &plan, selecting(&site.server)).await;
+    scene.ready(Kind::TenantDatabase, &scene.inside("acme", "extra")).await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_admit_the_namespace_says_so() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let (server, scene) = (Key::cluster(&site.server), shop::furnish(&site).await);
+    scene.patch(Kind::DatabaseServer, &server, json!({"spec": {"allowedNamespaces": ["tenant-vip*"]}})).await;
+    scene.create(Kind::Tenant, &scene.cluster("acme"), shop::tenant(&scene)).await;
+    let asked = json!({"serverRef": {"name": site.server}});
+    scene
+        .until(Kind::Tenant, &scene.cluster("acme"), "has its namespace", |tenant| {
+            (tenant["status"]["steps"][0]["phase"] == "Succeeded").then_some(())
+        })
+        .await;
+    scene.create(Kind::TenantDatabase, &scene.inside("acme", "extra"), asked).await;
+    let said = scene.refused(Kind::TenantDatabase, &scene.inside("acme", "extra"), "ServerNotAllowed").await;
+    let namespace = scene.namespace("acme");
+    let why = format!("does not admit namespace {namespace}: add it to its spec.allowedNamespaces");
+    assert_eq!(said, format!("spec.serverRef: DatabaseServer {} {why}", site.server));
+    let said = scene.refused(Kind::TenantDatabase, &scene.inside("acme", "orders"), "NoServer").await;
+    assert!(said.contains(&why), "{said}");
+    scene.patch(Kind::DatabaseServer, &server, json!({"spec": {"allowedNamespaces": null}})).await;
+    scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_loses_nothing_and_holds_no_namespace_back() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let (scene, leaving) = (shop::open(&site).await, shop::open(&site).await);
+    let (server, expected) = (Key::cluster(&site.server), scene.state().await);
+    site.postgres.stop();
+    // Somebody asks for something on it, and finds out.
+    let claim = scene.inside("acme", "extra");
+    scene.create(Kind::TenantDatabase, &claim, json!({})).await;
+    scene.refused(Kind::DatabaseServer, &server, "ServerUnreachable").await;
+    scene.delete(Kind::TenantDatabase, &claim).await;
+    leaving.delete(Kind::Tenant, &leaving.cluster("acme")).await;
+    leaving.gone(Kind::Tenant, &leaving.cluster("acme")).await;
+
+    site.postgres.start();
+    scene.ready(Kind::DatabaseServer, &server).await;
+    scene.returns_to(&expected).await;
+    let released = async |database: &Value| {
+        let key = Key::cluster(database["metadata"]["name"].as_str().unwrap());
+        leaving
+            .until(Kind::ServerDatabase, &key, "is Released", |database| {
+                (database["status"]["phase"] == "Released").then_some(())
+            })
+            .await;
+    };
+    for database in leaving.all(Kind::ServerDatabase).await {
+        if database["spec"]["claimRef"]["namespace"] == leaving.namespace("acme").as_str() {
+            released(&database).await;
+        }
+    }
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_stays_while_databases_are_on_it_and_goes_when_there_are_none() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let (scene, server) = (shop::open(&site).await, Key::cluster(&site.server));
+    let used = scene.get(Kind::DatabaseServer, &server).await.unwrap();
+    assert_eq!(used["metadata"]["labels"][IN_USE], "true");
+    let servers = dynamic_api(&scene.client, Kind::DatabaseServer, &server);
+    let refused = servers.delete(&server.name, &DeleteParams::default()).await.unwrap_err();
+    assert!(refused.to_string().contains("databases live on this server"), "{refused}");
+
+    // Where admission is not asked, the finalizer holds the server and says why.
+    operator.stop().await;
+    scene.patch(Kind::DatabaseServer, &server, json!({"metadata": {"labels": {IN_USE: null}}})).await;
+    servers.delete(&server.name, &DeleteParams::default()).await.unwrap();
+    let operator = Operator::start(&site).await;
+    let said = scene.refused(Kind::DatabaseServer, &server, "InUse").await;
+    assert!(said.starts_with("the server stays while databases are on it: t-"), "{said}");
+    operator.stop().await;
+
+    let empty = Postgres::own();
+    empty.register(&scene.client, &scene.name("empty")).await;
+    let operator = Operator::start(&site).await;
+    scene.ready(Kind::DatabaseServer, &scene.cluster("empty")).await;
+    scene.delete(Kind::DatabaseServer, &scene.cluster("empty")).await;
+    scene.gone(Kind::DatabaseServer, &scene.cluster("empty")).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn another_server_at_the_same_address_is_never_written_to() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let (scene, server) = (shop::open(&site).await, Key::cluster(&site.server));
+    let impostor = Postgres::own();
+    let there = json!({"spec": {"external": {"port": impostor.access().port}}});
+    put(&scene, &site.server, "password", &impostor.access().password).await;
+    put(&scene, &site.server, "ca.crt", &impostor.ca()).await;
+    scene.patch(Kind::DatabaseServer, &server, there).await;
+    let said = scene.refused(Kind::DatabaseServer, &server, "SystemIdentifierChanged").await;
+    assert!(said.contains("nothing is written to it"), "{said}");
+    let mut admin = impostor.admin("postgres").await;
+    let ours = "select count(*) from pg_database where datname = 'tenantry' or datname like 't\\_%'";
+    let written: i64 = sqlx::query_scalar(ours).fetch_one(&mut admin).await.unwrap();
+    assert_eq!(written, 0);
+
+    let back = json!({"spec": {"external": {"port": site.postgres.access().port}}});
+    put(&scene, &site.server, "password", &site.postgres.access().password).await;
+    put(&scene, &site.server, "ca.crt", &site.postgres.ca()).await;
+    scene.patch(Kind::DatabaseServer, &server, back).await;
+    scene.ready(Kind::DatabaseServer, &server).await;
+    operator.stop().await;
+}
+
+/// The rest needs pods: see the end-to-end tests.
+#[tokio::test]
+async fn a_managed_server_consists_of_its_objects_and_leaves_volume_and_secrets() {
+    let site = Site::shared().await;
+    let scene = Stage::new(&site).await;
+    let (server, inside) = (scene.cluster("pg"), |rest: &str| {
+        Key::namespaced(SERVERS_NAMESPACE, &format!("{}{rest}", scene.name("pg")))
+    });
+    scene
+        .create(Kind::DatabaseServer, &server, json!({"managed": {"version": "15", "storage": "1Gi"}}))
+        .await;
+    scene.until(Kind::StatefulSet, &inside(""), "is there", |_| Some(())).await;
+    let said = scene
+        .until(Kind::DatabaseServer, &server, "is not ready", |server| {
+            let ready = condition(server, "Ready")?;
+            (ready["status"] == "False").then(|| ready["message"].clone())
+        })
+        .await;
+    assert!(said.as_str().unwrap().contains(&scene.name("pg")), "{said}");
+    let secrets = ["-ca", "-tls", "-admin"];
+    for secret in secrets {
+        assert!(scene.get(Kind::Secret, &inside(secret)).await.is_some(), "{secret}");
+    }
+    scene.delete(Kind::DatabaseServer, &server).await;
+    scene.gone(Kind::DatabaseServer, &server).await;
+    for kind in [Kind::StatefulSet, Kind::Service] {
+        assert!(scene.get(kind, &inside("")).await.is_none(), "{kind}");
+    }
+    for secret in secrets {
+        assert!(scene.get(Kind::Secret, &inside(secret)).await.is_some(), "{secret}");
+    }
+}
