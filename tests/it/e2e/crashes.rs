@@ -17,6 +17,7 @@ const DEATHS: usize = 5;
 
 #[tokio::test]
 async fn an_operator_killed_five_times_makes_what_an_undisturbed_one_makes() {
+    let _calm = super::CALM.write().await;
     let cluster = FullCluster::shared().await;
     let quiet = Scene::new(&cluster.plane).await;
     let mark = cluster.plane.mark().await;

@@ -11,6 +11,7 @@ use crate::support::{FullCluster, Prefix, wait_until};
 
 #[tokio::test]
 async fn the_demos_tenants_run_under_the_restricted_profile() {
+    let _calm = super::CALM.read().await;
     let cluster = FullCluster::shared().await;
     let scene = Scene::new(&cluster.plane).await;
     let namespaces: Api<Namespace> = Api::all(scene.client.clone());
@@ -26,6 +27,7 @@ async fn the_demos_tenants_run_under_the_restricted_profile() {
 
 #[tokio::test]
 async fn rows_of_one_tenant_are_never_seen_by_the_other() {
+    let _calm = super::CALM.read().await;
     let cluster = FullCluster::shared().await;
     let client = cluster.plane.client().await;
     let prefix = Prefix::new();
@@ -46,6 +48,7 @@ async fn rows_of_one_tenant_are_never_seen_by_the_other() {
 
 #[tokio::test]
 async fn a_login_opens_its_own_database_only() {
+    let _calm = super::CALM.read().await;
     let cluster = FullCluster::shared().await;
     let client = cluster.plane.client().await;
     let (acme, globex) = (binding(&client, "acme").await, binding(&client, "globex").await);
@@ -62,6 +65,7 @@ async fn a_login_opens_its_own_database_only() {
 
 #[tokio::test]
 async fn suspending_takes_pods_and_logins_away_and_resuming_brings_them_back_with_the_rows() {
+    let _calm = super::CALM.read().await;
     let cluster = FullCluster::shared().await;
     let scene = Scene::new(&cluster.plane).await;
     let tenant = open(&scene, "sleeper").await;
@@ -87,6 +91,7 @@ async fn suspending_takes_pods_and_logins_away_and_resuming_brings_them_back_wit
 
 #[tokio::test]
 async fn check_and_status_say_that_all_is_well() {
+    let _calm = super::CALM.read().await;
     let cluster = FullCluster::shared().await;
     let (code, printed) = cluster.tenantry(&["status", "acme"]);
     assert_eq!(code, Some(0), "{printed}");

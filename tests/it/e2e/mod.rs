@@ -11,9 +11,13 @@ use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 use tenantry::controller::object::Kind;
+use tokio::sync::RwLock;
 
 use crate::controller::scene::{A_MINUTE, Scene};
 use crate::support::wait_until;
+
+/// Read while a test relies on an operator that is left alone, written while one is killed again and again.
+static CALM: RwLock<()> = RwLock::const_new(());
 
 /// A Tenant like those of the demo.
 fn tenant() -> Value {

@@ -18,6 +18,7 @@ fn blueprint(program: &str, name: &str) -> Value {
 
 #[tokio::test]
 async fn an_image_that_cannot_be_pulled_is_named_and_another_one_recovers() {
+    let _calm = super::CALM.read().await;
     let cluster = FullCluster::shared().await;
     let scene = Scene::new(&cluster.plane).await;
     let (tenant, key) = (scene.cluster("acme"), scene.cluster("shop"));
