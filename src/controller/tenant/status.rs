@@ -68,36 +68,19 @@ fn parts(fetched: &Fetched, validated: &Validated, applied: &TenantApplied) -> [
     let claims = validated.databases.iter().map(|name| {
         let claim = fetched.claims.iter().find(|claim| claim.name_any() == *name);
         let state = claim.and_then(|claim| Some((claim.metadata.generation, claim.status.as_ref()?)));
-        child_state("TenantDatabase", name, state)?;
-        let closed = state.is_some_and(|(_, status)| condition::is_true(&status.conditions, SUSPENDED, None));
-        let doing = if validated.suspended { "are being refused" } else { "are being let in again" };
-        follows(closed == validated.suspended, || format!("TenantDatabase {name}: logins {doing}"))
+        child_state("TenantDatabase", name, state)
     });
     let services = validated.services.iter().map(|service| {
         let found = fetched.microservices.iter().find(|microservice| microservice.name_any() == service.name);
         let state = found
             .and_then(|microservice| Some((microservice.metadata.generation, microservice.status.as_ref()?)));
-        child_state("Microservice", &service.name, state)?;
-        let pods = state.and_then(|(_, status)| status.replicas);
-        let wanted = found.is_some_and(|microservice| microservice.spec.replicas != Some(0));
-        let followed = if validated.suspended { pods.unwrap_or(0) == 0 } else { pods != Some(0) || !wanted };
-        let doing = if validated.suspended { "being stopped" } else { "being started again" };
-        follows(followed, || format!("Microservice {}: its pods are {doing}", service.name))
+        child_state("Microservice", &service.name, state)
     });
     [
         ("namespace", namespace_state(fetched, validated, applied)),
         ("databases", claims.collect::<Result<(), Summary>>()),
         ("services", services.collect::<Result<(), Summary>>()),
     ]
-}
-
-/// Suspending and resuming change no spec of a child, so its Ready may be of before.
-fn follows(followed: bool, message: impl FnOnce() -> String) -> Result<(), Summary> {
-    if followed {
-        Ok(())
-    } else {
-        Err(Summary::Progressing { reason: reason::PROGRESSING, message: message() })
-    }
 }
 
 fn namespace_state(fetched: &Fetched, validated: &Validated, applied: &TenantApplied) -> Result<(), Summary> {
@@ -326,15 +309,10 @@ mod tests {
                 phases([Succeeded, Succeeded, Running])
             )
         );
-        let mut suspended = fetched(RIGHT, RIGHT);
-        assert_eq!(said(&suspended, true).1, "TenantDatabase app: logins are being refused");
-        let status = suspended.claims[0].status.as_mut().unwrap();
-        condition::set(&mut status.conditions, SUSPENDED, "True", reason::SUSPENDED, "", 1, NOW);
         assert_eq!(
-            said(&suspended, true).1,
+            said(&fetched(RIGHT, RIGHT), true).1,
             "suspended: workloads are at zero, logins are refused, 1 databases are kept"
         );
-        assert_eq!(said(&suspended, false).1, "TenantDatabase app: logins are being let in again");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::fetch::Fetched;
 use super::provision::Provisioned;
 use super::validate::Validated;
-use crate::api::condition::{self, READY, SUSPENDED, Summary, reason};
+use crate::api::condition::{self, READY, Summary, reason};
 use crate::api::schema::NameRef;
 use crate::api::step::{Step, StepPhase};
 use crate::api::tenant_database::TenantDatabaseStatus;
@@ -46,16 +46,7 @@ pub fn status(
                 (true, true) => "suspending: logins are refused when the workloads have ended".to_owned(),
                 (false, _) => format!("the database is on DatabaseServer {}", claim.server),
             };
-            let mut status = with(fetched, &Summary::Ready { message }, now);
-            let generation = fetched.claim.metadata.generation.unwrap_or_default();
-            if claim.logins_allowed {
-                condition::remove(&mut status.conditions, SUSPENDED);
-            } else {
-                let message = "logins are refused";
-                let conditions = &mut status.conditions;
-                condition::set(conditions, SUSPENDED, "True", reason::SUSPENDED, message, generation, now);
-            }
-            status
+            with(fetched, &Summary::Ready { message }, now)
         }
         Err(problem) => with(fetched, problem, now),
     };
