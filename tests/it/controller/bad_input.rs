@@ -187,6 +187,11 @@ async fn a_missing_crd_is_named_until_it_is_installed() {
     let allowed = json!({"metadata": {"annotations": {labels::ALLOW_DELETE: "true"}}});
     crds.patch(name, &PatchParams::default(), &Patch::Merge(allowed)).await.unwrap();
     crds.delete(name, &DeleteParams::default()).await.unwrap();
+    wait_until(A_MINUTE, "the CRD is gone", async || {
+        let left = crds.get_opt(name).await.unwrap();
+        left.map_or(Ok(()), |left| Err(format!("{:?}", left.status)))
+    })
+    .await;
 
     let operator = Operator::launch(&site, None).await;
     wait_until(A_MINUTE, "readiness names the CRD", async || {
@@ -200,7 +205,11 @@ async fn a_missing_crd_is_named_until_it_is_installed() {
     operator.leads().await;
     scene.create(Kind::Plan, &scene.cluster("small"), json!({})).await;
     scene.ready(Kind::Plan, &scene.cluster("small")).await;
-    assert_eq!(operator.unready(), Vec::<String>::new());
+    wait_until(A_MINUTE, "nothing is amiss any more", async || {
+        let said = operator.unready();
+        if said.is_empty() { Ok(()) } else { Err(format!("{said:?}")) }
+    })
+    .await;
     operator.stop().await;
 }
 

@@ -8,7 +8,7 @@ use tenantry::postgres::quote::Ident;
 use tenantry::postgres::scram::{Password, Verifier};
 
 use super::fixture::{Fixture, PASSWORD, login, run, texts, want};
-use crate::support::Postgres;
+use crate::support::{Postgres, free_address};
 
 fn target(postgres: &Postgres) -> AdminTarget {
     let access = postgres.access();
@@ -53,7 +53,7 @@ async fn a_certificate_of_another_ca_or_for_another_host_is_not_trusted() {
 #[tokio::test]
 async fn a_closed_port_and_an_unknown_host_are_unreachable() {
     let good = target(&Postgres::shared());
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_address().port();
     let closed = AdminTarget { port, ..good.clone() };
     assert!(matches!(refusal(closed).await, ConnectError::Unreachable { .. }));
     let unknown = AdminTarget { host: "no-such-host.invalid".into(), ..good };

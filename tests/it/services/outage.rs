@@ -10,6 +10,15 @@ use super::instance::{Instance, PATIENCE, config, database_away, pool};
 use super::tenant_database::TenantDatabase;
 use crate::support::{Postgres, wait_until};
 
+/// A service whose requests wait for a connection much shorter than tests wait for them: while nobody listens at the
+/// server's address, the pool asks again until then.
+async fn ready(database: &TenantDatabase) -> Instance {
+    let service =
+        Instance::start(ServiceConfig { pool: pool(10, Duration::from_secs(2)), ..config(database) }).await;
+    service.wait_for_ready().await;
+    service
+}
+
 /// Waits until a request is refused for want of the database.
 async fn wait_for_refusal(service: &Instance) {
     wait_until(PATIENCE, "requests are refused", async || {
@@ -32,7 +41,7 @@ async fn wait_for_answer(service: &Instance) {
 async fn a_server_that_stops_and_starts_is_an_outage_and_no_more() {
     let postgres = Postgres::own();
     let database = TenantDatabase::on(postgres.clone()).await;
-    let service = Instance::ready(&database).await;
+    let service = ready(&database).await;
     postgres.stop();
     wait_for_refusal(&service).await;
     wait_until(PATIENCE, "the service is not ready", async || {
@@ -71,7 +80,7 @@ async fn a_server_that_hangs_hangs_no_request_and_no_place_in_the_pool() {
 #[tokio::test]
 async fn a_database_that_refuses_connections_is_an_outage() {
     let database = TenantDatabase::shared().await;
-    let service = Instance::ready(&database).await;
+    let service = ready(&database).await;
     let mut admin = database.postgres.admin("postgres").await;
     let end_sessions =
         format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'", database.name);
@@ -98,7 +107,7 @@ async fn a_database_that_refuses_connections_is_an_outage() {
 #[tokio::test]
 async fn a_password_that_changes_is_read_again() {
     let database = TenantDatabase::shared().await;
-    let service = Instance::ready(&database).await;
+    let service = ready(&database).await;
     let mut admin = database.postgres.admin("postgres").await;
     let end_sessions =
         format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'", database.name);

@@ -1,6 +1,5 @@
 //! `tenantry run user` as a pod runs it: environment, signals, exit codes.
 
-use std::net::{SocketAddr, TcpListener};
 use std::process::{Output, Stdio};
 
 use serde_json::Value;
@@ -8,12 +7,7 @@ use tokio::process::{Child, Command};
 
 use super::instance::PATIENCE;
 use super::tenant_database::TenantDatabase;
-use crate::support::wait_until;
-
-/// An address that was free a moment ago.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
+use crate::support::{free_address, wait_until};
 
 fn run_user() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));

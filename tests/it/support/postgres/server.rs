@@ -1,7 +1,6 @@
 //! The processes and files of a PostgreSQL server that tests start.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,6 +10,7 @@ use rand::distr::{Alphanumeric, SampleString};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use super::Access;
+use crate::support::free_address;
 use crate::support::lifeline::{self, Lifeline, folder_hash};
 use crate::support::wait::block_until;
 
@@ -155,7 +155,7 @@ impl Home {
 
     /// Somebody may take the port between our look and PostgreSQL's start: then there is none, and a next try.
     fn start_on_a_free_port(&self) -> Option<u16> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_address().port();
         fs::write(self.path("data/postgresql.conf"), self.settings(port)).unwrap();
         match self.start() {
             Ok(()) => Some(port),
