@@ -124,9 +124,9 @@ endef
 
 ##@ Parts
 
-# gcc and libc6-dev: the pause program, and the C parts of Rust crates. openssl and procps: the tests.
+# gcc and libc6-dev: the pause program, and the C parts of Rust crates. openssl, procps and python3-venv: the tests.
 PACKAGES := ca-certificates conntrack containerd containernetworking-plugins gcc iproute2 iptables libc6-dev mmdebstrap \
-  openssl postgresql-15 postgresql-client-15 procps runc socat
+  openssl postgresql-15 postgresql-client-15 procps python3-venv runc socat
 
 .PHONY: deps
 deps: ## Install the Debian packages that building, testing and the demo need

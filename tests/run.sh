@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # `make test`: everything, on a machine that has Rust, Go and nothing else of ours.
 #
-# Starts one control plane and one PostgreSQL for all tests and names them in TENANTRY_TEST_KUBECONFIG and
-# TENANTRY_TEST_PG15 (tests/it/support/mod.rs says what the values mean), then runs every suite, also after a failure.
+# Starts one control plane and one PostgreSQL of each version for all tests and names them in TENANTRY_TEST_KUBECONFIG,
+# TENANTRY_TEST_PG15 and TENANTRY_TEST_PG18 (tests/it/support/mod.rs says what the values mean), then runs every suite,
+# also after a failure.
 # Without root, what needs pods is left out, said at the end, and makes the whole fail.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -52,11 +53,14 @@ as_postgres() {
   if [ -n "$root" ]; then (cd / && runuser -u postgres -- "$@"); else "$@"; fi
 }
 
+# start_postgres VERSION PROGRAMS TLS starts a server, which speaks TLS or not, and names it in TENANTRY_TEST_PGVERSION.
 start_postgres() {
-  local bin=/usr/lib/postgresql/15/bin port
-  mkdir -m 0700 "$postgres"
+  local version=$1 bin=$2 tls=$3 home=$postgres/$1 port host=host access
+  [ "$tls" = off ] || host=hostssl
+  mkdir -p "$postgres"
+  mkdir -m 0700 "$home"
   (
-    cd "$postgres"
+    cd "$home"
     openssl rand -hex 16 >password
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=tenantry-test-ca -keyout ca.key -out ca.crt
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout server.key -out request
@@ -65,25 +69,25 @@ start_postgres() {
     chmod 0600 server.key
   ) 2>/dev/null
   [ -z "$root" ] || chown -R postgres "$postgres"
-  as_postgres "$bin/initdb" --pgdata="$postgres/data" --username=postgres --pwfile="$postgres/password" --auth=scram-sha-256 \
+  as_postgres "$bin/initdb" --pgdata="$home/data" --username=postgres --pwfile="$home/password" --auth=scram-sha-256 \
     --encoding=UTF8 --locale=C.UTF-8 --no-sync >/dev/null
-  echo 'hostssl all all 127.0.0.1/32 scram-sha-256' >"$postgres/data/pg_hba.conf"
+  echo "$host all all 127.0.0.1/32 scram-sha-256" >"$home/data/pg_hba.conf"
   port=$(free_port)
-  cat >>"$postgres/data/postgresql.conf" <<CONF
+  cat >>"$home/data/postgresql.conf" <<CONF
 listen_addresses = '127.0.0.1'
 port = $port
 unix_socket_directories = ''
 max_connections = 200
 fsync = off
 full_page_writes = off
-ssl = on
-ssl_cert_file = '$postgres/server.crt'
-ssl_key_file = '$postgres/server.key'
+ssl = $tls
+ssl_cert_file = '$home/server.crt'
+ssl_key_file = '$home/server.key'
 CONF
-  as_postgres "$bin/pg_ctl" start --wait --silent --pgdata="$postgres/data" --log="$postgres/log" || { cat "$postgres/log"; return 1; }
-  TENANTRY_TEST_PG15=$(printf '{"host":"127.0.0.1","port":%d,"username":"postgres","password":"%s","ca":"%s/ca.crt"}' \
-    "$port" "$(cat "$postgres/password")" "$postgres")
-  export TENANTRY_TEST_PG15
+  as_postgres "$bin/pg_ctl" start --wait --silent --pgdata="$home/data" --log="$home/log" || { cat "$home/log"; return 1; }
+  access=$(printf '{"host":"127.0.0.1","port":%d,"username":"postgres","password":"%s","ca":"%s/ca.crt"}' \
+    "$port" "$(cat "$home/password")" "$home")
+  export "TENANTRY_TEST_PG$version=$access"
 }
 
 # A port below the range that the kernel hands out for outgoing connections, so that none of those takes it meanwhile.
@@ -98,8 +102,10 @@ free_port() {
 # Also ends what a run left that was killed.
 end_shared() {
   [ ! -x "$localcluster" ] || "$localcluster" down --name "$cluster" </dev/null || :
-  [ ! -e "$postgres/data/postmaster.pid" ] ||
-    as_postgres /usr/lib/postgresql/15/bin/pg_ctl stop --silent --mode=immediate --pgdata="$postgres/data" || :
+  for data in "$postgres"/*/data; do
+    [ ! -e "$data/postmaster.pid" ] ||
+      as_postgres /usr/lib/postgresql/15/bin/pg_ctl stop --silent --mode=immediate --pgdata="$data" || :
+  done
   rm -rf "$postgres"
 }
 
@@ -113,7 +119,9 @@ trap end_shared EXIT
 trap 'exit 130' INT TERM HUP
 end_shared
 start_control_plane
-start_postgres
+start_postgres 15 /usr/lib/postgresql/15/bin on
+postgres18=$(tests/postgres18.sh)
+start_postgres 18 "$postgres18" off
 
 if needs_root "tests/it/e2e (pods)"; then
   suite "cargo test" cargo test --locked

@@ -42,14 +42,17 @@ LEFT JOIN pg_database d ON d.oid = s.setdatabase \
 CROSS JOIN LATERAL unnest(s.setconfig) AS c (setting) \
 WHERE r.rolname::text = ANY ($1) OR starts_with(r.rolname::text, $2)";
 
-/// Memberships in which a role of ours is group or member.
+/// Memberships in which a role of ours is group or member. From 16 on, who creates a role gets one in it that serves only
+/// to grant it: with that our login has nothing of the role and cannot act as it. Before 16 there are no such columns.
 pub(super) const MEMBERSHIPS: &str = "\
 SELECT g.rolname::text, m.rolname::text, bool_or(a.admin_option) \
 FROM pg_auth_members a \
 JOIN pg_roles g ON g.oid = a.roleid \
 JOIN pg_roles m ON m.oid = a.member \
-WHERE g.rolname::text = ANY ($1) OR starts_with(g.rolname::text, $2) \
-   OR m.rolname::text = ANY ($1) OR starts_with(m.rolname::text, $2) \
+WHERE (g.rolname::text = ANY ($1) OR starts_with(g.rolname::text, $2) \
+   OR m.rolname::text = ANY ($1) OR starts_with(m.rolname::text, $2)) \
+  AND (m.rolname <> current_user OR coalesce(to_jsonb(a) ->> 'set_option', 'true') = 'true' \
+   OR coalesce(to_jsonb(a) ->> 'inherit_option', 'true') = 'true') \
 GROUP BY 1, 2";
 
 /// Sessions by database and login. The function and not the view, which waits for locks on shared catalogs.

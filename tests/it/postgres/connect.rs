@@ -8,6 +8,7 @@ use tenantry::postgres::quote::Ident;
 use tenantry::postgres::scram::{Password, Verifier};
 
 use super::fixture::{Fixture, PASSWORD, login, run, texts, want};
+use crate::support::postgres::Version;
 use crate::support::{Postgres, free_address};
 
 fn target(postgres: &Postgres) -> AdminTarget {
@@ -74,7 +75,7 @@ async fn a_server_that_never_answers_is_unreachable_after_five_seconds() {
 
 #[tokio::test]
 async fn a_login_without_a_free_connection_and_a_database_that_is_not_there_are_told_apart() {
-    let fixture = Fixture::shared().await;
+    let fixture = Fixture::shared(Version::V15).await;
     let mut spec = want(&["app"]);
     spec.connection_limit = Some(1);
     fixture.converge(&spec).await;
@@ -95,7 +96,7 @@ async fn a_login_without_a_free_connection_and_a_database_that_is_not_there_are_
 
 #[tokio::test]
 async fn every_session_is_pinned() {
-    let fixture = Fixture::shared().await;
+    let fixture = Fixture::shared(Version::V15).await;
     let spec = want(&["app"]);
     fixture.converge(&spec).await;
     let (database, login) = (Ident::from(&spec.physical), login(&spec, 0));
@@ -120,7 +121,7 @@ async fn every_session_is_pinned() {
 
 #[tokio::test]
 async fn a_verifier_made_here_and_one_made_by_the_server_are_the_same_kind() {
-    let fixture = Fixture::shared().await;
+    let fixture = Fixture::shared(Version::V15).await;
     let spec = want(&["app"]);
     fixture.converge(&spec).await;
     let login = login(&spec, 0);

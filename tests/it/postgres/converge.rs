@@ -7,6 +7,16 @@ use tenantry::postgres::facts::{Facts, Phase};
 use tenantry::postgres::observe::{Scope, catalog};
 
 use super::fixture::{Fixture, login, run, sqlstate, texts, want};
+use crate::support::postgres::Version;
+
+on_every_version! {
+    a_new_database_converges_at_once_and_stays,
+    drift_of_everything_that_is_declared_is_healed,
+    a_suspended_database_ends_sessions_and_refuses_logins_until_it_is_resumed,
+    a_released_database_refuses_logins_keeps_everything_and_comes_back,
+    what_is_not_ours_is_a_conflict_and_stays_untouched,
+    all_databases_of_a_server_are_read_with_six_statements,
+}
 
 /// What a server has of a database, with the parts that differ from run to run made equal.
 pub async fn settled(fixture: &Fixture, spec: &tenantry::controller::database::want::DatabaseSpec) -> String {
@@ -17,9 +27,8 @@ pub async fn settled(fixture: &Fixture, spec: &tenantry::controller::database::w
         .replace(&spec.tenant_id, "ID")
 }
 
-#[tokio::test]
-async fn a_new_database_converges_at_once_and_stays() {
-    let fixture = Fixture::shared().await;
+async fn a_new_database_converges_at_once_and_stays(version: Version) {
+    let fixture = Fixture::shared(version).await;
     let spec = want(&["app", "job"]);
     let plan = fixture.converge(&spec).await;
     assert_eq!(plan.batches.len(), 5);
@@ -29,9 +38,8 @@ async fn a_new_database_converges_at_once_and_stays() {
     assert_eq!(facts.databases[spec.physical.as_str()].encoding, "UTF8");
 }
 
-#[tokio::test]
-async fn drift_of_everything_that_is_declared_is_healed() {
-    let fixture = Fixture::shared().await;
+async fn drift_of_everything_that_is_declared_is_healed(version: Version) {
+    let fixture = Fixture::shared(version).await;
     let spec = want(&["app", "job"]);
     fixture.converge(&spec).await;
     let right = settled(&fixture, &spec).await;
@@ -102,9 +110,8 @@ async fn assert_healed(
     assert_eq!(settled(fixture, spec).await, right, "after {drift}\n{plan}");
 }
 
-#[tokio::test]
-async fn a_suspended_database_ends_sessions_and_refuses_logins_until_it_is_resumed() {
-    let fixture = Fixture::shared().await;
+async fn a_suspended_database_ends_sessions_and_refuses_logins_until_it_is_resumed(version: Version) {
+    let fixture = Fixture::shared(version).await;
     let mut spec = want(&["app"]);
     fixture.converge(&spec).await;
     let right = settled(&fixture, &spec).await;
@@ -125,9 +132,8 @@ async fn a_suspended_database_ends_sessions_and_refuses_logins_until_it_is_resum
     assert_eq!(texts(&mut tenant, "SELECT value FROM kept").await, ["row"]);
 }
 
-#[tokio::test]
-async fn a_released_database_refuses_logins_keeps_everything_and_comes_back() {
-    let fixture = Fixture::shared().await;
+async fn a_released_database_refuses_logins_keeps_everything_and_comes_back(version: Version) {
+    let fixture = Fixture::shared(version).await;
     let spec = want(&["app"]);
     fixture.converge(&spec).await;
     let right = settled(&fixture, &spec).await;
@@ -148,9 +154,8 @@ async fn a_released_database_refuses_logins_keeps_everything_and_comes_back() {
     assert_eq!(texts(&mut tenant, "SELECT value FROM kept").await, ["row"]);
 }
 
-#[tokio::test]
-async fn what_is_not_ours_is_a_conflict_and_stays_untouched() {
-    let fixture = Fixture::shared().await;
+async fn what_is_not_ours_is_a_conflict_and_stays_untouched(version: Version) {
+    let fixture = Fixture::shared(version).await;
     let mut admin = fixture.superuser("postgres").await;
     let spec = want(&["app"]);
     let (name, login) = (spec.physical.as_str().to_owned(), login(&spec, 0));
@@ -169,9 +174,8 @@ async fn what_is_not_ours_is_a_conflict_and_stays_untouched() {
     fixture.converge(&spec).await;
 }
 
-#[tokio::test]
-async fn all_databases_of_a_server_are_read_with_six_statements() {
-    let fixture = Fixture::shared().await;
+async fn all_databases_of_a_server_are_read_with_six_statements(version: Version) {
+    let fixture = Fixture::shared(version).await;
     let specs: Vec<_> = (0..3).map(|_| want(&["app"])).collect();
     for spec in &specs {
         fixture.converge(spec).await;

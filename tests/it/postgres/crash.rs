@@ -7,6 +7,13 @@ use tenantry::postgres::execute::{Effect, Probe};
 
 use super::converge::settled;
 use super::fixture::{Fixture, want};
+use crate::support::postgres::Version;
+
+on_every_version! {
+    a_crash_at_any_effect_of_a_creation_converges,
+    a_crash_at_any_effect_of_a_change_converges,
+    nobody_gets_in_before_the_last_effect,
+}
 
 /// Dies at that effect, before or after it.
 fn death(number: u64, done: bool) -> Probe {
@@ -24,9 +31,8 @@ async fn die(fixture: &Arc<Fixture>, spec: &DatabaseSpec, number: u64, done: boo
     assert!(task.await.unwrap_err().is_panic(), "effect {number} has to be reached");
 }
 
-#[tokio::test]
-async fn a_crash_at_any_effect_of_a_creation_converges() {
-    let fixture = Arc::new(Fixture::shared().await);
+async fn a_crash_at_any_effect_of_a_creation_converges(version: Version) {
+    let fixture = Arc::new(Fixture::shared(version).await);
     let undisturbed = want(&["app", "job"]);
     let effects = fixture.converge(&undisturbed).await.batches.len();
     let right = settled(&fixture, &undisturbed).await;
@@ -41,9 +47,8 @@ async fn a_crash_at_any_effect_of_a_creation_converges() {
     }
 }
 
-#[tokio::test]
-async fn a_crash_at_any_effect_of_a_change_converges() {
-    let fixture = Arc::new(Fixture::shared().await);
+async fn a_crash_at_any_effect_of_a_change_converges(version: Version) {
+    let fixture = Arc::new(Fixture::shared(version).await);
     // A new credential, another one gone, another limit, suspended: every stage has something to do.
     let changed = |spec: &DatabaseSpec| DatabaseSpec {
         credentials: want(&["app", "new"]).credentials,
@@ -68,9 +73,8 @@ async fn a_crash_at_any_effect_of_a_change_converges() {
     }
 }
 
-#[tokio::test]
-async fn nobody_gets_in_before_the_last_effect() {
-    let fixture = Arc::new(Fixture::shared().await);
+async fn nobody_gets_in_before_the_last_effect(version: Version) {
+    let fixture = Arc::new(Fixture::shared(version).await);
     for number in 1..=5 {
         let spec = want(&["app"]);
         die(&fixture, &spec, number, false).await;

@@ -17,6 +17,7 @@ use tenantry::postgres::facts::{Claim, Facts};
 use tenantry::postgres::observe::{Markers, markers};
 use tenantry::postgres::scram::{Password, Verifier};
 
+use crate::support::postgres::Version;
 use crate::support::{Postgres, Prefix};
 
 /// Password of every login that a test makes.
@@ -29,9 +30,9 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// The shared server, prepared.
-    pub async fn shared() -> Self {
-        let fixture = Self::on(Postgres::shared());
+    /// The shared server of that version, prepared.
+    pub async fn shared(version: Version) -> Self {
+        let fixture = Self::on(Postgres::shared_of(version));
         // Tests prepare the shared server at the same time; the operator, which does it once, need not be ready
         // for that, so they take turns.
         let mut lock = fixture.postgres.admin("template1").await;
@@ -41,8 +42,8 @@ impl Fixture {
     }
 
     /// A server of the test's own, not prepared.
-    pub fn own() -> Self {
-        Self::on(Postgres::own())
+    pub fn own(version: Version) -> Self {
+        Self::on(Postgres::own_of(version))
     }
 
     fn on(postgres: Postgres) -> Self {

@@ -1,10 +1,18 @@
 //! What a tenant's login can and cannot do on a server that it shares.
 
 use super::fixture::{Fixture, PASSWORD, login, run, sqlstate, texts, try_run, want};
+use crate::support::postgres::Version;
 
-#[tokio::test]
-async fn a_tenant_enters_its_own_database_and_no_other() {
-    let fixture = Fixture::shared().await;
+on_every_version! {
+    a_tenant_enters_its_own_database_and_no_other,
+    what_one_login_makes_belongs_to_all_of_the_database,
+    readers_and_writers_are_served_by_default_privileges,
+    a_tenant_neither_owns_its_database_nor_opens_it_to_others,
+    no_password_reaches_the_servers_log,
+}
+
+async fn a_tenant_enters_its_own_database_and_no_other(version: Version) {
+    let fixture = Fixture::shared(version).await;
     let (one, two) = (want(&["app"]), want(&["app"]));
     fixture.converge(&one).await;
     fixture.converge(&two).await;
@@ -15,9 +23,8 @@ async fn a_tenant_enters_its_own_database_and_no_other() {
     }
 }
 
-#[tokio::test]
-async fn what_one_login_makes_belongs_to_all_of_the_database() {
-    let fixture = Fixture::shared().await;
+async fn what_one_login_makes_belongs_to_all_of_the_database(version: Version) {
+    let fixture = Fixture::shared(version).await;
     let spec = want(&["app", "job"]);
     fixture.converge(&spec).await;
     let name = spec.physical.as_str();
@@ -32,9 +39,8 @@ async fn what_one_login_makes_belongs_to_all_of_the_database() {
     run(&mut app, "SELECT lo_create(0)").await;
 }
 
-#[tokio::test]
-async fn readers_and_writers_are_served_by_default_privileges() {
-    let fixture = Fixture::shared().await;
+async fn readers_and_writers_are_served_by_default_privileges(version: Version) {
+    let fixture = Fixture::shared(version).await;
     let spec = want(&["app"]);
     fixture.converge(&spec).await;
     let name = spec.physical.as_str();
@@ -72,9 +78,8 @@ async fn readers_and_writers_are_served_by_default_privileges() {
     }
 }
 
-#[tokio::test]
-async fn a_tenant_neither_owns_its_database_nor_opens_it_to_others() {
-    let fixture = Fixture::shared().await;
+async fn a_tenant_neither_owns_its_database_nor_opens_it_to_others(version: Version) {
+    let fixture = Fixture::shared(version).await;
     let (one, two) = (want(&["app"]), want(&["app"]));
     fixture.converge(&one).await;
     fixture.converge(&two).await;
@@ -109,9 +114,8 @@ async fn a_tenant_neither_owns_its_database_nor_opens_it_to_others() {
     assert!(fixture.plan(&one).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn no_password_reaches_the_servers_log() {
-    let fixture = Fixture::own();
+async fn no_password_reaches_the_servers_log(version: Version) {
+    let fixture = Fixture::own(version);
     let gate = tenantry::postgres::execute::Gate::default();
     tenantry::postgres::bootstrap::bootstrap(&gate, &fixture.pool).await.unwrap();
     let spec = want(&["app"]);

@@ -1,6 +1,9 @@
-//! A real PostgreSQL 15 with TLS: one that all tests share, or one of a test's own that it may stop and pause.
+//! A real PostgreSQL with TLS: one of each version that all tests share, or one of a test's own that it may stop and
+//! pause. What names no version is version 15, which Debian has and our image runs.
 
+mod front;
 mod server;
+mod version;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -15,12 +18,14 @@ use tenantry::api::DatabaseServer;
 use tenantry::api::database_server::{DatabaseServerSpec, ExternalServer};
 use tenantry::api::labels::SERVERS_NAMESPACE;
 
+use front::Front;
 use server::Server;
+pub use version::Version;
 
 /// Label by which the Plans of tests select a DatabaseServer.
 pub const SERVER: &str = "tests.tenantry.dev/server";
 
-/// Where a server is and how its superuser logs in: the value of `TENANTRY_TEST_PG15`, as JSON.
+/// Where a server is and how its superuser logs in: the value of `TENANTRY_TEST_PG15` and `_PG18`, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// Host that the certificate is valid for.
@@ -40,42 +45,63 @@ pub struct Access {
 pub struct Postgres {
     access: Access,
     server: Option<Arc<Server>>,
+    /// Keeps TLS before a server that has none.
+    _front: Option<Arc<Front>>,
 }
 
 impl Postgres {
     /// The server that all tests share. Databases and logins need a name of their own, see [`super::Prefix`].
     pub fn shared() -> Self {
-        static SHARED: OnceLock<Postgres> = OnceLock::new();
-        SHARED
-            .get_or_init(|| match std::env::var_os("TENANTRY_TEST_PG15") {
-                Some(json) => {
-                    let access = serde_json::from_str(json.to_str().unwrap()).unwrap();
-                    Self { access, server: None }
-                }
-                None => Self::started(Server::shared("pg15")),
-            })
-            .clone()
+        Self::shared_of(Version::V15)
+    }
+
+    /// The server of that version that all tests share.
+    pub fn shared_of(version: Version) -> Self {
+        static SHARED: [OnceLock<Postgres>; 2] = [const { OnceLock::new() }; 2];
+        let (cell, variable, name) = match version {
+            Version::V15 => (&SHARED[0], "TENANTRY_TEST_PG15", "pg15"),
+            Version::V18 => (&SHARED[1], "TENANTRY_TEST_PG18", "pg18"),
+        };
+        cell.get_or_init(|| match std::env::var_os(variable) {
+            Some(json) => Self::reached(serde_json::from_str(json.to_str().unwrap()).unwrap(), None, version),
+            None => Self::started(Server::shared(name, version), version),
+        })
+        .clone()
     }
 
     /// The server that the run's one shared operator looks after. An operator releases every database that its own
     /// control plane has no claim for, so nobody else makes databases of ours on it.
     pub fn operated() -> Self {
         static OPERATED: OnceLock<Postgres> = OnceLock::new();
-        OPERATED.get_or_init(|| Self::started(Server::shared("pg15-operated"))).clone()
+        let started = || Self::started(Server::shared("pg15-operated", Version::V15), Version::V15);
+        OPERATED.get_or_init(started).clone()
     }
 
     /// A server of the test's own. It ends when the last clone is dropped.
     pub fn own() -> Self {
-        Self::started(Server::own())
+        Self::own_of(Version::V15)
+    }
+
+    /// A server of that version of the test's own.
+    pub fn own_of(version: Version) -> Self {
+        Self::started(Server::own(version), version)
     }
 
     /// A server that is somebody else's to start and stop.
     pub fn at(access: Access) -> Self {
-        Self { access, server: None }
+        Self::reached(access, None, Version::V15)
     }
 
-    fn started(server: Server) -> Self {
-        Self { access: server.access().clone(), server: Some(Arc::new(server)) }
+    fn started(server: Server, version: Version) -> Self {
+        Self::reached(server.access().clone(), Some(Arc::new(server)), version)
+    }
+
+    fn reached(mut access: Access, server: Option<Arc<Server>>, version: Version) -> Self {
+        let front = (!version.speaks_tls()).then(|| Arc::new(Front::before(&access)));
+        if let Some(front) = &front {
+            access.port = front.port();
+        }
+        Self { access, server, _front: front }
     }
 
     /// Where it is, and how its superuser logs in.
@@ -141,7 +167,7 @@ impl Postgres {
     }
 
     fn own_server(&self) -> &Server {
-        self.server.as_deref().expect("a server named by TENANTRY_TEST_PG15 is not ours to control")
+        self.server.as_deref().expect("a server named by TENANTRY_TEST_PG15 or _PG18 is not ours to control")
     }
 
     /// The admin Secret that a DatabaseServer of this server names.

@@ -9,12 +9,11 @@ use std::time::Duration;
 use rand::distr::{Alphanumeric, SampleString};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-use super::Access;
+use super::{Access, Version};
 use crate::support::free_address;
 use crate::support::lifeline::{self, Lifeline, folder_hash};
 use crate::support::wait::block_until;
 
-const BINARIES: &str = "/usr/lib/postgresql/15/bin";
 const LONG: Duration = Duration::from_mins(1);
 
 /// A server. Its lifeline ends it.
@@ -27,17 +26,17 @@ pub struct Server {
 
 impl Server {
     /// The one of that name that the tests of this target folder share; it ends with the last test process.
-    pub fn shared(name: &str) -> Self {
-        let home = Home::new(name.into());
+    pub fn shared(name: &str, version: Version) -> Self {
+        let home = Home::new(name.into(), version);
         let end = home.end_script();
         Self::join(home, &end)
     }
 
     /// A new one that ends when it is dropped, at the latest with this process.
-    pub fn own() -> Self {
+    pub fn own(version: Version) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let home = Home::new(format!("pg15-{}-{count}", std::process::id()));
+        let home = Home::new(format!("{version}-{}-{count}", std::process::id()), version);
         // No other process will ever lock the files of a name that has this process' id in it.
         let locks = lifeline::folder().join(&home.name);
         let end = format!("{}\nrm -f '{}'.*", home.end_script(), locks.display());
@@ -87,12 +86,13 @@ impl Server {
 struct Home {
     name: String,
     folder: PathBuf,
+    version: Version,
 }
 
 impl Home {
-    fn new(name: String) -> Self {
+    fn new(name: String, version: Version) -> Self {
         let folder = std::env::temp_dir().join(format!("tenantry-test-{}-{name}", folder_hash()));
-        Self { name, folder }
+        Self { name, folder, version }
     }
 
     fn path(&self, file: &str) -> String {
@@ -147,10 +147,12 @@ impl Home {
         let password = format!("--pwfile={}", self.path("password"));
         let data = format!("--pgdata={}", self.path("data"));
         let flags = ["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"];
-        let program = format!("{BINARIES}/initdb");
+        let program = self.program("initdb");
         self.run_as_postgres(&[&[program.as_str(), "--no-sync", &password, &data], &flags[..]].concat())
             .unwrap();
-        fs::write(self.path("data/pg_hba.conf"), "hostssl all all 127.0.0.1/32 scram-sha-256\n").unwrap();
+        let host = if self.version.speaks_tls() { "hostssl" } else { "host" };
+        let rule = format!("{host} all all 127.0.0.1/32 scram-sha-256\n");
+        fs::write(self.path("data/pg_hba.conf"), rule).unwrap();
     }
 
     /// Somebody may take the port between our look and PostgreSQL's start: then there is none, and a next try.
@@ -166,6 +168,7 @@ impl Home {
 
     fn settings(&self, port: u16) -> String {
         let folder = self.folder.display();
+        let tls = if self.version.speaks_tls() { "on" } else { "off" };
         format!(
             "listen_addresses = '127.0.0.1'
             port = {port}
@@ -175,7 +178,7 @@ impl Home {
             fsync = off
             synchronous_commit = off
             full_page_writes = off
-            ssl = on
+            ssl = {tls}
             ssl_ca_file = '{folder}/ca.crt'
             ssl_cert_file = '{folder}/server.crt'
             ssl_key_file = '{folder}/server.key'
@@ -188,7 +191,11 @@ impl Home {
     fn start(&self) -> Result<(), String> {
         let data = format!("--pgdata={}", self.path("data"));
         let log = format!("--log={}", self.path("log"));
-        self.run_as_postgres(&[&format!("{BINARIES}/pg_ctl"), "start", "--wait", "--silent", &data, &log])
+        self.run_as_postgres(&[&self.program("pg_ctl"), "start", "--wait", "--silent", &data, &log])
+    }
+
+    fn program(&self, name: &str) -> String {
+        format!("{}/{name}", self.version.programs())
     }
 
     fn log(&self) -> String {
