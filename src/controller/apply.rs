@@ -24,7 +24,7 @@ use serde_json::Value;
 use super::child::{self, Child};
 use super::compare;
 pub use super::declared::Declared;
-use super::declared::{Ownership, ownership};
+use super::declared::{self, Verdict};
 use super::metrics::Metrics;
 use super::object::{Key, Kind, dynamic_api};
 use super::seeds::Seeds;
@@ -221,22 +221,14 @@ impl Gate {
 
     async fn converge(&self, declared: &Declared, live: DynamicObject) -> Result<Applied, ApplyError> {
         let (kind, key) = (declared.kind, &declared.key);
-        if live.metadata.deletion_timestamp.is_some() {
-            return Ok(Applied::Terminating);
-        }
-        let known = self.lock().get(&(kind, key.clone())).map(|seen| seen.uid.clone());
-        match ownership(&live.metadata, &declared.owner_uid, known.as_deref()) {
-            Ownership::Ours => {}
-            // What an earlier owner of the same name left behind is on its way out.
-            Ownership::Orphaned => return Ok(Applied::Terminating),
-            Ownership::Foreign => return Err(ApplyError::Foreign { kind, key: key.clone() }),
-        }
-        let live_value =
-            serde_json::to_value(&live).map_err(|source| ApplyError::Serialize { kind, source })?;
-        if compare::contains(&live_value, declared.body()) {
-            self.remember(declared, &live);
-            return Ok(Applied::Unchanged);
-        }
+        let live_value = match declared::judge(declared, &live, self.known(kind, key).as_deref())? {
+            Verdict::Leaving => return Ok(Applied::Terminating),
+            Verdict::Same => {
+                self.remember(declared, &live);
+                return Ok(Applied::Unchanged);
+            }
+            Verdict::Different(live) => live,
+        };
         let next = dynamic(declared, compare::replacement(&live_value, declared.body()))?;
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let api = dynamic_api(&self.client, kind, key);
@@ -248,6 +240,16 @@ impl Gate {
             Err(kube::Error::Api(status)) if namespace_is_going(&status) => Ok(Applied::Terminating),
             Err(error) => Err(classify("update", kind, key, error)),
         }
+    }
+
+    /// What [`Self::apply`] would find, without writing anything; `None` if there is no such object.
+    pub async fn look(&self, declared: &Declared) -> Result<Option<Verdict>, ApplyError> {
+        let (kind, key) = (declared.kind, &declared.key);
+        if self.child(kind, key).is_some_and(|child| !child.deleting && self.is_seen(declared, child.token)) {
+            return Ok(Some(Verdict::Same));
+        }
+        let live = self.read(declared).await?;
+        live.map(|live| declared::judge(declared, &live, self.known(kind, key).as_deref())).transpose()
     }
 
     /// Deletes the object with that UID. `true` when it is gone already.
@@ -342,6 +344,11 @@ impl Gate {
     /// Forgets an object that is gone.
     pub fn forget(&self, kind: Kind, key: &Key) {
         self.lock().remove(&(kind, key.clone()));
+    }
+
+    /// UID of the object of that key, as we last wrote it or found it right.
+    fn known(&self, kind: Kind, key: &Key) -> Option<Box<str>> {
+        self.lock().get(&(kind, key.clone())).map(|seen| seen.uid.clone())
     }
 
     fn is_seen(&self, declared: &Declared, token: u64) -> bool {

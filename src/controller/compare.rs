@@ -45,6 +45,77 @@ fn within(field: Option<&str>, live: &Value, desired: &Value) -> bool {
     }
 }
 
+/// A field of a live object that is not as declared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference<'a> {
+    /// Path of the field: `spec.template.spec.containers[0].image`.
+    pub path: String,
+    /// What it is; absent if there is none.
+    pub live: Option<&'a Value>,
+    /// What it has to be; absent if it has to go.
+    pub desired: Option<&'a Value>,
+}
+
+/// Which fields keep [`contains`] from being true, each as deep as it can be named.
+pub fn differences<'a>(live: &'a Value, desired: &'a Value) -> Vec<Difference<'a>> {
+    let mut found = Vec::new();
+    differ(&Place { path: "", field: None, exact: false }, live, desired, &mut found);
+    found
+}
+
+/// Which fields differ at all: unlike with [`differences`], what only the first has is one, too.
+pub fn changes<'a>(before: &'a Value, after: &'a Value) -> Vec<Difference<'a>> {
+    let mut found = Vec::new();
+    differ(&Place { path: "", field: None, exact: true }, before, after, &mut found);
+    found
+}
+
+struct Place<'p> {
+    path: &'p str,
+    field: Option<&'p str>,
+    exact: bool,
+}
+
+fn differ<'a>(at: &Place<'_>, live: &'a Value, desired: &'a Value, found: &mut Vec<Difference<'a>>) {
+    match (live, desired) {
+        (Value::Object(have), Value::Object(want)) => {
+            let gone = have.iter().filter(|(key, _)| at.exact && !want.contains_key(*key));
+            found.extend(gone.map(|(key, value)| Difference {
+                path: step(at.path, key),
+                live: Some(value),
+                desired: None,
+            }));
+            for (key, want) in want {
+                let path = step(at.path, key);
+                match have.get(key) {
+                    Some(have) => {
+                        differ(&Place { path: &path, field: Some(key), exact: at.exact }, have, want, found);
+                    }
+                    None if is_empty(want) => {}
+                    None => found.push(Difference { path, live: None, desired: Some(want) }),
+                }
+            }
+        }
+        (Value::Array(have), Value::Array(want)) if have.len() == want.len() => {
+            for (index, (have, want)) in have.iter().zip(want).enumerate() {
+                let path = format!("{}[{index}]", at.path);
+                differ(&Place { path: &path, field: at.field, exact: at.exact }, have, want, found);
+            }
+        }
+        _ if within(at.field, live, desired) => {}
+        _ => found.push(Difference { path: at.path.to_owned(), live: Some(live), desired: Some(desired) }),
+    }
+}
+
+/// A key with dots or slashes is quoted, as kubectl's JSONPath has it.
+fn step(path: &str, key: &str) -> String {
+    match (path.is_empty(), key.contains(['.', '/'])) {
+        (true, false) => key.to_owned(),
+        (false, false) => format!("{path}.{key}"),
+        (_, true) => format!("{path}[{key:?}]"),
+    }
+}
+
 /// The API server leaves out what is empty.
 fn is_empty(value: &Value) -> bool {
     match value {
@@ -222,5 +293,33 @@ mod tests {
         let b: Value = serde_json::from_str(r#"{"b":{"d":3,"c":2},"a":1}"#).unwrap();
         assert_eq!(declaration_hash(&a), declaration_hash(&b));
         assert_ne!(declaration_hash(&a), declaration_hash(&json!({"a": 1})));
+    }
+
+    #[test]
+    fn differences_are_named_as_deep_as_they_go_and_only_where_something_is_declared() {
+        let live = json!({
+            "metadata": {"labels": {"a.b/c": "x", "theirs": "1"}, "uid": "u"},
+            "spec": {"replicas": 1, "cpu": "1", "list": [{"name": "a", "port": 1}], "short": [1]},
+        });
+        let desired = json!({
+            "metadata": {"labels": {"a.b/c": "y"}},
+            "spec": {"replicas": 2, "cpu": "1000m", "list": [{"name": "a", "port": 2}], "short": [1, 2], "new": {"x": 1}},
+        });
+        let named = |found: Vec<Difference<'_>>| -> Vec<String> {
+            let text = |value: Option<&Value>| value.map_or_else(|| "-".to_owned(), ToString::to_string);
+            found.iter().map(|it| format!("{} {} {}", it.path, text(it.live), text(it.desired))).collect()
+        };
+        assert_eq!(
+            named(differences(&live, &desired)),
+            [
+                "metadata.labels[\"a.b/c\"] \"x\" \"y\"",
+                "spec.list[0].port 1 2",
+                "spec.new - {\"x\":1}",
+                "spec.replicas 1 2",
+                "spec.short [1] [1,2]",
+            ]
+        );
+        let (before, after) = (json!({"a": 1, "b": {"c": 2}}), json!({"b": {}}));
+        assert_eq!(named(changes(&before, &after)), ["a 1 -", "b.c 2 -"]);
     }
 }

@@ -1,14 +1,14 @@
 //! What every controller needs, built once at the start and passed everywhere.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
-use rand::RngExt;
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use super::apply::{Gate, Probe};
 use super::child::Child;
@@ -67,6 +67,23 @@ pub struct Stores {
     pub microservices: Store<Own<Microservice>>,
 }
 
+impl Stores {
+    /// A copy, to think something through in.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let all = |_: &Key| true;
+        Self {
+            tenants: self.tenants.fork(all),
+            plans: self.plans.fork(all),
+            blueprints: self.blueprints.fork(all),
+            database_servers: self.database_servers.fork(all),
+            server_databases: self.server_databases.fork(all),
+            tenant_databases: self.tenant_databases.fork(all),
+            microservices: self.microservices.fork(all),
+        }
+    }
+}
+
 /// The store of a kind.
 pub trait StoreOf<K> {
     /// The store.
@@ -112,7 +129,7 @@ pub struct Context {
     /// Passwords that are known to open their logins.
     pub verified: Verified,
     /// Sessions on the database servers.
-    pub servers: Servers,
+    pub servers: Arc<Servers>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Events for people.
@@ -153,11 +170,40 @@ impl Context {
             progress: Progress::default(),
             rollouts: Rollouts::default(),
             verified: Verified::default(),
-            servers: Servers::new(registry, postgres::execute::Gate::new(config.sql_probe.clone())),
+            servers: Arc::new(Servers::new(registry, postgres::execute::Gate::new(config.sql_probe.clone()))),
             metrics,
             config,
             queues: Kind::OWN.iter().map(|kind| (*kind, Queue::default())).collect(),
             random: Mutex::new(random),
+        }
+    }
+
+    /// The same surroundings over copies of the stores, with the children of those namespaces and the cluster-scoped
+    /// ones: what a preview thinks through. It has no queues, and nobody may apply through its gate.
+    #[must_use]
+    pub fn imagine(&self, namespaces: &BTreeSet<String>) -> Self {
+        let near = |key: &Key| key.namespace.is_empty() || namespaces.contains(&*key.namespace);
+        let children: HashMap<Kind, Arc<Store<Child>>> =
+            self.children.iter().map(|(kind, store)| (*kind, Arc::new(store.fork(near)))).collect();
+        let seeds = Arc::new(Seeds::default());
+        let metrics = Arc::clone(&self.metrics);
+        let gate =
+            Gate::new(self.client.clone(), children.clone(), Arc::clone(&seeds), Arc::clone(&metrics), None);
+        Self {
+            recorder: self.recorder.clone(),
+            client: self.client.clone(),
+            gate,
+            stores: self.stores.fork(),
+            children,
+            seeds,
+            progress: Progress::default(),
+            rollouts: Rollouts::default(),
+            verified: Verified::default(),
+            servers: Arc::clone(&self.servers),
+            metrics,
+            config: self.config.clone(),
+            queues: HashMap::new(),
+            random: Mutex::new(self.random(StdRng::from_rng)),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::DynamicObject;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -60,6 +61,33 @@ impl fmt::Debug for Declared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, self.key)
     }
+}
+
+/// What a live object is, seen from its declaration.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// As declared.
+    Same,
+    /// Different; this is what it is.
+    Different(Value),
+    /// Being deleted, or left over from an earlier owner of the same name and on its way out.
+    Leaving,
+}
+
+/// Compares a live object with its declaration. `known` is the UID that the object of that key had when we last wrote
+/// it or found it right.
+pub fn judge(declared: &Declared, live: &DynamicObject, known: Option<&str>) -> Result<Verdict, ApplyError> {
+    let kind = declared.kind;
+    if live.metadata.deletion_timestamp.is_some() {
+        return Ok(Verdict::Leaving);
+    }
+    match ownership(&live.metadata, &declared.owner_uid, known) {
+        Ownership::Ours => {}
+        Ownership::Orphaned => return Ok(Verdict::Leaving),
+        Ownership::Foreign => return Err(ApplyError::Foreign { kind, key: declared.key.clone() }),
+    }
+    let live = serde_json::to_value(live).map_err(|source| ApplyError::Serialize { kind, source })?;
+    Ok(if compare::contains(&live, declared.body()) { Verdict::Same } else { Verdict::Different(live) })
 }
 
 /// Whose a live object is.

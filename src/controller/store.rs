@@ -120,6 +120,29 @@ impl<T> Store<T> {
         self.len() == 0
     }
 
+    /// A copy of what `keep` names, to think something through in: no watch feeds it.
+    #[must_use]
+    pub fn fork(&self, keep: impl Fn(&Key) -> bool) -> Self {
+        let kept = Self::default();
+        let inner = self.read();
+        let entries = inner.entries.iter().filter(|(key, _)| keep(key)).map(|(key, entry)| {
+            let value = Arc::clone(&entry.value);
+            (key.clone(), Entry { version: entry.version, relist: entry.relist, value })
+        });
+        kept.write().entries.extend(entries);
+        kept
+    }
+
+    /// Holds `value` from now on, whatever was there; for copies that no watch feeds.
+    pub fn put(&self, key: Key, value: T) {
+        self.write().entries.insert(key, Entry { version: 0, relist: 0, value: Arc::new(value) });
+    }
+
+    /// Holds nothing of that key from now on; for copies that no watch feeds.
+    pub fn take(&self, key: &Key) {
+        self.write().entries.remove(key);
+    }
+
     /// Whether the first list is complete.
     pub fn is_synced(&self) -> bool {
         *self.synced.borrow()

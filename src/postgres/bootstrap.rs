@@ -24,6 +24,7 @@ use super::execute::{ExecuteError, Gate};
 use super::facts::{DATABASE_OWNER, Database, Facts, Grantee, Membership, Privilege, Role, Server};
 use super::observe::{self, ObserveError, Scope};
 use super::quote::{Ident, Literal, QuoteError};
+use super::record::Cause;
 use super::statement::{Batch, DatabaseChange, Object, RoleAttribute, Statement};
 
 const COMMENT: &str = "Operator database of Tenantry";
@@ -82,7 +83,8 @@ pub async fn bootstrap(gate: &Gate, pool: &ServerPool) -> Result<Server, Bootstr
         connection.release().await;
         return Ok(facts.server);
     }
-    gate.session(pool, connection).run(&batches).await.map_err(BootstrapError::Execute)?;
+    let cause = Cause::new("the operator database", "prepare the server");
+    gate.session(pool, connection, cause).run(&batches).await.map_err(BootstrapError::Execute)?;
     // PostgreSQL only warns when a REVOKE takes nothing: what counts is what the catalogs say afterwards.
     let (connection, facts, parts) = look(pool).await?;
     connection.release().await;

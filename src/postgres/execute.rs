@@ -7,7 +7,7 @@
 //!
 //! # Guarantees
 //! - Every effect has a number, and a probe sees it before and after, so that a test can stop the world there.
-//! - Every statement leaves a record (place, text without secrets, duration, outcome).
+//! - Every statement leaves a [`record`](super::record): where, text without secrets, outcome, and what it was for.
 //! - A session executes once. One that failed, or was dropped on the way, is closed and never used again, and
 //!   the server rolls back what was open in it.
 //! - Statements in a tenant's database run while the session on the operator database is open. Fencing will make
@@ -16,10 +16,11 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::Duration;
 
 use super::connect::{ConnectError, Connection, ServerPool, code};
 use super::quote::{Ident, QuoteError};
+use super::record::{Cause, Outcome, Record, Records, RowVersion, Sent};
 use super::statement::{Batch, Place, Statement};
 
 /// Why a plan was not executed to its end. What stands before the statement in the plan is done.
@@ -116,6 +117,7 @@ pub type Probe = Arc<dyn Fn(Effect<'_>) + Send + Sync>;
 pub struct Gate {
     effects: AtomicU64,
     probe: Option<Probe>,
+    records: Records,
 }
 
 /// A session that may change things, once.
@@ -123,6 +125,7 @@ pub struct Gate {
 pub struct Session<'a> {
     gate: &'a Gate,
     pool: &'a ServerPool,
+    cause: Arc<Cause>,
     server: Connection,
     inside: Option<(Ident, Connection)>,
 }
@@ -130,7 +133,7 @@ pub struct Session<'a> {
 impl Gate {
     /// A gate with a probe, if any.
     pub fn new(probe: Option<Probe>) -> Self {
-        Self { effects: AtomicU64::new(0), probe }
+        Self { effects: AtomicU64::new(0), probe, records: Records::default() }
     }
 
     /// Number of effects so far.
@@ -138,16 +141,26 @@ impl Gate {
         self.effects.load(Ordering::Relaxed)
     }
 
-    /// A session on the operator database of that server.
-    pub async fn open<'a>(&'a self, pool: &'a ServerPool) -> Result<Session<'a>, ExecuteError> {
+    /// What became of every statement, for the audit log.
+    pub const fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// A session on the operator database of that server. `cause` says what for.
+    pub async fn open<'a>(&'a self, pool: &'a ServerPool, cause: Cause) -> Result<Session<'a>, ExecuteError> {
         let server = pool.operator().await;
         let server = server.map_err(|source| ExecuteError::Connect { place: Place::Server, source })?;
-        Ok(self.session(pool, server))
+        Ok(self.session(pool, server, cause))
     }
 
     /// A session whose server statements run in `server`: before there is an operator database.
-    pub(super) fn session<'a>(&'a self, pool: &'a ServerPool, server: Connection) -> Session<'a> {
-        Session { gate: self, pool, server, inside: None }
+    pub(super) fn session<'a>(
+        &'a self,
+        pool: &'a ServerPool,
+        server: Connection,
+        cause: Cause,
+    ) -> Session<'a> {
+        Session { gate: self, pool, cause: Arc::new(cause), server, inside: None }
     }
 
     fn probe(&self, number: u64, batch: &Batch, done: bool) {
@@ -171,10 +184,11 @@ impl Session<'_> {
 
     /// Executes the batches in order and ends the session.
     pub async fn run(mut self, batches: &[Batch]) -> Result<(), ExecuteError> {
+        let row = RowVersion::of(batches);
         for batch in batches {
             let number = self.gate.effects.fetch_add(1, Ordering::Relaxed) + 1;
             self.gate.probe(number, batch, false);
-            self.take_effect(number, batch).await?;
+            self.take_effect(number, batch, row).await?;
             self.gate.probe(number, batch, true);
         }
         self.close().await;
@@ -189,17 +203,24 @@ impl Session<'_> {
         self.server.release().await;
     }
 
-    async fn take_effect(&mut self, number: u64, batch: &Batch) -> Result<(), ExecuteError> {
+    async fn take_effect(
+        &mut self,
+        number: u64,
+        batch: &Batch,
+        row: Option<RowVersion>,
+    ) -> Result<(), ExecuteError> {
         let place = &batch.place;
         let quoted: Result<Vec<String>, QuoteError> = batch.statements.iter().map(Statement::sql).collect();
         let texts = quoted.map_err(|source| ExecuteError::Quote { place: place.clone(), source })?;
+        let (gate, cause) = (self.gate, Arc::clone(&self.cause));
+        let sender = Sender { gate, cause, place, effect: number, row };
         let connection = self.connection(place).await?;
         let transaction = texts.len() > 1;
         if transaction {
-            send(connection, place, number, "BEGIN", "BEGIN".to_owned()).await?;
+            sender.send(connection, "BEGIN", "BEGIN".to_owned()).await?;
         }
         for (statement, text) in batch.statements.iter().zip(texts) {
-            let rows = send(connection, place, number, statement, text).await?;
+            let rows = sender.send(connection, statement, text).await?;
             if statement.expected_rows().is_some_and(|expected| expected != rows) {
                 return Err(ExecuteError::MarkerChanged {
                     place: place.clone(),
@@ -208,7 +229,7 @@ impl Session<'_> {
             }
         }
         if transaction {
-            send(connection, place, number, "COMMIT", "COMMIT".to_owned()).await?;
+            sender.send(connection, "COMMIT", "COMMIT".to_owned()).await?;
         }
         Ok(())
     }
@@ -230,35 +251,48 @@ impl Session<'_> {
     }
 }
 
-/// Sends one statement and leaves its record. `shown` is the statement without secrets.
-async fn send(
-    connection: &mut Connection,
-    place: &Place,
+/// Sends the statements of one effect.
+struct Sender<'a> {
+    gate: &'a Gate,
+    cause: Arc<Cause>,
+    place: &'a Place,
     effect: u64,
-    shown: impl fmt::Display,
-    text: String,
-) -> Result<u64, ExecuteError> {
-    let shown = shown.to_string();
-    let begun = Instant::now();
-    let result = connection.run(text).await;
-    let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let address = connection.address().clone();
-    let host = address.host();
-    match result {
-        Ok(rows) => {
-            tracing::info!(
-                sql.effect = effect, sql.host = host, sql.place = %place, sql.statement = shown,
-                sql.duration_ms = duration_ms, sql.outcome = "done", "ran a statement"
-            );
-            Ok(rows)
+    row: Option<RowVersion>,
+}
+
+impl Sender<'_> {
+    /// Sends one statement and leaves its record. `shown` is the statement without secrets.
+    async fn send(
+        &self,
+        connection: &mut Connection,
+        shown: impl fmt::Display,
+        text: String,
+    ) -> Result<u64, ExecuteError> {
+        let shown = shown.to_string();
+        let sent = Sent::new(&self.gate.records, self.record(connection, &shown));
+        match connection.run(text).await {
+            Ok(rows) => {
+                sent.ended(Outcome::Done { rows });
+                Ok(rows)
+            }
+            Err(source) => {
+                sent.ended(code(&source).map_or(Outcome::Lost, |code| Outcome::Refused { code }));
+                Err(classify(self.place.clone(), shown, source))
+            }
         }
-        Err(source) => {
-            tracing::info!(
-                sql.effect = effect, sql.host = host, sql.place = %place, sql.statement = shown,
-                sql.duration_ms = duration_ms, sql.outcome = code(&source).as_deref().unwrap_or("lost"),
-                "a statement failed"
-            );
-            Err(classify(place.clone(), shown, source))
+    }
+
+    fn record(&self, connection: &Connection, shown: &str) -> Record {
+        let at = connection.address();
+        Record {
+            effect: self.effect,
+            server: at.server(),
+            database: at.database().to_owned(),
+            statement: shown.to_owned(),
+            outcome: Outcome::Lost,
+            duration: Duration::ZERO,
+            cause: Arc::clone(&self.cause),
+            row: self.row,
         }
     }
 }

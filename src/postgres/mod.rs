@@ -11,5 +11,6 @@ pub mod execute;
 pub mod facts;
 pub mod observe;
 pub mod quote;
+pub mod record;
 pub mod scram;
 pub mod statement;

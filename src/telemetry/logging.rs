@@ -91,7 +91,8 @@ pub fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(filter)
+    // What was done to whom is logged whatever else is asked for; only naming the target turns it off.
+    let filter = EnvFilter::try_new(format!("audit=info,{filter}"))
         .map_err(|source| LoggingError::ParseFilter { filter: filter.to_owned(), source })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     Ok(match format {
@@ -165,6 +166,13 @@ mod tests {
         let messages: Vec<_> =
             logged("info,loud=warn", events).iter().map(|line| line["message"].clone()).collect();
         assert_eq!(messages, ["kept"]);
+    }
+
+    #[test]
+    fn records_for_the_audit_log_are_left_out_only_by_name() {
+        let events = || tracing::info!(target: "audit", "sent a statement");
+        let counts = ["error", "tenantry=debug", "info,audit=off"].map(|filter| logged(filter, events).len());
+        assert_eq!(counts, [1, 1, 0]);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Step 4: releasing a database. Logins are refused, sessions ended, everything is kept.
 
+use kube::ResourceExt;
+
 use super::fetch::Fetched;
 use crate::api::condition::{Summary, reason};
 use crate::api::names::PhysicalName;
 use crate::controller::context::Context;
 use crate::controller::database::{look, plan, refusal};
 use crate::postgres::facts::Marker;
+use crate::postgres::record::Cause;
 
 /// Releases the database of `marker`; the row is written only if it is still the one that was read.
 pub async fn release(context: &Context, fetched: &Fetched, marker: &Marker) -> Result<(), Summary> {
@@ -17,8 +20,9 @@ pub async fn release(context: &Context, fetched: &Fetched, marker: &Marker) -> R
     let pool = context.servers.pool(server).ok_or_else(unreachable)?;
     let physical = PhysicalName::parse(&marker.physical_name)
         .map_err(|error| Summary::Stalled { reason: reason::NAME_CONFLICT, message: error.to_string() })?;
+    let cause = Cause::new(format_args!("ServerDatabase {}", fetched.database.name_any()), "release");
     let mut session =
-        context.servers.gate().open(&pool).await.map_err(|error| refusal::of_execute(&error))?;
+        context.servers.gate().open(&pool, cause).await.map_err(|error| refusal::of_execute(&error))?;
     let facts = look::look(&pool, session.reader(), &physical, vec![marker.clone()]).await;
     let facts = match facts {
         Ok(facts) => facts,

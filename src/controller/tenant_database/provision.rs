@@ -11,11 +11,14 @@ use crate::controller::database::look::look;
 use crate::controller::database::plan::plan;
 use crate::controller::database::refusal;
 use crate::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
+use crate::controller::object::Kind;
+use crate::controller::worker::key_of;
 use crate::postgres::connect::{ConnectError, ServerPool};
 use crate::postgres::execute::Session;
 use crate::postgres::facts::{Claim, Facts, Marker, Phase, StoredPassword};
 use crate::postgres::observe::{self, Markers};
 use crate::postgres::quote::Ident;
+use crate::postgres::record::Cause;
 use crate::postgres::scram::{Password, Verifier};
 use crate::postgres::statement::Batch;
 
@@ -49,8 +52,12 @@ pub async fn provision(
     secrets: &Passwords,
 ) -> Result<Provisioned, Summary> {
     let pool = context.servers.pool(&claim.server).ok_or_else(|| place::not_ready(&claim.server))?;
-    let mut session =
-        context.servers.gate().open(&pool).await.map_err(|error| refusal::of_execute(&error))?;
+    let mut session = context
+        .servers
+        .gate()
+        .open(&pool, cause(claim, "provision"))
+        .await
+        .map_err(|error| refusal::of_execute(&error))?;
     match prepare(context, &pool, &mut session, claim, secrets).await {
         Err(summary) => {
             session.close().await;
@@ -97,8 +104,9 @@ pub async fn close(context: &Context, fetched: &Fetched) -> Result<(), Summary> 
     let Some(database) = fetched.databases.iter().find(is_own).filter(|_| ended) else { return Ok(()) };
     let server = &database.spec.server_ref.name;
     let pool = context.servers.pool(server).ok_or_else(|| place::not_ready(server))?;
+    let cause = Cause::new(format_args!("{} {}", Kind::TenantDatabase, key_of(&fetched.claim)), "suspend");
     let mut session =
-        context.servers.gate().open(&pool).await.map_err(|error| refusal::of_execute(&error))?;
+        context.servers.gate().open(&pool, cause).await.map_err(|error| refusal::of_execute(&error))?;
     let batches = closing(&pool, &mut session, &database.spec.physical_name).await;
     match batches {
         Ok(batches) if !batches.is_empty() => {
@@ -141,13 +149,23 @@ async fn closing(
     Ok(plan(&want, &facts).map_err(|conflict| refusal::of_conflict(&conflict))?.batches)
 }
 
-struct Prepared {
-    chosen: Chosen,
-    batches: Vec<Batch>,
-    passwords: Passwords,
+/// What the server has to be told, and what the workloads are then told.
+pub(crate) struct Prepared {
+    /// Which database it is.
+    pub chosen: Chosen,
+    /// What makes the server as the claim wants it.
+    pub batches: Vec<Batch>,
+    /// Passwords of the logins, by name of their Secret.
+    pub passwords: Passwords,
 }
 
-async fn prepare(
+/// For what a claim's statements are sent.
+pub(crate) fn cause(claim: &Validated, reason: &'static str) -> Cause {
+    Cause::new(format_args!("{} {}/{}", Kind::TenantDatabase, claim.namespace, claim.name.as_str()), reason)
+}
+
+/// Chooses, observes and plans. Nothing on the server is changed: a preview ends here.
+pub(crate) async fn prepare(
     context: &Context,
     pool: &ServerPool,
     session: &mut Session<'_>,

@@ -27,9 +27,9 @@ impl Address {
         }))
     }
 
-    /// DNS name or IP address.
-    pub fn host(&self) -> &str {
-        &self.0.host
+    /// Host and port.
+    pub fn server(&self) -> String {
+        format!("{}:{}", self.0.host, self.0.port)
     }
 
     /// Login.

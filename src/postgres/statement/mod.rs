@@ -224,6 +224,37 @@ impl Statement {
         render::render(self, &|verifier| Ok(Literal::new(&verifier.expose())?.to_string()))
     }
 
+    /// The marker row that the statement writes.
+    pub const fn marker(&self) -> Option<&Marker> {
+        match self {
+            Self::InsertMarker(marker) | Self::UpdateMarker { marker, .. } => Some(marker),
+            _ => None,
+        }
+    }
+
+    /// Whether it takes something from people who use the database: their sessions, or that they can log in.
+    pub fn is_destructive(&self) -> bool {
+        match self {
+            Self::EndSessions { .. } => true,
+            Self::AlterRole { attributes, .. } => attributes.contains(&RoleAttribute::Login(false)),
+            Self::AlterDatabase { change, .. } => *change == DatabaseChange::AllowConnections(false),
+            Self::CreateGroup { .. }
+            | Self::CreateLogin { .. }
+            | Self::SetPassword { .. }
+            | Self::SetGroupInDatabase { .. }
+            | Self::GrantRole { .. }
+            | Self::RevokeRole { .. }
+            | Self::CreateDatabase { .. }
+            | Self::Grant { .. }
+            | Self::Revoke { .. }
+            | Self::InsertMarker(_)
+            | Self::UpdateMarker { .. }
+            | Self::CreateOperatorSchema
+            | Self::CreateMarkerTable
+            | Self::CreateEpochTable => false,
+        }
+    }
+
     /// Number of rows that have to change, for statements where another number means that somebody was faster.
     pub const fn expected_rows(&self) -> Option<u64> {
         match self {

@@ -55,6 +55,26 @@ fn open_logins(model: &Model) -> BTreeSet<String> {
     open.map(|(name, _)| name.clone()).collect()
 }
 
+/// Statements that remove something for good. Without an explicit policy no plan has one.
+fn drops(plan: &Plan) -> Vec<String> {
+    let statements = plan.batches.iter().flat_map(|batch| &batch.statements);
+    let removes = |sql: &String| {
+        let first = sql.split(';').filter_map(|part| part.split_whitespace().next());
+        let mut words = first.chain(sql.split_whitespace().filter(|word| *word == "RENAME"));
+        words.any(|word| ["DROP", "DELETE", "TRUNCATE", "REASSIGN", "RENAME"].contains(&word))
+    };
+    statements.map(|statement| statement.sql().unwrap()).filter(removes).collect()
+}
+
+/// Databases, roles and marker rows that were there before and are not after.
+fn lost(before: &Facts, after: &Facts) -> Vec<String> {
+    let names = |facts: &Facts| -> BTreeSet<String> {
+        let rows = facts.markers.iter().map(|row| format!("row {}", row.physical_name));
+        facts.databases.keys().chain(facts.roles.keys()).cloned().chain(rows).collect()
+    };
+    names(before).difference(&names(after)).cloned().collect()
+}
+
 proptest! {
     #[test]
     fn whatever_happened_one_plan_makes_it_right(
@@ -68,7 +88,10 @@ proptest! {
         }
 
         let first = plan(&want, &model.observe()).unwrap();
+        let facts = model.truth.clone();
+        prop_assert_eq!(drops(&first), Vec::<String>::new());
         model.apply(&first.batches);
+        prop_assert_eq!(lost(&facts, &model.truth), Vec::<String>::new(), "by {}", first);
         let second = plan(&want, &model.observe()).unwrap();
         prop_assert_eq!(second.to_string(), "", "after {}", first);
 
@@ -89,7 +112,10 @@ proptest! {
         let Some(marker) = model.truth.marker(physical().as_str()).cloned() else { return Ok(()) };
         let before = model.truth.clone();
 
-        model.apply(&release(&marker, &model.observe()).unwrap().batches);
+        let released = release(&marker, &model.observe()).unwrap();
+        prop_assert_eq!(drops(&released), Vec::<String>::new());
+        model.apply(&released.batches);
+        prop_assert_eq!(lost(&before, &model.truth), Vec::<String>::new(), "by {}", released);
         let again = model.truth.marker(physical().as_str()).cloned().unwrap();
         prop_assert_eq!(release(&again, &model.observe()).unwrap().to_string(), "");
         if marker.phase != Phase::Creating {

@@ -15,6 +15,7 @@ use tenantry::postgres::connect::{AdminTarget, ServerPool};
 use tenantry::postgres::execute::{ExecuteError, Gate, Probe};
 use tenantry::postgres::facts::{Claim, Facts};
 use tenantry::postgres::observe::{Markers, markers};
+use tenantry::postgres::record::Cause;
 use tenantry::postgres::scram::{Password, Verifier};
 
 use crate::support::postgres::Version;
@@ -77,14 +78,15 @@ impl Fixture {
     ) -> Result<Plan, ExecuteError> {
         let plan = self.plan(want).await.unwrap();
         let gate = Gate::new(probe);
-        gate.open(&self.pool).await?.run(&plan.batches).await?;
+        gate.open(&self.pool, Cause::new("test", "converge")).await?.run(&plan.batches).await?;
         Ok(plan)
     }
 
     pub async fn release(&self, want: &DatabaseSpec) -> Plan {
         let facts = self.facts(want).await;
         let plan = release(facts.marker(want.physical.as_str()).unwrap(), &facts).unwrap();
-        Gate::default().open(&self.pool).await.unwrap().run(&plan.batches).await.unwrap();
+        let cause = Cause::new("test", "release");
+        Gate::default().open(&self.pool, cause).await.unwrap().run(&plan.batches).await.unwrap();
         plan
     }
 

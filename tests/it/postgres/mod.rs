@@ -25,3 +25,4 @@ mod crash;
 mod fixture;
 mod isolation;
 mod quote;
+mod records;
