@@ -18,7 +18,7 @@ use super::context::{Context, StoreOf, Stores};
 use super::object::{Key, Kind};
 use super::own::{Own, OwnKind, Status};
 use super::triggers;
-use crate::api::condition::{self, READY, STALLED, Summary, reason};
+use crate::api::condition::{self, READY, STALLED, SUSPENDED, Summary, reason};
 use crate::api::step::StepPhase;
 
 /// Writes `next` as the status of `object`, if it says something new that is worth a write now. Otherwise says
@@ -109,7 +109,9 @@ fn is_mere_progress<S: Status>(before: &S, next: &S) -> bool {
     };
     let failures =
         |status: &S| status.steps().iter().filter(|step| step.phase == Some(StepPhase::Failed)).count();
+    let suspended = |status: &S| condition::is_true(status.conditions(), SUSPENDED, None);
     before.observed_generation() == next.observed_generation()
+        && suspended(before) == suspended(next)
         && progressing(before)
         && progressing(next)
         && failures(next) <= failures(before)

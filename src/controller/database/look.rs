@@ -1,8 +1,11 @@
 //! Look: everything about one database that a plan is made from.
+//!
+//! Two looks: [`outside`] asks the server's catalogs and cannot be kept out; [`inside`] needs a connection to the database
+//! itself, of which its tenant may hold all. Whoever refuses logins does so on what the first shows.
 
 use crate::api::names::PhysicalName;
 use crate::postgres::connect::{ConnectError, Connection, ServerPool};
-use crate::postgres::facts::{Facts, Marker};
+use crate::postgres::facts::{Facts, Marker, Phase};
 use crate::postgres::observe::{self, ObserveError, Scope};
 use crate::postgres::quote::Ident;
 
@@ -17,22 +20,40 @@ pub enum LookError {
     Enter(#[source] ConnectError),
 }
 
-/// Reads the facts about a database in a session on the operator database. The database itself is entered if it
-/// takes connections and one of `markers` says that it is ours.
+/// Reads the facts about a database, from outside and from inside.
 pub async fn look(
     pool: &ServerPool,
     reader: &mut Connection,
     physical: &PhysicalName,
     markers: Vec<Marker>,
 ) -> Result<Facts, LookError> {
-    let mut facts = observe::catalog(reader, &Scope::database(physical)).await.map_err(LookError::Observe)?;
-    facts.markers = markers;
-    let open = facts.databases.get(physical.as_str()).is_some_and(|it| it.allow_connections);
-    if open && facts.marker(physical.as_str()).is_some() {
-        let mut inside = pool.database(&Ident::from(physical)).await.map_err(LookError::Enter)?;
-        let read = observe::inside(&mut inside).await.map_err(LookError::Observe)?;
-        inside.release().await;
-        facts.inside.insert(physical.as_str().to_owned(), read);
-    }
+    let mut facts = outside(reader, physical, markers).await?;
+    inside(pool, physical, &mut facts).await?;
     Ok(facts)
+}
+
+/// Reads the facts about a database in a session on the operator database.
+pub async fn outside(
+    reader: &mut Connection,
+    physical: &PhysicalName,
+    markers: Vec<Marker>,
+) -> Result<Facts, LookError> {
+    let facts = observe::catalog(reader, &Scope::database(physical)).await.map_err(LookError::Observe)?;
+    Ok(Facts { markers, ..facts })
+}
+
+/// Adds what the database itself says, if it takes connections and a marker says that it is ours. A settled one that is
+/// full is looked into another time: using all that the plan allows is no trouble.
+pub async fn inside(pool: &ServerPool, physical: &PhysicalName, facts: &mut Facts) -> Result<(), LookError> {
+    let open = facts.databases.get(physical.as_str()).is_some_and(|it| it.allow_connections);
+    let Some(marker) = facts.marker(physical.as_str()).filter(|_| open) else { return Ok(()) };
+    let mut session = match pool.database(&Ident::from(physical)).await {
+        Ok(session) => session,
+        Err(ConnectError::TooManyConnections { .. }) if marker.phase == Phase::Bound => return Ok(()),
+        Err(error) => return Err(LookError::Enter(error)),
+    };
+    let read = observe::inside(&mut session).await.map_err(LookError::Observe)?;
+    session.release().await;
+    facts.inside.insert(physical.as_str().to_owned(), read);
+    Ok(())
 }

@@ -93,9 +93,26 @@ pub fn plan(want: &DatabaseSpec, have: &Facts) -> Result<Plan, Conflict> {
     Ok(stages.plan(&target.names.database))
 }
 
-/// Statements that refuse every login of a database and keep everything else as it is. A database that is still
+/// Statements that release a database: every login is refused, everything else stays as it is. A database that is still
 /// being made has never let anybody in: there is nothing to refuse, and it stays what it is.
 pub fn release(marker: &Marker, have: &Facts) -> Result<Plan, Conflict> {
+    let mut stages = Stages::default();
+    if marker.phase == Phase::Bound {
+        let released = Marker { phase: Phase::Released, generation: marker.generation + 1, ..marker.clone() };
+        stages
+            .first
+            .push(Statement::UpdateMarker { marker: released, expected_generation: marker.generation });
+    }
+    refuse(marker, have, stages)
+}
+
+/// Statements that refuse every login of a database and end their sessions, and no more: it stays bound. They need no
+/// look into the database, so a tenant that holds all its connections cannot keep them from being made or run.
+pub fn close(marker: &Marker, have: &Facts) -> Result<Plan, Conflict> {
+    refuse(marker, have, Stages::default())
+}
+
+fn refuse(marker: &Marker, have: &Facts, mut stages: Stages) -> Result<Plan, Conflict> {
     if marker.phase == Phase::Creating {
         return Ok(Plan::default());
     }
@@ -103,13 +120,6 @@ pub fn release(marker: &Marker, have: &Facts) -> Result<Plan, Conflict> {
         .map_err(|_| Conflict::NameConflict { what: "database", name: marker.physical_name.clone() })?;
     if !have.databases.contains_key(&marker.physical_name) {
         return Err(Conflict::Missing { name: marker.physical_name.clone() });
-    }
-    let mut stages = Stages::default();
-    if marker.phase != Phase::Released {
-        let released = Marker { phase: Phase::Released, generation: marker.generation + 1, ..marker.clone() };
-        stages
-            .first
-            .push(Statement::UpdateMarker { marker: released, expected_generation: marker.generation });
     }
     let closed = |name: &String| (name.clone(), Login { open: false, password: None });
     let target = Target::new(&physical, have, marker.logins.iter().map(closed).collect())?;

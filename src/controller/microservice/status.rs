@@ -110,7 +110,8 @@ fn rollout(turn: &Turn<'_>, before: &MicroserviceStatus) -> Result<(), Summary> 
         // Nothing runs, and nothing is to run.
         None if turn.validated.suspended => Ok(()),
         _ if wanted == 0 => Err(progressing("waiting until no pod is left".into())),
-        _ => Err(progressing(format!("waiting until {} of the newest revision serve", pods(wanted)))),
+        _ if wanted == 1 => Err(progressing("waiting until 1 pod of the newest revision serves".into())),
+        _ => Err(progressing(format!("waiting until {wanted} pods of the newest revision serve"))),
     }
 }
 
@@ -161,13 +162,9 @@ fn summary(parts: &[Part], validated: &Validated) -> Summary {
     } else if validated.replicas == 1 {
         "1 pod serves".into()
     } else {
-        format!("{} serve", pods(validated.replicas))
+        format!("{} pods serve", validated.replicas)
     };
     Summary::Ready { message }
-}
-
-fn pods(count: i32) -> String {
-    if count == 1 { "1 pod".into() } else { format!("{count} pods") }
 }
 
 #[cfg(test)]

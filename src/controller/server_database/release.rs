@@ -23,7 +23,7 @@ pub async fn release(context: &Context, fetched: &Fetched, marker: &Marker) -> R
     let cause = Cause::new(format_args!("ServerDatabase {}", fetched.database.name_any()), "release");
     let mut session =
         context.servers.gate().open(&pool, cause).await.map_err(|error| refusal::of_execute(&error))?;
-    let facts = look::look(&pool, session.reader(), &physical, vec![marker.clone()]).await;
+    let facts = look::outside(session.reader(), &physical, vec![marker.clone()]).await;
     let facts = match facts {
         Ok(facts) => facts,
         Err(error) => {

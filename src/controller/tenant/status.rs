@@ -11,6 +11,7 @@ use crate::api::condition::{self, READY, STALLED, SUSPENDED, Summary, reason};
 use crate::api::names::{self, TenantId};
 use crate::api::step::{Step, StepPhase};
 use crate::api::tenant::TenantStatus;
+use crate::api::{Microservice, TenantDatabase};
 use crate::controller::outcome;
 use crate::controller::own::Status;
 
@@ -70,17 +71,61 @@ fn parts(fetched: &Fetched, validated: &Validated, applied: &TenantApplied) -> [
         let state = claim.and_then(|claim| Some((claim.metadata.generation, claim.status.as_ref()?)));
         child_state("TenantDatabase", name, state)
     });
+    let claims = claims.collect::<Result<(), Summary>>();
     let services = validated.services.iter().map(|service| {
         let found = fetched.microservices.iter().find(|microservice| microservice.name_any() == service.name);
         let state = found
             .and_then(|microservice| Some((microservice.metadata.generation, microservice.status.as_ref()?)));
         child_state("Microservice", &service.name, state)
     });
+    let services = services.collect::<Result<(), Summary>>();
     [
         ("namespace", namespace_state(fetched, validated, applied)),
-        ("databases", claims.collect::<Result<(), Summary>>()),
-        ("services", services.collect::<Result<(), Summary>>()),
+        ("databases", claims.and_then(|()| logins(fetched, validated))),
+        ("services", services.and_then(|()| pods(fetched, validated))),
     ]
+}
+
+/// Suspending and resuming change no spec of a claim, so its Ready may be of before: what it says of its logins counts.
+/// Claims that users made count while suspended, too: a login is a login.
+fn logins(fetched: &Fetched, validated: &Validated) -> Result<(), Summary> {
+    let lags = |claim: &&TenantDatabase| {
+        let Some(status) = claim.status.as_ref().filter(|_| claim.metadata.deletion_timestamp.is_none())
+        else {
+            return false;
+        };
+        let refused = condition::is_true(&status.conditions, SUSPENDED, None);
+        if validated.suspended {
+            !refused && status.server_database.is_some()
+        } else {
+            refused && validated.databases.contains(&claim.name_any())
+        }
+    };
+    let what = if validated.suspended { "refused" } else { "let in again" };
+    let lagging = fetched.claims.iter().find(lags).map(ResourceExt::name_any);
+    lagging.map_or(Ok(()), |name| waits(&format!("logins of TenantDatabase {name} are {what}")))
+}
+
+/// The same for the pods of microservices.
+fn pods(fetched: &Fetched, validated: &Validated) -> Result<(), Summary> {
+    let lags = |microservice: &&Microservice| {
+        let pods = microservice.status.as_ref().and_then(|status| status.replicas);
+        let asked = |name: &str| validated.services.iter().any(|service| service.name == name);
+        if microservice.metadata.deletion_timestamp.is_some() {
+            false
+        } else if validated.suspended {
+            pods.unwrap_or(0) > 0
+        } else {
+            pods == Some(0) && microservice.spec.replicas != Some(0) && asked(&microservice.name_any())
+        }
+    };
+    let what = if validated.suspended { "have ended" } else { "run again" };
+    let lagging = fetched.microservices.iter().find(lags).map(ResourceExt::name_any);
+    lagging.map_or(Ok(()), |name| waits(&format!("pods of Microservice {name} {what}")))
+}
+
+fn waits(until: &str) -> Result<(), Summary> {
+    Err(Summary::Progressing { reason: reason::PROGRESSING, message: format!("waiting until {until}") })
 }
 
 fn namespace_state(fetched: &Fetched, validated: &Validated, applied: &TenantApplied) -> Result<(), Summary> {
@@ -174,13 +219,18 @@ fn summary(parts: &[Part; 3], validated: &Validated) -> Summary {
     if let Some(summary) = parts.iter().filter_map(|(_, state)| state.as_ref().err()).min_by_key(worst) {
         return summary.clone();
     }
-    let (databases, services) = (validated.databases.len(), validated.services.len());
+    let databases = counted(validated.databases.len(), "database");
     let message = if validated.suspended {
-        format!("suspended: workloads are at zero, logins are refused, {databases} databases are kept")
+        let verb = if validated.databases.len() == 1 { "is" } else { "are" };
+        format!("suspended: workloads are at zero, logins are refused, {databases} {verb} kept")
     } else {
-        format!("{databases} databases and {services} services are ready")
+        format!("{databases} and {} are ready", counted(validated.services.len(), "service"))
     };
     Summary::Ready { message }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 fn suspended(status: &mut TenantStatus, validated: &Validated, generation: i64, now: Timestamp) {
@@ -203,16 +253,18 @@ fn suspended(status: &mut TenantStatus, validated: &Validated, generation: i64, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Tenant;
     use crate::api::blueprint::BlueprintService;
     use crate::api::microservice::{MicroserviceSpec, MicroserviceStatus};
     use crate::api::plan::PlanSpec;
     use crate::api::schema::NameRef;
     use crate::api::tenant::TenantSpec;
     use crate::api::tenant_database::{TenantDatabaseSpec, TenantDatabaseStatus};
-    use crate::api::{Microservice, Tenant, TenantDatabase};
     use crate::controller::child::Child;
     use crate::controller::object::Kind;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+    use StepPhase::{Pending, Running, Succeeded};
 
     const NOW: Timestamp = Timestamp::constant(100, 0);
 
@@ -287,11 +339,10 @@ mod tests {
 
     #[test]
     fn a_tenant_is_ready_when_all_that_it_consists_of_is() {
-        use StepPhase::{Pending, Running, Succeeded};
         let phases = |phases: [StepPhase; 3]| phases.map(Some).to_vec();
         assert_eq!(
             said(&fetched(RIGHT, RIGHT), false),
-            ("Reconciled".into(), "1 databases and 1 services are ready".into(), phases([Succeeded; 3]))
+            ("Reconciled".into(), "1 database and 1 service are ready".into(), phases([Succeeded; 3]))
         );
         assert_eq!(
             said(&fetched(None, None), false),
@@ -309,10 +360,48 @@ mod tests {
                 phases([Succeeded, Succeeded, Running])
             )
         );
-        assert_eq!(
-            said(&fetched(RIGHT, RIGHT), true).1,
-            "suspended: workloads are at zero, logins are refused, 1 databases are kept"
-        );
+    }
+
+    #[test]
+    fn a_tenant_is_suspended_when_no_login_and_no_pod_is_left_and_resumed_when_all_are_back() {
+        let refuse = |claim: &mut TenantDatabase| {
+            let conditions = &mut claim.status.as_mut().unwrap().conditions;
+            condition::set(conditions, SUSPENDED, "True", reason::SUSPENDED, "", 1, NOW);
+        };
+        let has = |claim: &mut TenantDatabase| {
+            claim.status.as_mut().unwrap().server_database = Some("t-1".into());
+        };
+        let mut fetched = fetched(RIGHT, RIGHT);
+        has(&mut fetched.claims[0]);
+        let ready = "1 database and 1 service are ready";
+        assert_eq!(said(&fetched, false).1, ready);
+        assert_eq!(said(&fetched, true).1, "waiting until logins of TenantDatabase app are refused");
+        refuse(&mut fetched.claims[0]);
+        let suspended = "suspended: workloads are at zero, logins are refused, 1 database is kept";
+        assert_eq!(said(&fetched, true), ("Reconciled".into(), suspended.into(), vec![Some(Succeeded); 3]));
+        fetched.microservices[0].status.as_mut().unwrap().replicas = Some(2);
+        assert_eq!(said(&fetched, true).1, "waiting until pods of Microservice user have ended");
+
+        assert_eq!(said(&fetched, false).1, "waiting until logins of TenantDatabase app are let in again");
+        let claim = &mut fetched.claims[0];
+        condition::remove(&mut claim.status.as_mut().unwrap().conditions, SUSPENDED);
+        fetched.microservices[0].status.as_mut().unwrap().replicas = Some(0);
+        assert_eq!(said(&fetched, false).1, "waiting until pods of Microservice user run again");
+        fetched.microservices[0].spec.replicas = Some(0);
+        assert_eq!(said(&fetched, false).1, ready, "none are asked for");
+    }
+
+    #[test]
+    fn a_claim_that_a_user_made_counts_while_suspended() {
+        let mut fetched = fetched(RIGHT, RIGHT);
+        let mut extra = TenantDatabase::new("extra", TenantDatabaseSpec::default());
+        extra.status = Some(TenantDatabaseStatus::default());
+        fetched.claims.push(extra);
+        let suspended = "suspended: workloads are at zero, logins are refused, 1 database is kept";
+        assert_eq!(said(&fetched, true).1, suspended, "it has no database yet");
+        fetched.claims[1].status.as_mut().unwrap().server_database = Some("t-1".into());
+        assert_eq!(said(&fetched, true).1, "waiting until logins of TenantDatabase extra are refused");
+        assert_eq!(said(&fetched, false).1, "1 database and 1 service are ready", "it is its user's affair");
     }
 
     #[test]

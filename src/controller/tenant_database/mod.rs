@@ -44,7 +44,8 @@ impl Reconciler for Controller {
             Err(Refusal::Because(problem)) => {
                 // What is wrong with a claim must not keep a suspended tenant's logins open.
                 let closed = provision::close(context, &fetched).await;
-                let status = status::refused(&fetched, &problem, context.now());
+                let refused = closed.as_ref().is_ok_and(|closed| *closed);
+                let status = status::refused(&fetched, &problem, refused, context.now());
                 let wait = publish(context, &fetched.claim, status).await?;
                 return Ok(if closed.is_ok() { Next::Resync.or_sooner(wait) } else { Next::Backoff });
             }
@@ -52,8 +53,11 @@ impl Reconciler for Controller {
         if let Some(first) = status::first(&fetched, &validated, context.now()) {
             publish(context, &fetched.claim, first).await?;
         }
+        if let Some(resuming) = status::resuming(&fetched, &validated, context.now()) {
+            publish(context, &fetched.claim, resuming).await?;
+        }
         let provisioned = provision(context, &fetched, &validated).await?;
-        // Written meanwhile: the first status.
+        // Written meanwhile: the status before.
         let fetched = fetch::again(context, fetched);
         let status = status::status(&fetched, &validated, &provisioned, context.now());
         let wait = publish(context, &fetched.claim, status).await?;

@@ -1,16 +1,15 @@
 //! Step 4, on the server: one session that reads the marker rows, chooses the database, observes it, plans and
-//! executes.
+//! executes. Logins that have to be refused are refused before the rest is looked at: their tenant may hold all
+//! connections that are to be had, and then nobody else gets into the database.
 
-use crate::api::condition::Summary;
 use kube::ResourceExt;
 
 use crate::api::ServerDatabase;
+use crate::api::condition::Summary;
 use crate::api::names::{CredentialName, DatabaseName, PhysicalName, TenantId};
 use crate::controller::context::Context;
-use crate::controller::database::look::look;
-use crate::controller::database::plan::plan;
-use crate::controller::database::refusal;
 use crate::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
+use crate::controller::database::{look, plan, refusal};
 use crate::controller::object::Kind;
 use crate::controller::worker::key_of;
 use crate::postgres::connect::{ConnectError, ServerPool};
@@ -43,6 +42,8 @@ pub struct Provisioned {
     pub ca: String,
     /// Passwords of the logins, by name of their Secret.
     pub passwords: Passwords,
+    /// Whether logins are let in.
+    pub logins_allowed: bool,
 }
 
 /// Makes the server as the claim wants it.
@@ -52,23 +53,17 @@ pub async fn provision(
     secrets: &Passwords,
 ) -> Result<Provisioned, Summary> {
     let pool = context.servers.pool(&claim.server).ok_or_else(|| place::not_ready(&claim.server))?;
-    let mut session = context
-        .servers
-        .gate()
-        .open(&pool, cause(claim, "provision"))
-        .await
-        .map_err(|error| refusal::of_execute(&error))?;
+    let mut session = open(context, &pool, cause(claim, "provision")).await?;
+    if !claim.logins_allowed {
+        session = refuse(context, &pool, session, claim).await?;
+    }
     match prepare(context, &pool, &mut session, claim, secrets).await {
         Err(summary) => {
             session.close().await;
             Err(summary)
         }
-        Ok(Prepared { chosen, batches, passwords }) => {
-            if batches.is_empty() {
-                session.close().await;
-            } else {
-                session.run(&batches).await.map_err(|error| refusal::of_execute(&error))?;
-            }
+        Ok(Prepared { chosen, batches, passwords, logins_allowed }) => {
+            run(session, &batches).await?;
             let known = chosen.rows.first().filter(|_| batches.is_empty()).cloned();
             let marker = match known {
                 Some(marker) => marker,
@@ -82,71 +77,90 @@ pub async fn provision(
                 port: target.port,
                 ca: target.ca_pem.clone(),
                 passwords,
+                logins_allowed,
             })
         }
     }
 }
 
-/// Refuses the logins of a suspended tenant's database, whatever else the claim asks for.
-pub async fn close(context: &Context, fetched: &Fetched) -> Result<(), Summary> {
+async fn open<'a>(context: &'a Context, pool: &'a ServerPool, cause: Cause) -> Result<Session<'a>, Summary> {
+    context.servers.gate().open(pool, cause).await.map_err(|error| refusal::of_execute(&error))
+}
+
+/// Executes what there is to execute, and ends the session.
+async fn run(session: Session<'_>, batches: &[Batch]) -> Result<(), Summary> {
+    session.run(batches).await.map_err(|error| refusal::of_execute(&error))
+}
+
+/// Refuses the logins of a database that has one, and goes on in a session that has not executed anything yet.
+async fn refuse<'a>(
+    context: &'a Context,
+    pool: &'a ServerPool,
+    mut session: Session<'a>,
+    claim: &Validated,
+) -> Result<Session<'a>, Summary> {
+    let batches = match chosen(&mut session, claim).await {
+        Ok(Chosen { physical, rows }) => refusing(&mut session, &physical, rows).await,
+        Err(summary) => Err(summary),
+    };
+    match batches {
+        Ok(batches) if batches.is_empty() => Ok(session),
+        Ok(batches) => {
+            run(session, &batches).await?;
+            open(context, pool, cause(claim, "provision")).await
+        }
+        Err(summary) => {
+            session.close().await;
+            Err(summary)
+        }
+    }
+}
+
+/// What refuses the logins of the database of the first of those rows. One that is not bound has none that work.
+async fn refusing(
+    session: &mut Session<'_>,
+    physical: &PhysicalName,
+    rows: Vec<Marker>,
+) -> Result<Vec<Batch>, Summary> {
+    let Some(row) = rows.first().filter(|row| row.phase == Phase::Bound).cloned() else { return Ok(vec![]) };
+    let facts = look::outside(session.reader(), physical, rows).await;
+    let facts = facts.map_err(|error| refusal::of_look(&error))?;
+    Ok(plan::close(&row, &facts).map_err(|conflict| refusal::of_conflict(&conflict))?.batches)
+}
+
+/// Refuses the logins of a suspended tenant's database, whatever else the claim asks for. `true` if there is one and its
+/// logins are refused now.
+pub async fn close(context: &Context, fetched: &Fetched) -> Result<bool, Summary> {
     let Some(tenant) = fetched.tenant.as_ref().filter(|tenant| tenant.spec.is_suspended()) else {
-        return Ok(());
+        return Ok(false);
     };
     let ended = fetched.workloads == 0 || fetched.suspended_since.is_some_and(|since| since >= SUSPEND_LIMIT);
     let (tenant_uid, name) = (tenant.uid().unwrap_or_default(), fetched.claim.name_any());
-    let Ok(name) = DatabaseName::parse(&name) else { return Ok(()) };
+    let Ok(name) = DatabaseName::parse(&name) else { return Ok(false) };
     let own = PhysicalName::new(&TenantId::of_uid(&tenant_uid), &name);
     let is_own = |database: &&ServerDatabase| {
         let of = database.status.as_ref().and_then(|status| status.tenant_uid.as_deref());
         database.spec.physical_name == own.as_str()
             || of == Some(&*tenant_uid) && database.spec.claim_ref.name == name.as_str()
     };
-    let Some(database) = fetched.databases.iter().find(is_own).filter(|_| ended) else { return Ok(()) };
+    let Some(database) = fetched.databases.iter().find(is_own).filter(|_| ended) else { return Ok(false) };
     let server = &database.spec.server_ref.name;
     let pool = context.servers.pool(server).ok_or_else(|| place::not_ready(server))?;
     let cause = Cause::new(format_args!("{} {}", Kind::TenantDatabase, key_of(&fetched.claim)), "suspend");
-    let mut session =
-        context.servers.gate().open(&pool, cause).await.map_err(|error| refusal::of_execute(&error))?;
-    let batches = closing(&pool, &mut session, &database.spec.physical_name).await;
+    let Ok(physical) = PhysicalName::parse(&database.spec.physical_name) else { return Ok(false) };
+    let mut session = open(context, &pool, cause).await?;
+    let read = observe::markers(session.reader(), &Markers::Physical(physical.as_str())).await;
+    let batches = match read.map_err(|error| refusal::of_observe(&error)) {
+        Ok(rows) => refusing(&mut session, &physical, rows).await,
+        Err(summary) => Err(summary),
+    };
     match batches {
-        Ok(batches) if !batches.is_empty() => {
-            session.run(&batches).await.map_err(|error| refusal::of_execute(&error))
-        }
-        other => {
+        Ok(batches) => run(session, &batches).await.map(|()| true),
+        Err(summary) => {
             session.close().await;
-            other.map(|_| ())
+            Err(summary)
         }
     }
-}
-
-async fn closing(
-    pool: &ServerPool,
-    session: &mut Session<'_>,
-    physical: &str,
-) -> Result<Vec<Batch>, Summary> {
-    let read = observe::markers(session.reader(), &Markers::Physical(physical)).await;
-    let rows = read.map_err(|error| refusal::of_observe(&error))?;
-    // A database that is released is closed already, and this must not bind it again.
-    let bound = rows.first().filter(|row| row.phase == Phase::Bound);
-    let Some(row) = bound.cloned() else { return Ok(Vec::new()) };
-    let (Ok(name), Ok(physical)) = (DatabaseName::parse(&row.name), PhysicalName::parse(&row.physical_name))
-    else {
-        return Ok(Vec::new());
-    };
-    let facts =
-        look(pool, session.reader(), &physical, rows).await.map_err(|error| refusal::of_look(&error))?;
-    let limit = facts.databases.get(physical.as_str()).and_then(|database| database.connection_limit);
-    let want = DatabaseSpec {
-        physical,
-        tenant_uid: row.tenant_uid,
-        tenant_id: row.tenant_id,
-        name,
-        claim: row.claim,
-        connection_limit: limit,
-        credentials: Vec::new(),
-        logins_allowed: false,
-    };
-    Ok(plan(&want, &facts).map_err(|conflict| refusal::of_conflict(&conflict))?.batches)
 }
 
 /// What the server has to be told, and what the workloads are then told.
@@ -157,6 +171,8 @@ pub(crate) struct Prepared {
     pub batches: Vec<Batch>,
     /// Passwords of the logins, by name of their Secret.
     pub passwords: Passwords,
+    /// Whether logins are let in.
+    pub logins_allowed: bool,
 }
 
 /// For what a claim's statements are sent.
@@ -172,6 +188,33 @@ pub(crate) async fn prepare(
     claim: &Validated,
     secrets: &Passwords,
 ) -> Result<Prepared, Summary> {
+    let chosen = chosen(session, claim).await?;
+    let facts = look::look(pool, session.reader(), &chosen.physical, chosen.rows.clone()).await;
+    let facts = facts.map_err(|error| refusal::of_look(&error))?;
+    let (credentials, passwords) =
+        credentials(context, pool, claim, &chosen.physical, &facts, secrets).await?;
+    // While a suspended tenant's workloads end, what is open stays open, and what is closed closed.
+    let logins_allowed = claim.logins_allowed && !(claim.suspended && all_closed(&chosen, &facts));
+    let want = DatabaseSpec {
+        physical: chosen.physical.clone(),
+        tenant_uid: claim.tenant_uid.clone(),
+        tenant_id: claim.id.to_string(),
+        name: claim.name.clone(),
+        claim: Claim {
+            namespace: claim.namespace.clone(),
+            name: claim.name.as_str().to_owned(),
+            uid: Some(claim.uid.clone()),
+        },
+        connection_limit: claim.connection_limit,
+        credentials,
+        logins_allowed,
+    };
+    let plan = plan::plan(&want, &facts).map_err(|conflict| refusal::of_conflict(&conflict))?;
+    Ok(Prepared { chosen, batches: plan.batches, passwords, logins_allowed })
+}
+
+/// Which database it is, by the marker rows.
+async fn chosen(session: &mut Session<'_>, claim: &Validated) -> Result<Chosen, Summary> {
     let which = Markers::OfClaim {
         tenant_uid: &claim.tenant_uid,
         namespace: &claim.namespace,
@@ -188,28 +231,7 @@ pub(crate) async fn prepare(
                 .collect::<Vec<_>>(),
         );
     }
-    let chosen = choose(claim, &rows)?;
-    let facts = look(pool, session.reader(), &chosen.physical, chosen.rows.clone()).await;
-    let facts = facts.map_err(|error| refusal::of_look(&error))?;
-    let (credentials, passwords) =
-        credentials(context, pool, claim, &chosen.physical, &facts, secrets).await?;
-    let want = DatabaseSpec {
-        physical: chosen.physical.clone(),
-        tenant_uid: claim.tenant_uid.clone(),
-        tenant_id: claim.id.to_string(),
-        name: claim.name.clone(),
-        claim: Claim {
-            namespace: claim.namespace.clone(),
-            name: claim.name.as_str().to_owned(),
-            uid: Some(claim.uid.clone()),
-        },
-        connection_limit: claim.connection_limit,
-        credentials,
-        // While a suspended tenant's workloads end, what is open stays open, and what is closed closed.
-        logins_allowed: claim.logins_allowed && !(claim.suspended && all_closed(&chosen, &facts)),
-    };
-    let plan = plan(&want, &facts).map_err(|conflict| refusal::of_conflict(&conflict))?;
-    Ok(Prepared { chosen, batches: plan.batches, passwords })
+    choose(claim, &rows)
 }
 
 /// What becomes of each password: the Secret's one stays if it opens the login, else there is a new one.
@@ -258,9 +280,10 @@ async fn opens(
         // Our login may not read it: then the only proof is to log in. A login that is refused tells nothing.
         StoredPassword::Unreadable if role.login => {
             match pool.try_login(&Ident::from(physical), &login, password).await {
-                Ok(()) => true,
+                // Nor does one that is in full use: what is there stays.
+                Ok(()) | Err(ConnectError::TooManyConnections { .. }) => true,
                 Err(ConnectError::AuthenticationFailed { .. }) => false,
-                // A server that is full or slow says nothing about a password.
+                // A server that is slow says nothing about a password.
                 Err(error) => return Err(refusal::of_connect(&error)),
             }
         }

@@ -5,16 +5,33 @@ use k8s_openapi::jiff::Timestamp;
 use super::fetch::Fetched;
 use super::provision::Provisioned;
 use super::validate::Validated;
-use crate::api::condition::{self, READY, Summary, reason};
+use crate::api::condition::{self, READY, SUSPENDED, Summary, reason};
 use crate::api::schema::NameRef;
 use crate::api::step::{Step, StepPhase};
 use crate::api::tenant_database::TenantDatabaseStatus;
 
-/// The status of a claim that cannot be done. What it has it keeps.
-pub fn refused(fetched: &Fetched, problem: &Summary, now: Timestamp) -> TenantDatabaseStatus {
+/// The status of a claim that cannot be done. What it has it keeps; its logins are refused if they were `closed`.
+pub fn refused(fetched: &Fetched, problem: &Summary, closed: bool, now: Timestamp) -> TenantDatabaseStatus {
     let mut status = with(fetched, problem, now);
     status.steps = steps(fetched, Some(problem));
+    if closed {
+        suspend(fetched, &mut status, now);
+    }
     status
+}
+
+/// What a claim says before its logins are let in again, if they were refused. `Suspended` is never True while a login
+/// works: whoever reads it may rely on that.
+pub fn resuming(fetched: &Fetched, claim: &Validated, now: Timestamp) -> Option<TenantDatabaseStatus> {
+    let before = fetched.claim.status.as_ref()?;
+    if claim.suspended || !condition::is_true(&before.conditions, SUSPENDED, None) {
+        return None;
+    }
+    let message = "logins are being let in again".to_owned();
+    let mut status = with(fetched, &Summary::Progressing { reason: reason::PROGRESSING, message }, now);
+    status.steps = vec![Step::new("database", StepPhase::Running)];
+    condition::remove(&mut status.conditions, SUSPENDED);
+    Some(status)
 }
 
 /// The first status of a claim, before anything is made; `None` if there is one already.
@@ -39,14 +56,19 @@ pub fn status(
     now: Timestamp,
 ) -> TenantDatabaseStatus {
     let mut status = match provisioned {
-        Ok(_) => {
-            let suspended = fetched.tenant.as_ref().is_some_and(|tenant| tenant.spec.is_suspended());
-            let message = match (suspended, claim.logins_allowed) {
+        Ok(provisioned) => {
+            let message = match (claim.suspended, provisioned.logins_allowed) {
                 (true, false) => "suspended: logins are refused, everything is kept".to_owned(),
                 (true, true) => "suspending: logins are refused when the workloads have ended".to_owned(),
                 (false, _) => format!("the database is on DatabaseServer {}", claim.server),
             };
-            with(fetched, &Summary::Ready { message }, now)
+            let mut status = with(fetched, &Summary::Ready { message }, now);
+            if provisioned.logins_allowed {
+                condition::remove(&mut status.conditions, SUSPENDED);
+            } else {
+                suspend(fetched, &mut status, now);
+            }
+            status
         }
         Err(problem) => with(fetched, problem, now),
     };
@@ -57,6 +79,12 @@ pub fn status(
         status.binding = claim.credentials.first().map(|(_, secret)| NameRef::new(secret.clone()));
     }
     status
+}
+
+fn suspend(fetched: &Fetched, status: &mut TenantDatabaseStatus, now: Timestamp) {
+    let (reason, message) = (reason::SUSPENDED, "logins are refused");
+    let generation = fetched.claim.metadata.generation.unwrap_or_default();
+    condition::set(&mut status.conditions, SUSPENDED, "True", reason, message, generation, now);
 }
 
 fn with(fetched: &Fetched, summary: &Summary, now: Timestamp) -> TenantDatabaseStatus {

@@ -85,6 +85,8 @@ async fn a_suspended_tenant_runs_nothing_and_resumes_as_it_was() {
     let (tenant, before) = (scene.cluster("acme"), scene.state().await);
     scene.patch(Kind::Tenant, &tenant, json!({"spec": {"state": "Suspended"}})).await;
     let suspended = scene.ready(Kind::Tenant, &tenant).await;
+    let message = "suspended: workloads are at zero, logins are refused, 2 databases are kept";
+    assert_eq!(condition(&suspended, "Ready").unwrap()["message"], message);
     assert_eq!(condition(&suspended, "Suspended").unwrap()["status"], "True");
     for service in shop::SERVICES {
         deployed(&scene, service, "/spec/replicas", json!(0)).await;

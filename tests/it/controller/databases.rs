@@ -5,67 +5,18 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use sqlx::{Connection, Executor, PgConnection, Row};
+use sqlx::{Executor, Row};
 use tenantry::api::names::{PhysicalName, TenantId};
 use tenantry::controller::object::{Key, Kind};
 
+use super::claims::{binding, code, phase, rows, server_database, session, write_row};
 use super::scene::{A_MINUTE, condition};
 use super::shop;
 use super::site::{Site, Stage};
 use crate::support::{Operator, wait_until};
 
-/// The binding Secret of that name, decoded.
-async fn binding(scene: &Stage<'_>, name: &str) -> BTreeMap<String, String> {
-    let secret = scene.get(Kind::Secret, &scene.inside("acme", name)).await.unwrap();
-    let decode = |value: &Value| STANDARD.decode(value.as_str().unwrap()).unwrap();
-    let entry = |(key, value): (&String, &Value)| (key.clone(), String::from_utf8(decode(value)).unwrap());
-    secret["data"].as_object().unwrap().iter().map(entry).collect()
-}
-
-/// A session as whoever has that binding.
-async fn session(scene: &Stage<'_>, binding: &BTreeMap<String, String>) -> Result<PgConnection, sqlx::Error> {
-    let postgres = &scene.site.postgres;
-    postgres.connect(&binding["username"], &binding["password"], &binding["database"]).await
-}
-
-/// SQLSTATE of a refusal.
-fn code(refused: Result<PgConnection, sqlx::Error>) -> String {
-    let error = refused.expect_err("the login was let in");
-    error.as_database_error().unwrap_or_else(|| panic!("{error}")).code().unwrap().into_owned()
-}
-
-/// Leaves a row behind as the workload would.
-async fn write_row(scene: &Stage<'_>, secret: &str, text: &str) {
-    let mut session = session(scene, &binding(scene, secret).await).await.unwrap();
-    session.execute("create table if not exists kept (text text)").await.unwrap();
-    sqlx::query("insert into kept values ($1)").bind(text).execute(&mut session).await.unwrap();
-    session.close().await.unwrap();
-}
-
-/// The rows, as the workload sees them.
-async fn rows(scene: &Stage<'_>, secret: &str) -> Vec<String> {
-    let mut session = session(scene, &binding(scene, secret).await).await.unwrap();
-    let rows = session.fetch_all("select text from kept order by text").await.unwrap();
-    rows.iter().map(|row| row.get(0)).collect()
-}
-
 fn uid(object: &Value) -> String {
     object["metadata"]["uid"].as_str().unwrap().to_owned()
-}
-
-/// Key of the ServerDatabase of a claim of the tenant `acme`.
-async fn server_database(scene: &Stage<'_>, claim: &str) -> Key {
-    let claim = scene.ready(Kind::TenantDatabase, &scene.inside("acme", claim)).await;
-    Key::cluster(claim["status"]["serverDatabase"].as_str().unwrap())
-}
-
-/// Waits until the ServerDatabase is in that phase.
-async fn phase(scene: &Stage<'_>, database: &Key, phase: &str) {
-    scene
-        .until(Kind::ServerDatabase, database, &format!("is {phase}"), |database| {
-            (database["status"]["phase"] == phase).then_some(())
-        })
-        .await;
 }
 
 #[tokio::test]
@@ -268,32 +219,6 @@ async fn a_changed_password_on_the_server_is_made_good_with_the_next_start() {
     })
     .await;
     operator.stop().await;
-}
-
-#[tokio::test]
-async fn a_suspended_tenants_logins_are_refused_until_it_resumes() {
-    let site = Site::shared().await;
-    let scene = shop::open(&site).await;
-    write_row(&scene, "orders-app", "kept").await;
-    let (tenant, bound) = (scene.cluster("acme"), binding(&scene, "orders-app").await);
-    scene.patch(Kind::Tenant, &tenant, json!({"spec": {"state": "Suspended"}})).await;
-    let refusal = wait_until(A_MINUTE, "logins are refused", async || match session(&scene, &bound).await {
-        Ok(_) => Err("the login was let in".into()),
-        refused => Ok(code(refused)),
-    })
-    .await;
-    assert!(["28000", "55000"].contains(&refusal.as_str()), "{refusal}");
-    let claim = scene.ready(Kind::TenantDatabase, &scene.inside("acme", "orders")).await;
-    let message = &condition(&claim, "Ready").unwrap()["message"];
-    assert_eq!(message, "suspended: logins are refused, everything is kept");
-
-    scene.patch(Kind::Tenant, &tenant, json!({"spec": {"state": "Active"}})).await;
-    scene.ready(Kind::Tenant, &tenant).await;
-    wait_until(A_MINUTE, "logins are let in", async || {
-        session(&scene, &bound).await.map(drop).map_err(|error| error.to_string())
-    })
-    .await;
-    assert_eq!(rows(&scene, "orders-app").await, ["kept"]);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod change;
+mod claims;
 mod creation;
 mod databases;
 mod deletion;
@@ -12,3 +13,4 @@ pub mod scene;
 mod servers;
 mod shop;
 mod site;
+mod suspension;

@@ -19,7 +19,7 @@ use crate::support::{Operator, Postgres};
 const CLOSED: u16 = 1;
 
 /// Puts one value into the server's admin Secret.
-async fn put(scene: &Stage<'_>, secret: &str, key: &str, value: &str) {
+pub async fn put(scene: &Stage<'_>, secret: &str, key: &str, value: &str) {
     let secrets: Api<Secret> = Api::namespaced(scene.client.clone(), SERVERS_NAMESPACE);
     let data = Secret { data: Some([(key.into(), ByteString(value.into()))].into()), ..Secret::default() };
     secrets.patch(secret, &PatchParams::default(), &Patch::Merge(&data)).await.unwrap();

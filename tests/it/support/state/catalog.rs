@@ -125,5 +125,13 @@ async fn entries(
         None => sqlx::query(statement),
     };
     let rows = query.fetch_all(connection).await.unwrap();
-    rows.iter().map(|row| (row.get("name"), row.get("entry"))).collect()
+    rows.iter().map(|row| (row.get("name"), in_order(row.get("entry")))).collect()
+}
+
+/// Grants are a set: in which order they stand tells when each was made.
+fn in_order(mut entry: Value) -> Value {
+    if let Some(grants) = entry["grants"].as_array_mut() {
+        grants.sort_by_cached_key(Value::to_string);
+    }
+    entry
 }
