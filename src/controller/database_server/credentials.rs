@@ -21,7 +21,7 @@ struct Credentials {
     authority: Pair,
     leaf: Pair,
     renew_on: String,
-    password: String,
+    password: Password,
 }
 
 /// Brings the managed server about, and says how to reach it when its pod is ready.
@@ -30,8 +30,8 @@ pub async fn stand_up(
     fetched: &Fetched,
     managed: &ManagedServer,
 ) -> Result<Result<AdminTarget, Summary>, ApplyError> {
-    let remembered = context.servers.target(&fetched.name).map(|target| target.password.expose().to_owned());
-    let fresh = || context.random(|random| Password::generate(random).expose().to_owned());
+    let remembered = context.servers.target(&fetched.name).map(|target| target.password);
+    let fresh = || context.random(Password::generate);
     let password = match password(&fetched.name, &fetched.found, remembered, fresh) {
         Ok(password) => password,
         Err(summary) => return Ok(Err(summary)),
@@ -64,7 +64,7 @@ pub async fn stand_up(
         host: managed::host(&fetched.name),
         port: managed::PORT,
         username: managed::SUPERUSER.to_owned(),
-        password: Password::new(credentials.password),
+        password: credentials.password,
         ca_pem: credentials.authority.certificate,
     }))
 }
@@ -74,9 +74,9 @@ pub async fn stand_up(
 fn password(
     server: &str,
     found: &Found,
-    remembered: Option<String>,
-    fresh: impl FnOnce() -> String,
-) -> Result<String, Summary> {
+    remembered: Option<Password>,
+    fresh: impl FnOnce() -> Password,
+) -> Result<Password, Summary> {
     if let Some(known) = found.password.clone().or(remembered) {
         return Ok(known);
     }
@@ -96,7 +96,7 @@ fn password(
 fn complete(
     server: &str,
     found: &Found,
-    password: String,
+    password: Password,
     now: Timestamp,
 ) -> Result<Credentials, CertificateError> {
     let authority = match &found.authority {
@@ -143,14 +143,15 @@ mod tests {
     #[test]
     fn a_lost_password_is_taken_from_memory_and_made_up_only_without_a_volume() {
         let found = |password: Option<&str>, volume| Found {
-            password: password.map(Into::into),
+            password: password.map(Password::new),
             volume,
             ..Found::default()
         };
-        let fresh = || "fresh".to_owned();
-        assert_eq!(password("m", &found(Some("kept"), true), None, fresh), Ok("kept".to_owned()));
-        assert_eq!(password("m", &found(None, true), Some("used".into()), fresh), Ok("used".to_owned()));
-        assert_eq!(password("m", &found(None, false), None, fresh), Ok("fresh".to_owned()));
+        let fresh = || Password::new("fresh");
+        let ok = |text: &str| Ok(Password::new(text));
+        assert!(password("m", &found(Some("kept"), true), None, fresh) == ok("kept"));
+        assert!(password("m", &found(None, true), Some(Password::new("used")), fresh) == ok("used"));
+        assert!(password("m", &found(None, false), None, fresh) == ok("fresh"));
         let Err(Summary::Stalled { reason, message }) = password("m", &found(None, true), None, fresh) else {
             panic!("a password that opens nothing was made up");
         };
@@ -160,18 +161,18 @@ mod tests {
 
     #[test]
     fn certificates_are_kept_while_they_last_and_fit_together() {
-        let first = complete("m", &Found::default(), "p".into(), NOW).unwrap();
+        let first = complete("m", &Found::default(), Password::new("p"), NOW).unwrap();
         let found = |first: &Credentials| Found {
             authority: Some(first.authority.clone()),
             leaf: Some((first.leaf.clone(), first.authority.certificate.clone(), first.renew_on.clone())),
             ..Found::default()
         };
-        assert!(complete("m", &found(&first), "p".into(), NOW).unwrap() == first);
+        assert!(complete("m", &found(&first), Password::new("p"), NOW).unwrap() == first);
         let later = Timestamp::from_second(NOW.as_second() + 61 * 86_400).unwrap();
-        let renewed = complete("m", &found(&first), "p".into(), later).unwrap();
+        let renewed = complete("m", &found(&first), Password::new("p"), later).unwrap();
         assert!(renewed.authority == first.authority && renewed.leaf != first.leaf);
         let replaced = Found { authority: None, ..found(&first) };
-        let replaced = complete("m", &replaced, "p".into(), NOW).unwrap();
+        let replaced = complete("m", &replaced, Password::new("p"), NOW).unwrap();
         assert!(replaced.authority != first.authority && replaced.leaf != first.leaf);
     }
 }

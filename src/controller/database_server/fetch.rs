@@ -40,7 +40,7 @@ pub struct Found {
     /// Its certificate, the authority that it was issued under, and the day on which it is issued again.
     pub leaf: Option<(Pair, String, String)>,
     /// The superuser's password.
-    pub password: Option<String>,
+    pub password: Option<Password>,
     /// Whether its volume exists: a database with a password of its own may be on it.
     pub volume: bool,
     /// Whether its pod is ready.
@@ -78,7 +78,7 @@ async fn found(client: &Client, server: &str) -> Result<Found, ApplyError> {
     Ok(Found {
         authority: authority.as_ref().and_then(pair),
         leaf,
-        password: admin.as_ref().and_then(|secret| text(secret, "password")),
+        password: admin.as_ref().and_then(|secret| text(secret, "password")).map(Password::new),
         volume,
         ready: set.is_some_and(|set| is_ready(&set)),
     })
@@ -140,4 +140,32 @@ async fn claim(client: &Client, name: &str) -> Result<bool, ApplyError> {
         key,
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::database_server::DatabaseServerSpec;
+
+    #[test]
+    fn debug_of_what_was_fetched_shows_no_secret() {
+        let pair = || Pair { certificate: "cert".into(), key: "hunter1".into() };
+        let external = AdminTarget {
+            host: "db".into(),
+            port: 5432,
+            username: "admin".into(),
+            password: Password::new("hunter2"),
+            ca_pem: String::new(),
+        };
+        let found = Found {
+            authority: Some(pair()),
+            leaf: Some((pair(), String::new(), String::new())),
+            password: Some(Password::new("hunter3")),
+            ..Found::default()
+        };
+        let server = DatabaseServer::new("main", DatabaseServerSpec::default());
+        let fetched = Fetched { server, name: "main".into(), users: vec![], external: Ok(external), found };
+        let shown = format!("{fetched:?}");
+        assert!(!shown.contains("hunter"), "{shown}");
+    }
 }

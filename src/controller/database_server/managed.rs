@@ -22,6 +22,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::certificate::Pair;
 use crate::api::database_server::ManagedServer;
 use crate::api::labels;
+use crate::postgres::scram::Password;
 
 /// Port of every managed server.
 pub const PORT: u16 = 5432;
@@ -127,8 +128,9 @@ pub fn tls_secret(server: &str, authority: &Pair, leaf: &Pair, renew_on: &str) -
 }
 
 /// The Secret with the operator's login.
-pub fn admin_secret(server: &str, authority: &Pair, password: &str) -> Secret {
-    let data = [("username", SUPERUSER), ("password", password), ("ca.crt", &*authority.certificate)];
+pub fn admin_secret(server: &str, authority: &Pair, password: &Password) -> Secret {
+    let data =
+        [("username", SUPERUSER), ("password", password.expose()), ("ca.crt", &*authority.certificate)];
     secret(server, &admin_secret_name(server), "Opaque", &data)
 }
 
