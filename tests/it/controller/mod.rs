@@ -9,6 +9,7 @@ mod deletion;
 mod drift;
 mod microservice;
 mod owned;
+mod samples;
 pub mod scene;
 mod servers;
 mod shop;
