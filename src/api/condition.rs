@@ -212,6 +212,13 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_cut_and_keeps_its_characters_whole() {
+        let mut conditions = vec![];
+        set(&mut conditions, READY, "False", "A", &"ü".repeat(1025), 1, at(10));
+        assert_eq!(conditions[0].message, "ü".repeat(1024));
+    }
+
+    #[test]
     fn summary_never_leaves_reconciling_beside_stalled() {
         let mut conditions = vec![];
         let types = |conditions: &[Condition]| -> Vec<(String, String)> {

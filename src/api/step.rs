@@ -57,3 +57,14 @@ impl Step {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_cut_where_the_schema_would_refuse_it() {
+        let step = Step::failed("database", &"ü".repeat(1025), &[]);
+        assert_eq!(step.last_error, Some("ü".repeat(1024)));
+    }
+}

@@ -7,6 +7,8 @@
 pub mod binding;
 pub mod choose;
 pub mod fetch;
+#[cfg(test)]
+mod fixtures;
 pub mod place;
 pub mod provision;
 pub mod status;

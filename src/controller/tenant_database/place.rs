@@ -108,3 +108,24 @@ fn obstacle(server: &KnownServer, namespace: &str) -> Option<(&'static str, Stri
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::fixtures::fetched;
+    use super::*;
+
+    #[test]
+    fn a_claim_may_name_only_a_server_that_its_plan_selects() {
+        let place = |server: &str| {
+            let plan = json!({"serverSelector": {"matchLabels": {"tier": "gold"}}});
+            place(&fetched(&json!({"serverRef": {"name": server}}), &plan), "tenant-acme")
+        };
+        assert_eq!(place("gold"), Ok("gold".to_owned()));
+        let message =
+            "spec.serverRef: Plan small does not select DatabaseServer plain: name another".to_owned();
+        let refusal = Summary::Progressing { reason: "ServerNotAllowed", message };
+        assert_eq!(place("plain"), Err(Refusal::Because(refusal)));
+    }
+}

@@ -237,3 +237,24 @@ fn usable(fetched: &Fetched, server: &str) -> Result<(), Refusal> {
     let reason = if known.is_some() { reason::SERVER_UNREACHABLE } else { reason::SERVER_NOT_FOUND };
     Err(Summary::Progressing { reason, message }.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::fixtures::fetched;
+    use super::*;
+
+    #[test]
+    fn the_plans_connection_limit_is_an_upper_bound() {
+        let limit = |claim: Option<i32>, plan: Option<i32>| {
+            let limits = |connections: Option<i32>| json!({"limits": {"connections": connections}});
+            validate(&fetched(&limits(claim), &limits(plan))).unwrap().connection_limit
+        };
+        assert_eq!(limit(Some(50), Some(10)), Some(10));
+        assert_eq!(limit(Some(5), Some(10)), Some(5));
+        assert_eq!(limit(None, Some(10)), Some(10));
+        assert_eq!(limit(Some(50), None), Some(50));
+        assert_eq!(limit(None, None), None);
+    }
+}

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use sqlx::{Executor, Row};
 use tenantry::api::names::{PhysicalName, TenantId};
@@ -125,6 +128,39 @@ async fn a_tenants_databases_are_released_with_it_and_an_admin_gives_them_to_its
     assert_eq!(rows(&scene, "orders-app").await, ["kept", "new"]);
     let refused = code(session(&scene, &before).await);
     assert!(["28000", "28P01"].contains(&refused.as_str()), "{refused}");
+
+    // It is the successor's own from now on, whatever its name says.
+    scene.delete(Kind::Namespace, &Key::cluster(&scene.namespace("acme"))).await;
+    scene
+        .until(Kind::TenantDatabase, &claim, "is made again and ready", |claim| {
+            let ready = condition(claim, "Ready")?;
+            (uid(claim) != successor && ready["status"] == "True").then_some(())
+        })
+        .await;
+    assert_eq!(server_database(&scene, "orders").await, database);
+    assert_eq!(rows(&scene, "orders-app").await, ["kept", "new"]);
+}
+
+#[tokio::test]
+async fn a_database_is_released_whose_namespace_went_before_its_tenant() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let (tenant, namespace) = (scene.cluster("acme"), scene.namespace("acme"));
+    let (claim, database) = (scene.inside("acme", "orders"), server_database(&scene, "orders").await);
+    // Something in the namespace lingers, so that nothing can be made in it again.
+    let maps: Api<ConfigMap> = Api::namespaced(scene.client.clone(), &namespace);
+    let lingers = |finalizers: Value| json!({"metadata": {"name": "lingers", "finalizers": finalizers}});
+    let map = serde_json::from_value(lingers(json!(["tests.tenantry.dev/lingers"]))).unwrap();
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    scene.delete(Kind::Namespace, &Key::cluster(&namespace)).await;
+    scene.gone(Kind::TenantDatabase, &claim).await;
+    scene.refused(Kind::Tenant, &tenant, "Progressing").await;
+
+    // While the tenant lives its claim may come back; after that it cannot.
+    scene.delete(Kind::Tenant, &tenant).await;
+    phase(&scene, &database, "Released").await;
+    maps.patch("lingers", &PatchParams::default(), &Patch::Merge(lingers(json!([])))).await.unwrap();
+    scene.gone(Kind::Tenant, &tenant).await;
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod creation;
 mod databases;
 mod deletion;
 mod drift;
+mod leadership;
 mod microservice;
 mod owned;
 mod samples;

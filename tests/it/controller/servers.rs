@@ -62,6 +62,18 @@ async fn each_mistake_in_a_server_is_named_and_its_correction_recovers() {
     let said = scene.refused(Kind::DatabaseServer, &server, "AuthenticationFailed").await;
     assert!(said.contains(&host) && said.contains("correct username and password"), "{said}");
 
+    // An error that is longer than a status may be is cut, and the status accepted.
+    put(&scene, &name, "username", &"x".repeat(2000)).await;
+    scene
+        .until(Kind::DatabaseServer, &server, "shows a long error", |server| {
+            let message = condition(server, "Ready")?["message"].as_str()?;
+            let step = server["status"]["steps"][0]["lastError"].as_str()?;
+            let long = message.contains("xxx");
+            long.then(|| assert_eq!((message.len(), step), (1024, message)))
+        })
+        .await;
+    put(&scene, &name, "username", &access.username).await;
+
     put(&scene, &name, "ca.crt", &site.postgres.ca()).await;
     let said = scene.refused(Kind::DatabaseServer, &server, "CertificateUntrusted").await;
     assert!(said.contains("ca.crt of the admin Secret"), "{said}");
@@ -176,6 +188,10 @@ async fn a_server_stays_while_databases_are_on_it_and_goes_when_there_are_none()
     let operator = Operator::start(&site).await;
     let said = scene.refused(Kind::DatabaseServer, &server, "InUse").await;
     assert!(said.starts_with("the server stays while databases are on it: t-"), "{said}");
+    // Until then it serves them, also under an operator that knows it only like this.
+    let claim = scene.inside("acme", "orders");
+    scene.patch(Kind::TenantDatabase, &claim, json!({"spec": {"limits": {"connections": 3}}})).await;
+    scene.ready(Kind::TenantDatabase, &claim).await;
     operator.stop().await;
 
     let empty = Postgres::own();

@@ -123,6 +123,12 @@ impl Operator {
         ended.expect("the operator did not end").unwrap().unwrap();
     }
 
+    /// Waits until it ends by itself, and how it did.
+    pub async fn ended(mut self) -> Result<(), RunError> {
+        let ended = tokio::time::timeout(LONG, self.task.take().unwrap()).await;
+        ended.expect("the operator did not end").unwrap()
+    }
+
     /// Ends it wherever it is, as kill -9 does: nothing is finished, nothing released.
     pub async fn kill(mut self) {
         let task = self.task.take().unwrap();
