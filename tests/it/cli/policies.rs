@@ -65,6 +65,21 @@ async fn the_operator_writes_only_secrets_labelled_ours() {
     let taken =
         mine("replace", &secret("theirs", "{app.kubernetes.io/managed-by: tenantry}", "Opaque")).await;
     assert!(taken.stderr.contains(label), "{taken:?}");
+    // A Secret that only lost the label shows by its owner whose it is.
+    let stripped = |name: &str, labels: &str, owner: &str| {
+        let annotation = format!("annotations: {{tenantry.dev/owner-uid: {owner}, ");
+        secret(name, labels, "Opaque").replace("annotations: {", &annotation)
+    };
+    let label_of_ours = "{app.kubernetes.io/managed-by: tenantry}";
+    shell.apply(&stripped("stripped", "{}", "acme")).await;
+    let taken = mine("replace", &stripped("stripped", label_of_ours, "globex")).await;
+    assert!(taken.stderr.contains(label), "{taken:?}");
+    let restored = mine("replace", &stripped("stripped", label_of_ours, "acme")).await;
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    shell.apply(&stripped("helms", "{app.kubernetes.io/managed-by: helm}", "acme")).await;
+    let taken = mine("replace", &stripped("helms", label_of_ours, "acme")).await;
+    assert!(taken.stderr.contains(label), "{taken:?}");
+
     let account_token =
         secret("token", "{app.kubernetes.io/managed-by: tenantry}", "kubernetes.io/service-account-token");
     let refused = mine("create", &account_token).await;

@@ -234,6 +234,10 @@ async fn a_changed_or_deleted_binding_is_made_good() {
     scene.delete(Kind::Secret, &key).await;
     scene.returns_to(&expected).await;
     works().await;
+    let before = binding(&scene, "orders-app").await;
+    scene.patch(Kind::Secret, &key, json!({"metadata": {"labels": null}})).await;
+    scene.returns_to(&expected).await;
+    assert_eq!(binding(&scene, "orders-app").await, before);
     assert_eq!(rows(&scene, "orders-app").await, ["kept"]);
 }
 

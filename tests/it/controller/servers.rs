@@ -251,6 +251,16 @@ async fn a_managed_server_consists_of_its_objects_and_leaves_volume_and_secrets(
     for secret in secrets {
         assert!(scene.get(Kind::Secret, &inside(secret)).await.is_some(), "{secret}");
     }
+    // Whoever takes the labels off a Secret of ours does not take it away from us.
+    for secret in secrets {
+        let labels = scene.get(Kind::Secret, &inside(secret)).await.unwrap()["metadata"]["labels"].take();
+        scene.patch(Kind::Secret, &inside(secret), json!({"metadata": {"labels": null}})).await;
+        scene
+            .until(Kind::Secret, &inside(secret), "has its labels again", |secret| {
+                (secret["metadata"]["labels"] == labels).then_some(())
+            })
+            .await;
+    }
     scene.delete(Kind::DatabaseServer, &server).await;
     scene.gone(Kind::DatabaseServer, &server).await;
     for kind in [Kind::StatefulSet, Kind::Service] {
