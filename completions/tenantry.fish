@@ -325,7 +325,7 @@ complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_s
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l admin-address -d 'Address of the admin port: /healthz, /readyz and /metrics' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l bindings -d 'Directory of service bindings; it must hold exactly one of type postgresql' -r -F
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l pool-min -d 'Database connections that are kept open, 1 to 100' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l pool-max -d 'Database connections that there may be, 1 to 100' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l pool-max -d 'Database connections that there may be, 1 to 100; the operator sees to it that all pods have room in the database\'s limit' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l acquire-within -d 'How long a request waits for a database connection, as in 500ms, 5s or 1m' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l answer-within -d 'How long a request may take' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l open-within -d 'How long to try to reach and migrate the database at the start before giving up' -r

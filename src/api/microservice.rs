@@ -56,7 +56,9 @@ pub struct MicroserviceSpec {
     /// CPU and memory of each pod. What is absent is filled in by the namespace's LimitRange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// Environment variables. Secrets do not belong here: databases are bound by `databases`.
+    /// Environment variables. Secrets do not belong here: databases are bound by `databases`. Of a builtin service the
+    /// operator lowers TENANTRY_POOL_MIN and TENANTRY_POOL_MAX, whether or not they are given here, to the pod's share
+    /// of the connections that its database admits: the limit of claim and plan, divided by `replicas`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -73,6 +75,11 @@ pub struct MicroserviceSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub endpoints: Option<Vec<Endpoint>>,
 }
+
+/// Environment variable that says how many connections a builtin service keeps open, and what it is when nobody sets it.
+pub const POOL_MIN: (&str, u32) = ("TENANTRY_POOL_MIN", 1);
+/// Environment variable that says how many connections a builtin service may have, and what it is when nobody sets it.
+pub const POOL_MAX: (&str, u32) = ("TENANTRY_POOL_MAX", 10);
 
 /// A service that the operator's own image brings along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

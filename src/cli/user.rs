@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::args::duration;
 use super::failure::{Exit, Failure};
+use crate::api::microservice::{POOL_MAX, POOL_MIN};
 use crate::services::database::{PoolLimits, PoolSize};
 use crate::services::{ServiceConfig, user};
 use crate::telemetry::{LogFormat, init_logging};
@@ -27,10 +28,10 @@ pub struct UserArgs {
     #[arg(long, env = "SERVICE_BINDING_ROOT", default_value = "/bindings", value_name = "DIRECTORY")]
     bindings: PathBuf,
     /// Database connections that are kept open, 1 to 100
-    #[arg(long, env = "TENANTRY_POOL_MIN", default_value_t = 1, value_name = "N")]
+    #[arg(long, env = POOL_MIN.0, default_value_t = POOL_MIN.1, value_name = "N")]
     pool_min: u32,
-    /// Database connections that there may be, 1 to 100
-    #[arg(long, env = "TENANTRY_POOL_MAX", default_value_t = 10, value_name = "N")]
+    /// Database connections that there may be, 1 to 100; the operator sees to it that all pods have room in the database's limit
+    #[arg(long, env = POOL_MAX.0, default_value_t = POOL_MAX.1, value_name = "N")]
     pool_max: u32,
     /// How long a request waits for a database connection, as in 500ms, 5s or 1m
     #[arg(long, env = "TENANTRY_ACQUIRE_WITHIN", value_parser = duration, default_value = "5s", value_name = "DURATION")]

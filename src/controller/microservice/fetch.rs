@@ -14,7 +14,7 @@ use super::rollout::Rollout;
 use crate::api::labels;
 use crate::api::microservice::DatabaseBinding;
 use crate::api::tenant_database::Credential;
-use crate::api::{DatabaseServer, Microservice, Tenant, TenantDatabase, names};
+use crate::api::{DatabaseServer, Microservice, Plan, Tenant, TenantDatabase, names};
 use crate::controller::apply::ApplyError;
 use crate::controller::child::Child;
 use crate::controller::context::Context;
@@ -32,6 +32,8 @@ pub struct Fetched {
     pub microservice: Microservice,
     /// The tenant that its namespace belongs to.
     pub tenant: Option<Tenant>,
+    /// The tenant's plan, if it exists.
+    pub plan: Option<Plan>,
     /// Whether it, its namespace or its tenant is being deleted.
     pub leaving: bool,
     /// The databases that it names, in the order of the spec.
@@ -83,6 +85,7 @@ pub fn fetch(context: &Context, microservice: Microservice) -> Fetched {
         databases: bindings.iter().map(|binding| named(context, &key.namespace, binding)).collect(),
         deployment: own_deployment(context, &microservice),
         operator_image: context.config.image.clone(),
+        plan: tenant.as_ref().and_then(|tenant| context.valid(&Key::cluster(&tenant.spec.plan_ref.name))),
         tenant,
         microservice,
     }

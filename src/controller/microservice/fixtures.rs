@@ -10,10 +10,11 @@ use super::fetch::{Fetched, Named};
 use crate::api::condition::Summary;
 use crate::api::labels;
 use crate::api::microservice::MicroserviceSpec;
+use crate::api::plan::PlanSpec;
 use crate::api::schema::NameRef;
 use crate::api::tenant::{TenantSpec, TenantState};
 use crate::api::tenant_database::{TenantDatabaseSpec, TenantDatabaseStatus};
-use crate::api::{DatabaseServer, Microservice, Tenant, TenantDatabase};
+use crate::api::{DatabaseServer, Microservice, Plan, Tenant, TenantDatabase};
 use crate::controller::child::Child;
 use crate::controller::object::Kind;
 
@@ -35,6 +36,7 @@ pub fn fetched(asked: Value) -> Fetched {
     Fetched {
         microservice,
         tenant: Some(tenant(TenantState::Active)),
+        plan: Some(Plan::new("small", PlanSpec::default())),
         leaving: false,
         databases,
         deployment: None,

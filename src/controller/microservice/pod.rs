@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::build;
 use super::validate::{BINDING_ROOT, Bound, Program, Validated};
 use crate::api::labels;
-use crate::api::microservice::ResourceAmounts;
+use crate::api::microservice::{POOL_MAX, POOL_MIN, ResourceAmounts};
 
 /// Where bindings are mounted, each in a directory of its name.
 const BINDINGS: &str = "/bindings";
@@ -163,8 +163,31 @@ fn environment(microservice: &Validated, bound: &[Bound]) -> Vec<EnvVar> {
         ..EnvVar::default()
     };
     let root = (!bound.is_empty()).then(|| variable(BINDING_ROOT, BINDINGS));
-    let own = microservice.env.iter().map(|asked| variable(&asked.name, &asked.value));
-    root.into_iter().chain(own).collect()
+    let pool = pool(microservice, bound);
+    let lowered = |name: &str| pool.iter().any(|(bound, _)| *bound == name);
+    let own = microservice.env.iter().filter(|asked| !lowered(&asked.name));
+    let own = own.map(|asked| variable(&asked.name, &asked.value));
+    root.into_iter().chain(own).chain(pool.iter().map(|(name, most)| variable(name, most))).collect()
+}
+
+/// The bounds of a builtin service's pool that would be above the pod's share of what its database admits, lowered to it:
+/// a pool that asks for more than there is lets requests wait for nothing. During an update there is one more pod than
+/// asked for, which starts with what the others leave.
+fn pool(microservice: &Validated, bound: &[Bound]) -> Vec<(&'static str, String)> {
+    let limit = bound.iter().filter_map(|database| database.connection_limit).min();
+    let (Program::Builtin { .. }, Some(limit)) = (&microservice.program, limit) else { return Vec::new() };
+    let pods = u32::try_from(microservice.active_replicas).unwrap_or(1).max(1);
+    let share = (limit / pods).max(1);
+    let asked = |name: &str| microservice.env.iter().find(|asked| asked.name == name);
+    [POOL_MIN, POOL_MAX]
+        .into_iter()
+        .filter(|(name, unless_asked)| match asked(name) {
+            // What is no number is the service's to refuse.
+            Some(asked) => asked.value.parse().is_ok_and(|asked: u32| asked > share),
+            None => *unless_asked > share,
+        })
+        .map(|(name, _)| (name, share.to_string()))
+        .collect()
 }
 
 fn resources(microservice: &Validated) -> Option<ResourceRequirements> {
@@ -215,4 +238,79 @@ fn volumes(bound: &[Bound]) -> Vec<Volume> {
 
 fn volume_name(database: &Bound) -> String {
     format!("binding-{}", database.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::fixtures::fetched;
+    use super::super::validate::validate;
+    use super::*;
+    use crate::api::tenant::TenantState;
+
+    /// The bounds of the pool in the pods of a microservice whose plan admits `limit` connections.
+    fn pool(asked: &Value, limit: Option<i32>, suspended: bool) -> Vec<(String, String)> {
+        let mut fetched = fetched(asked.clone());
+        let limits = json!({"limits": {"connections": limit}});
+        fetched.plan.as_mut().unwrap().spec = serde_json::from_value(limits).unwrap();
+        if suspended {
+            fetched.tenant = Some(super::super::fixtures::tenant(TenantState::Suspended));
+        }
+        let validated = validate(&fetched).unwrap();
+        let bound = validated.databases.bound.clone().unwrap();
+        let pod = template(&validated, &bound).spec.unwrap();
+        let variables = pod.containers[0].env.iter().flatten().filter(|it| it.name.contains("POOL"));
+        variables.map(|it| (it.name.clone(), it.value.clone().unwrap())).collect()
+    }
+
+    fn max(value: &str) -> Vec<(String, String)> {
+        vec![("TENANTRY_POOL_MAX".to_owned(), value.to_owned())]
+    }
+
+    #[test]
+    fn pools_share_what_the_database_admits_and_are_left_alone_where_they_fit() {
+        let user =
+            |replicas: i32| json!({"builtin": "user", "replicas": replicas, "databases": [{"name": "app"}]});
+        assert_eq!(pool(&user(1), None, false), []);
+        assert_eq!(pool(&user(1), Some(10), false), []);
+        assert_eq!(pool(&user(1), Some(9), false), max("9"));
+        assert_eq!(pool(&user(3), Some(10), false), max("3"));
+        assert_eq!(pool(&user(3), Some(2), false), max("1"));
+        // The template of a suspended service is that of the active one: resuming changes nothing else.
+        assert_eq!(pool(&user(3), Some(10), true), max("3"));
+        let image = json!({"image": "shop:1", "replicas": 3, "databases": [{"name": "app"}]});
+        assert_eq!(pool(&image, Some(2), false), [], "of somebody else's program we know no pool");
+    }
+
+    #[test]
+    fn what_is_asked_for_counts_as_far_as_it_fits() {
+        let user = |min: &str, max: &str| {
+            let variable = |name: &str, value: &str| json!({"name": name, "value": value});
+            let env = [variable("TENANTRY_POOL_MIN", min), variable("TENANTRY_POOL_MAX", max)];
+            json!({"builtin": "user", "replicas": 2, "env": env, "databases": [{"name": "app"}]})
+        };
+        let both = |min: &str, max: &str| {
+            ["TENANTRY_POOL_MIN", "TENANTRY_POOL_MAX"]
+                .map(str::to_owned)
+                .into_iter()
+                .zip([min.to_owned(), max.to_owned()])
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(pool(&user("5", "50"), Some(100), false), both("5", "50"));
+        assert_eq!(pool(&user("5", "50"), Some(40), false), both("5", "20"));
+        assert_eq!(pool(&user("5", "50"), Some(6), false), both("3", "3"));
+        assert_eq!(
+            pool(&user("5", "many"), Some(6), false),
+            both("3", "many").into_iter().rev().collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn without_its_plan_a_microservice_with_databases_keeps_its_pods_as_they_are() {
+        let mut user = fetched(json!({"builtin": "user", "databases": [{"name": "app"}]}));
+        assert!(validate(&user).unwrap().databases.usable);
+        user.plan = None;
+        assert!(!validate(&user).unwrap().databases.usable);
+    }
 }

@@ -11,6 +11,7 @@ use crate::api::microservice::{Builtin, Endpoint, EnvVar, MicroserviceSpec, Reso
 use crate::api::tenant_database::TenantDatabaseStatus;
 use crate::controller::compare;
 use crate::controller::object::Kind;
+use crate::controller::tenant_database::validate::connection_limit;
 use crate::controller::worker::key_of;
 
 /// Environment variable that tells a service where its bindings are.
@@ -37,6 +38,8 @@ pub struct Validated {
     pub suspended: bool,
     /// Pods that have to run: none while suspended.
     pub replicas: i32,
+    /// Pods that run while the tenant is active.
+    pub active_replicas: i32,
     /// What runs.
     pub program: Program,
     /// Version, as the spec says it.
@@ -85,6 +88,8 @@ pub struct Bound {
     pub secret: String,
     /// Hash of the binding Secret's content.
     pub hash: String,
+    /// Greatest number of connections to the database.
+    pub connection_limit: Option<u32>,
     /// Where the database is.
     pub server: Server,
 }
@@ -119,6 +124,7 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Summary> {
         tenant: tenant.name_any(),
         suspended,
         replicas: if suspended { 0 } else { spec.replicas.unwrap_or(1) },
+        active_replicas: spec.replicas.unwrap_or(1),
         program,
         version: spec.version.clone(),
         resources: spec.resources.clone().unwrap_or_default(),
@@ -245,20 +251,22 @@ fn databases(fetched: &Fetched) -> Result<Databases, Summary> {
     let mut waiting: Option<Summary> = None;
     for named in &fetched.databases {
         credential(named)?;
-        if let Some(summary) = problem(named) {
+        if let Some(summary) = problem(fetched, named) {
             // What a person has to see to is said before what passes by itself.
             let passes = |summary: &Summary| {
                 matches!(summary, Summary::Progressing { reason: reason::PROGRESSING, .. })
             };
             waiting = waiting.filter(|earlier| !passes(earlier)).or(Some(summary));
         }
-        bound = bound.zip(mountable(named)).map(|(mut all, one): (Vec<Bound>, Bound)| {
+        bound = bound.zip(mountable(fetched, named)).map(|(mut all, one): (Vec<Bound>, Bound)| {
             all.push(one);
             all
         });
     }
-    // Pods that run keep being looked after while a database has trouble; the first wait until all is well.
-    let usable = bound.is_some() && (waiting.is_none() || fetched.deployment.is_some());
+    // Pods that run keep being looked after while a database has trouble; the first wait until all is well. Without
+    // the plan nobody knows what a database admits, and pods stay as they are.
+    let known = fetched.databases.is_empty() || fetched.plan.is_some();
+    let usable = known && bound.is_some() && (waiting.is_none() || fetched.deployment.is_some());
     Ok(Databases { bound, waiting, usable })
 }
 
@@ -277,7 +285,7 @@ fn credential(named: &Named) -> Result<(), Summary> {
 }
 
 /// Why the database cannot be used; `None` if it can.
-fn problem(named: &Named) -> Option<Summary> {
+fn problem(fetched: &Fetched, named: &Named) -> Option<Summary> {
     let name = &named.binding.name;
     let Some(claim) = &named.claim else {
         let message =
@@ -290,7 +298,7 @@ fn problem(named: &Named) -> Option<Summary> {
         .filter(|_| status.observed_generation == claim.metadata.generation);
     match ready {
         Some(ready) if ready.status == "True" => {
-            let missing = mountable(named).is_none();
+            let missing = mountable(fetched, named).is_none();
             missing.then(|| waits(&format!("the binding of TenantDatabase {name}")))
         }
         Some(ready)
@@ -305,7 +313,7 @@ fn problem(named: &Named) -> Option<Summary> {
 }
 
 /// The database, if a pod that mounts it would start.
-fn mountable(named: &Named) -> Option<Bound> {
+fn mountable(fetched: &Fetched, named: &Named) -> Option<Bound> {
     let (claim, secret) = (named.claim.as_ref()?, named.secret.as_ref()?);
     let spec = &named.server.as_ref()?.spec;
     let server = match &spec.external {
@@ -320,6 +328,7 @@ fn mountable(named: &Named) -> Option<Bound> {
         name: named.binding.name.clone(),
         secret: named.credential.as_ref()?.secret_name(&named.binding.name),
         hash: hash.to_owned(),
+        connection_limit: connection_limit(fetched.plan.as_ref(), claim),
         server,
     })
 }
@@ -375,6 +384,7 @@ mod tests {
                 tenant: "acme".into(),
                 suspended: false,
                 replicas: 1,
+                active_replicas: 1,
                 program: Program::Image("shop:1".into()),
                 version: None,
                 resources: Resources::default(),

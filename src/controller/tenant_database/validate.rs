@@ -6,10 +6,10 @@ use kube::ResourceExt;
 
 use super::fetch::{Fetched, SUSPEND_LIMIT};
 use super::place;
-use crate::api::ServerDatabase;
 use crate::api::condition::{Summary, reason};
 use crate::api::names::{CredentialName, DatabaseName, PhysicalName, TenantId};
 use crate::api::server_database::DatabasePhase;
+use crate::api::{Plan, ServerDatabase, TenantDatabase};
 
 /// The single input of the later steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,14 +77,10 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
     let id = TenantId::of_uid(&tenant_uid);
     let own = PhysicalName::new(&id, &name);
     let (server, offered) = find(fetched, &namespace, (&uid, &tenant_uid), &own)?;
-    let plan = fetched.plan.as_ref().and_then(|plan| plan.spec.limits.as_ref()?.connections);
-    let asked = claim.spec.limits.as_ref().and_then(|limits| limits.connections);
-    // The plan is an upper bound: a claim is the tenant's own to write.
-    let connections = asked.into_iter().chain(plan).min();
     let ended = fetched.workloads == 0 || fetched.suspended_since.is_some_and(|since| since >= SUSPEND_LIMIT);
     Ok(Validated {
         credentials: credentials(fetched)?,
-        connection_limit: connections.and_then(|limit| u32::try_from(limit).ok()),
+        connection_limit: connection_limit(fetched.plan.as_ref(), claim),
         fresh: claim.spec.fresh == Some(true),
         suspended: tenant.spec.is_suspended(),
         logins_allowed: !(tenant.spec.is_suspended() && ended),
@@ -97,6 +93,13 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
         server,
         offered,
     })
+}
+
+/// Greatest number of connections to a claim's database. The plan is an upper bound: a claim is the tenant's own to write.
+pub fn connection_limit(plan: Option<&Plan>, claim: &TenantDatabase) -> Option<u32> {
+    let plan = plan.and_then(|plan| plan.spec.limits.as_ref()?.connections);
+    let asked = claim.spec.limits.as_ref().and_then(|limits| limits.connections);
+    asked.into_iter().chain(plan).min().and_then(|limit| u32::try_from(limit).ok())
 }
 
 fn invalid(message: String) -> Summary {
