@@ -12,6 +12,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::apply::{Gate, Probe};
 use super::child::Child;
+use super::database_server::inventory::Inventory;
 use super::metrics::Metrics;
 use super::microservice::rollout::Rollouts;
 use super::object::{Key, Kind};
@@ -130,6 +131,8 @@ pub struct Context {
     pub verified: Verified,
     /// Sessions on the database servers.
     pub servers: Arc<Servers>,
+    /// What the servers' marker rows name.
+    pub inventory: Arc<Inventory>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Events for people.
@@ -170,6 +173,7 @@ impl Context {
             progress: Progress::default(),
             rollouts: Rollouts::default(),
             verified: Verified::default(),
+            inventory: Arc::default(),
             servers: Arc::new(Servers::new(registry, postgres::execute::Gate::new(config.sql_probe.clone()))),
             metrics,
             config,
@@ -200,6 +204,7 @@ impl Context {
             rollouts: Rollouts::default(),
             verified: Verified::default(),
             servers: Arc::clone(&self.servers),
+            inventory: Arc::clone(&self.inventory),
             metrics,
             config: self.config.clone(),
             queues: HashMap::new(),

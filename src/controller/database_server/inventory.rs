@@ -1,14 +1,101 @@
-//! The inventory: every marker row has its ServerDatabase, also when the objects, the CRDs or etcd were lost.
+//! The inventory: every marker row has its ServerDatabase, also when the objects, the CRDs or etcd were lost. And every
+//! database is on one server: rows of a copied or restored server that name it once more are a conflict, in which
+//! nobody but a person can tell which one is right.
 
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::api::condition::{Summary, reason};
 use crate::controller::apply::ApplyError;
 use crate::controller::context::Context;
 use crate::controller::database::project;
 use crate::controller::object::Key;
-use crate::controller::outcome;
+use crate::controller::{outcome, triggers};
 use crate::postgres::facts::{Marker, Phase};
 
-/// Makes the objects that are missing. What one says that exists is the server databases' controller's business.
+/// What a row is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Known {
+    /// Its physical name.
+    As(String),
+    /// The UID of its tenant and its logical name.
+    Of(String, String),
+}
+
+/// The databases of each server's marker rows.
+#[derive(Clone, Debug, Default)]
+pub struct Rows(BTreeMap<String, HashSet<Known>>);
+
+impl Rows {
+    /// What stands against working on a database that more than one server has.
+    pub fn conflict(&self, physical: &str, tenant_uid: &str, name: &str) -> Option<Summary> {
+        let known = [Known::As(physical.to_owned()), Known::Of(tenant_uid.to_owned(), name.to_owned())];
+        let servers = self.0.iter().filter(|(_, rows)| known.iter().any(|known| rows.contains(known)));
+        let servers: Vec<&str> = servers.map(|(server, _)| server.as_str()).collect();
+        let (last, others) = servers.split_last().filter(|(_, others)| !others.is_empty())?;
+        let message = format!(
+            "database {physical} is on DatabaseServers {} and {last}, and nobody can tell which one is right: \
+             delete its row in tenantry.marker on every server but one",
+            others.join(", ")
+        );
+        Some(Summary::Stalled { reason: reason::CLAIM_CONFLICT, message })
+    }
+}
+
+/// The rows as this process last read them.
+#[derive(Debug, Default)]
+pub struct Inventory(Mutex<Arc<Rows>>);
+
+impl Inventory {
+    /// All of them.
+    pub fn rows(&self) -> Arc<Rows> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes what `server` has now. Returns the servers that share something with it that is new or gone there.
+    pub fn see(&self, server: &str, markers: &[Marker]) -> BTreeSet<String> {
+        let known = markers.iter().flat_map(|marker| {
+            let of = Known::Of(marker.tenant_uid.clone(), marker.name.clone());
+            [Known::As(marker.physical_name.clone()), of]
+        });
+        let now: HashSet<Known> = known.collect();
+        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let none = HashSet::new();
+        let before = rows.0.get(server).unwrap_or(&none);
+        if *before == now {
+            return BTreeSet::new();
+        }
+        let shares =
+            |others: &HashSet<Known>| before.symmetric_difference(&now).any(|it| others.contains(it));
+        let others = rows.0.iter().filter(|(other, known)| *other != server && shares(known));
+        let others: BTreeSet<String> = others.map(|(other, _)| other.clone()).collect();
+        Arc::make_mut(&mut rows).0.insert(server.to_owned(), now);
+        others
+    }
+
+    /// The server is gone. Returns those that shared something with it.
+    pub fn forget(&self, server: &str) -> BTreeSet<String> {
+        let others = self.see(server, &[]);
+        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut rows).0.remove(server);
+        others
+    }
+}
+
+/// Has whoever is on those servers look again.
+pub fn tell(context: &Context, servers: &BTreeSet<String>) {
+    for server in servers {
+        triggers::server_changed(context, server);
+    }
+}
+
+/// Takes what the server has, and makes the objects that are missing. What one says that exists is the server databases' controller's business.
 pub async fn project(context: &Context, server: &str, markers: &[Marker]) {
+    let mut sharing = context.inventory.see(server, markers);
+    if !sharing.is_empty() {
+        sharing.insert(server.to_owned());
+        tell(context, &sharing);
+    }
     for marker in markers {
         let key = Key::cluster(&project::object_name(&marker.physical_name));
         let claim = Key::namespaced(&marker.claim.namespace, &marker.claim.name);
@@ -33,4 +120,53 @@ pub async fn project(context: &Context, server: &str, markers: &[Marker]) {
 async fn make(context: &Context, server: &str, marker: &Marker) -> Result<(), ApplyError> {
     context.gate.apply(&project::declared(marker, server)?).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::facts::Claim;
+
+    fn row(tenant_uid: &str, physical: &str) -> Marker {
+        Marker {
+            tenant_uid: tenant_uid.into(),
+            name: "app".into(),
+            tenant_id: "x".into(),
+            physical_name: physical.into(),
+            claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: None },
+            phase: Phase::Bound,
+            generation: 1,
+            epoch: 0,
+            logins: [].into(),
+        }
+    }
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_database_that_two_servers_have_is_a_conflict_until_one_is_left() {
+        let inventory = Inventory::default();
+        let conflict = || inventory.rows().conflict("t_x_app", "u1", "app");
+        assert_eq!(inventory.see("a", &[row("u1", "t_x_app"), row("u2", "t_y_app")]), set(&[]));
+        assert_eq!(inventory.see("b", &[row("u3", "t_z_app")]), set(&[]));
+        assert_eq!(conflict(), None);
+
+        // The same name of another tenant, and another name of the same tenant's database.
+        for twin in [row("u9", "t_x_app"), row("u1", "t_other_app")] {
+            assert_eq!(inventory.see("b", std::slice::from_ref(&twin)), set(&["a"]));
+            assert_eq!(inventory.see("b", &[twin]), set(&[]), "it is no news");
+            let message = "database t_x_app is on DatabaseServers a and b, and nobody can tell which one is right: \
+                           delete its row in tenantry.marker on every server but one";
+            let expected = Summary::Stalled { reason: "ClaimConflict", message: message.into() };
+            assert_eq!(conflict(), Some(expected));
+            assert_eq!(inventory.rows().conflict("t_y_app", "u2", "app"), None, "others are not concerned");
+            assert_eq!(inventory.see("b", &[]), set(&["a"]));
+            assert_eq!(conflict(), None);
+        }
+        inventory.see("b", &[row("u1", "t_x_app")]);
+        assert_eq!(inventory.forget("a"), set(&["b"]));
+        assert_eq!(conflict(), None);
+    }
 }

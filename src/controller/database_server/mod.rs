@@ -57,6 +57,7 @@ impl Reconciler for Controller {
 
     async fn removed(context: &Context, key: &super::object::Key) -> Result<Next, ApplyError> {
         context.servers.forget(&key.name);
+        inventory::tell(context, &context.inventory.forget(&key.name));
         Ok(Next::Never)
     }
 }

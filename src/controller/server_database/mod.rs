@@ -48,7 +48,12 @@ impl Reconciler for Controller {
             }
             _ => {}
         }
-        let status = status::status(&fetched.database, &marker, problem.as_ref(), context.now());
+        let row = marker.as_ref().ok().and_then(Option::as_ref);
+        let conflict = row.and_then(|row| {
+            context.inventory.rows().conflict(&row.physical_name, &row.tenant_uid, &row.name)
+        });
+        let trouble = problem.as_ref().or(conflict.as_ref());
+        let status = status::status(&fetched.database, &marker, trouble, context.now());
         publish(context, &fetched.database, status).await?;
         let settled = problem.is_none() && marker.is_ok();
         Ok(if settled { Next::Resync } else { Next::Backoff })

@@ -1,6 +1,7 @@
 //! Step 1: what a claim's turn needs, all of it from the stores.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
@@ -10,6 +11,7 @@ use crate::api::condition::{self, READY};
 use crate::api::database_server::DatabaseServerSpec;
 use crate::api::{DatabaseServer, Microservice, Plan, ServerDatabase, Tenant, TenantDatabase, names};
 use crate::controller::context::Context;
+use crate::controller::database_server::inventory::Rows;
 use crate::controller::object::{Key, Kind};
 use crate::controller::worker::key_of;
 
@@ -31,6 +33,8 @@ pub struct Fetched {
     pub servers: Vec<KnownServer>,
     /// Every server database.
     pub databases: Vec<ServerDatabase>,
+    /// What the servers' marker rows name.
+    pub rows: Arc<Rows>,
     /// Pods of the tenant's microservices.
     pub workloads: i32,
     /// How long the tenant has been suspended while workloads were still there, as far as this process saw.
@@ -79,6 +83,7 @@ pub fn fetch(context: &Context, claim: TenantDatabase) -> Fetched {
         plan: tenant.as_ref().and_then(|tenant| context.valid(&Key::cluster(&tenant.spec.plan_ref.name))),
         servers: context.valid_all::<DatabaseServer>().iter().map(|server| known(context, server)).collect(),
         databases: context.valid_all(),
+        rows: context.inventory.rows(),
         workloads,
         suspended_since: since,
         tenant,

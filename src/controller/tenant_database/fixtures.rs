@@ -1,5 +1,7 @@
 //! The claim `app` of the tenant `acme` as the stores show it, for the tests of this folder.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::fetch::{Fetched, KnownServer};
@@ -36,6 +38,7 @@ pub fn fetched(claim: &Value, plan: &Value) -> Fetched {
         leaving: false,
         servers: vec![server("gold"), server("plain")],
         databases: vec![],
+        rows: Arc::default(),
         workloads: 0,
         suspended_since: None,
     }

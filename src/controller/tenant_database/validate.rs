@@ -77,6 +77,10 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
     let id = TenantId::of_uid(&tenant_uid);
     let own = PhysicalName::new(&id, &name);
     let (server, offered) = find(fetched, &namespace, (&uid, &tenant_uid), &own)?;
+    let physical = offered.as_ref().unwrap_or(&own);
+    if let Some(conflict) = fetched.rows.conflict(physical.as_str(), &tenant_uid, name.as_str()) {
+        return Err(conflict.into());
+    }
     let ended = fetched.workloads == 0 || fetched.suspended_since.is_some_and(|since| since >= SUSPEND_LIMIT);
     Ok(Validated {
         credentials: credentials(fetched)?,

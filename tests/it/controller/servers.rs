@@ -228,6 +228,41 @@ async fn another_server_at_the_same_address_is_never_written_to() {
     operator.stop().await;
 }
 
+#[tokio::test]
+async fn a_database_that_two_servers_have_is_named_with_both_and_worked_on_nowhere() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let (scene, copy) = (shop::open(&site).await, Postgres::own());
+    let (server, claim) = (scene.cluster("copy"), scene.inside("acme", "orders"));
+    copy.register(&scene.client, &server.name).await;
+    scene.ready(Kind::DatabaseServer, &server).await;
+    let database = scene.get(Kind::TenantDatabase, &claim).await.unwrap()["status"]["serverDatabase"].take();
+    let database = Key::cluster(database.as_str().unwrap());
+
+    // As after a restore of the one server's backup on the other.
+    let (mut from, mut to) = (site.postgres.admin("tenantry").await, copy.admin("tenantry").await);
+    let rows = "select to_jsonb(marker) from tenantry.marker where name = 'orders'";
+    let row: Value = sqlx::query_scalar(rows).fetch_one(&mut from).await.unwrap();
+    let insert = "insert into tenantry.marker select * from jsonb_populate_record(null::tenantry.marker, $1)";
+    sqlx::query(insert).bind(row).execute(&mut to).await.unwrap();
+    // Whatever is changed on a server has it looked at, now and not within a minute.
+    let look = async |when: &str| {
+        let label = json!({"metadata": {"labels": {"tests.tenantry.dev/look": when}}});
+        scene.patch(Kind::DatabaseServer, &server, label).await;
+    };
+    look("first").await;
+    let said = scene.refused(Kind::TenantDatabase, &claim, "ClaimConflict").await;
+    assert!(said.contains(&site.server) && said.contains(&*server.name), "{said}");
+    assert_eq!(scene.refused(Kind::ServerDatabase, &database, "ClaimConflict").await, said);
+    scene.ready(Kind::TenantDatabase, &scene.inside("acme", "users")).await;
+
+    sqlx::query("delete from tenantry.marker").execute(&mut to).await.unwrap();
+    look("second").await;
+    scene.ready(Kind::TenantDatabase, &claim).await;
+    scene.ready(Kind::ServerDatabase, &database).await;
+    operator.stop().await;
+}
+
 /// The rest needs pods: see the end-to-end tests.
 #[tokio::test]
 async fn a_managed_server_consists_of_its_objects_and_leaves_volume_and_secrets() {
