@@ -143,7 +143,8 @@ async fn a_tenants_databases_are_released_with_it_and_an_admin_gives_them_to_its
 
 #[tokio::test]
 async fn a_database_is_released_whose_namespace_went_before_its_tenant() {
-    let site = Site::shared().await;
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
     let scene = shop::open(&site).await;
     let (tenant, namespace) = (scene.cluster("acme"), scene.namespace("acme"));
     let (claim, database) = (scene.inside("acme", "orders"), server_database(&scene, "orders").await);
@@ -152,15 +153,18 @@ async fn a_database_is_released_whose_namespace_went_before_its_tenant() {
     let lingers = |finalizers: Value| json!({"metadata": {"name": "lingers", "finalizers": finalizers}});
     let map = serde_json::from_value(lingers(json!(["tests.tenantry.dev/lingers"]))).unwrap();
     maps.create(&PostParams::default(), &map).await.unwrap();
+    let turns = operator.turns(Kind::ServerDatabase);
     scene.delete(Kind::Namespace, &Key::cluster(&namespace)).await;
     scene.gone(Kind::TenantDatabase, &claim).await;
-    scene.refused(Kind::Tenant, &tenant, "Progressing").await;
 
-    // While the tenant lives its claim may come back; after that it cannot.
+    // While the tenant lives its claim may come back, so nothing is released; after that it cannot.
+    operator.took_turns(&[(Kind::ServerDatabase, turns + 2)]).await;
+    phase(&scene, &database, "Bound").await;
     scene.delete(Kind::Tenant, &tenant).await;
     phase(&scene, &database, "Released").await;
     maps.patch("lingers", &PatchParams::default(), &Patch::Merge(lingers(json!([])))).await.unwrap();
     scene.gone(Kind::Tenant, &tenant).await;
+    operator.stop().await;
 }
 
 #[tokio::test]
