@@ -4,5 +4,6 @@ pub mod api;
 pub mod cli;
 pub mod controller;
 pub mod postgres;
+pub mod resilience;
 pub mod services;
 pub mod telemetry;

@@ -12,6 +12,7 @@ fn is_pure(source: &Source) -> bool {
     pure_names.contains(&source.file_name())
         || source.path.starts_with("src/api/")
         || source.path.starts_with("src/audit/")
+        || source.path.starts_with("src/resilience/")
 }
 
 #[test]
