@@ -24,6 +24,7 @@ use super::step::Step;
         .message("metadata.name must be a DNS label of at most 40 characters that starts with a letter: a managed server's Service has the same name"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether databases can be placed on the server"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Reason of the Ready condition"),
+    printcolumn(name = "Circuit", type_ = "string", json_path = ".status.circuit", description = "Closed while the server answers, Open while it is not asked"),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.version", description = "Version that the server reports"),
     printcolumn(name = "Host", type_ = "string", json_path = ".spec.external.host", description = "Host of an external server", priority = "1"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since the server was created")
@@ -112,10 +113,25 @@ pub struct DatabaseServerStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 20))]
     pub system_identifier: Option<String>,
+    /// Circuit of the server: Closed while it answers, Open while it is not asked since it did not answer, HalfOpen
+    /// while a probe is to decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<CircuitState>,
     /// Steps on the way to Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::steps")]
     pub steps: Vec<Step>,
+}
+
+/// What becomes of a wish to use the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CircuitState {
+    /// Healthy: the server is used.
+    Closed,
+    /// The server did not answer several times in a row: nobody asks it until its wait is over.
+    Open,
+    /// One probe decides whether the server is used again.
+    HalfOpen,
 }
 
 impl DatabaseServerSpec {

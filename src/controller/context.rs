@@ -18,7 +18,7 @@ use super::microservice::rollout::Rollouts;
 use super::object::{Key, Kind};
 use super::own::{Own, OwnKind};
 use super::progress::Progress;
-use super::queue::{Lane, Queue};
+use super::queue::{Lane, Queue, Queues};
 use super::seeds::Seeds;
 use super::servers::Servers;
 use super::store::Store;
@@ -139,7 +139,7 @@ pub struct Context {
     pub recorder: Recorder,
     /// What we were told from outside.
     pub config: OperatorConfig,
-    queues: HashMap<Kind, Queue>,
+    queues: Arc<Queues>,
     random: Mutex<StdRng>,
 }
 
@@ -149,8 +149,10 @@ impl Context {
         client: Client,
         config: OperatorConfig,
         registry: &telemetry::Metrics,
-        random: StdRng,
+        mut random: StdRng,
     ) -> Self {
+        let queues = Arc::<Queues>::default();
+        let sql = postgres::execute::Gate::new(config.sql_probe.clone());
         let children: HashMap<Kind, Arc<Store<Child>>> =
             Kind::OWN.iter().chain(&Kind::CHILDREN).map(|kind| (*kind, Arc::default())).collect();
         let seeds = Arc::new(Seeds::default());
@@ -174,10 +176,15 @@ impl Context {
             rollouts: Rollouts::default(),
             verified: Verified::default(),
             inventory: Arc::default(),
-            servers: Arc::new(Servers::new(registry, postgres::execute::Gate::new(config.sql_probe.clone()))),
+            servers: Arc::new(Servers::new(
+                registry,
+                sql,
+                Arc::clone(&queues),
+                StdRng::from_rng(&mut random),
+            )),
             metrics,
             config,
-            queues: Kind::OWN.iter().map(|kind| (*kind, Queue::default())).collect(),
+            queues,
             random: Mutex::new(random),
         }
     }
@@ -207,21 +214,19 @@ impl Context {
             inventory: Arc::clone(&self.inventory),
             metrics,
             config: self.config.clone(),
-            queues: HashMap::new(),
+            queues: Arc::new(Queues::none()),
             random: Mutex::new(self.random(StdRng::from_rng)),
         }
     }
 
     /// The queue of one of our kinds; `None` for any other.
     pub fn queue(&self, kind: Kind) -> Option<&Queue> {
-        self.queues.get(&kind)
+        self.queues.of(kind)
     }
 
     /// Asks for a turn of that object.
     pub fn enqueue(&self, kind: Kind, key: &Key, lane: Lane) {
-        if let Some(queue) = self.queue(kind) {
-            queue.add(key, lane);
-        }
+        self.queues.add(kind, key, lane);
     }
 
     /// The object of that key, if it exists and is readable.

@@ -14,6 +14,7 @@
 pub mod apply;
 pub mod blueprint;
 pub mod child;
+pub mod circuits;
 pub mod compare;
 pub mod context;
 pub mod database;

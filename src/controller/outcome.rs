@@ -15,6 +15,8 @@ pub enum Next {
     After(Duration),
     /// After a wait that grows with every such turn: something outside our sight has to change.
     Backoff,
+    /// When the server that the turn could not get into has a place for it; at the next resync at the latest.
+    Called,
     /// Never: the object is gone.
     Never,
 }
@@ -26,7 +28,7 @@ impl Next {
         match (self, wait) {
             (Self::Never, _) | (_, None) => self,
             (Self::After(own), Some(wait)) => Self::After(own.min(wait)),
-            (Self::Resync | Self::Backoff, Some(wait)) => Self::After(wait),
+            (Self::Resync | Self::Backoff | Self::Called, Some(wait)) => Self::After(wait),
         }
     }
 }

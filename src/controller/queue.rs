@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::object::Key;
+use super::object::{Key, Kind};
 
 /// Longest wait after a failure: a fix outside our sight (a password, a network) is found within half a minute.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(30);
@@ -36,7 +36,8 @@ pub enum Lane {
 #[derive(Debug, Default)]
 struct State {
     lane: Option<Lane>,
-    running: bool,
+    /// The lane that its turn under way came from.
+    running: Option<Lane>,
     /// Came in while running.
     again: Option<Lane>,
     due: Option<Instant>,
@@ -57,7 +58,7 @@ impl Core {
     /// Asks for a turn as soon as possible.
     pub fn add(&mut self, key: &Key, lane: Lane) {
         let state = self.states.entry(key.clone()).or_default();
-        if state.running {
+        if state.running.is_some() {
             state.again = state.again.max(Some(lane));
             return;
         }
@@ -96,7 +97,7 @@ impl Core {
             let Some((_, key)) = self.delayed.pop_first() else { break };
             if let Some(state) = self.states.get_mut(&key) {
                 state.due = None;
-                if state.running {
+                if state.running.is_some() {
                     state.again = state.again.max(Some(Lane::Background));
                 } else if state.lane.is_none() {
                     state.lane = Some(Lane::Background);
@@ -113,8 +114,7 @@ impl Core {
         };
         let key = first.pop_front().or_else(|| second.pop_front())?;
         if let Some(state) = self.states.get_mut(&key) {
-            state.lane = None;
-            state.running = true;
+            state.running = state.lane.take();
         }
         Some(key)
     }
@@ -134,7 +134,7 @@ impl Core {
 
     fn finish(&mut self, key: &Key, next: Option<Instant>, failures: u32) {
         let Some(state) = self.states.get_mut(key) else { return };
-        state.running = false;
+        state.running = None;
         state.failures = failures;
         let again = state.again.take();
         match (again, next) {
@@ -145,6 +145,16 @@ impl Core {
             }
             (None, None) => {}
         }
+    }
+
+    /// How urgent the turn under way is.
+    pub fn lane_of_turn(&self, key: &Key) -> Lane {
+        self.states.get(key).and_then(|state| state.running).unwrap_or(Lane::Background)
+    }
+
+    /// How often the object's turns have failed in a row.
+    pub fn failures(&self, key: &Key) -> u32 {
+        self.states.get(key).map_or(0, |state| state.failures)
     }
 
     /// When [`Core::pop`] is worth calling again without anything being added.
@@ -225,6 +235,45 @@ impl Queue {
     }
 }
 
+/// One queue for each of our kinds.
+#[derive(Debug)]
+pub struct Queues(HashMap<Kind, Queue>);
+
+impl Default for Queues {
+    fn default() -> Self {
+        Self(Kind::OWN.iter().map(|kind| (*kind, Queue::default())).collect())
+    }
+}
+
+impl Queues {
+    /// No queues at all: whoever asks for a turn gets none.
+    pub fn none() -> Self {
+        Self(HashMap::new())
+    }
+
+    /// The queue of one of our kinds; `None` for any other.
+    pub fn of(&self, kind: Kind) -> Option<&Queue> {
+        self.0.get(&kind)
+    }
+
+    /// Asks for a turn of that object as soon as possible.
+    pub fn add(&self, kind: Kind, key: &Key, lane: Lane) {
+        if let Some(queue) = self.of(kind) {
+            queue.add(key, lane);
+        }
+    }
+
+    /// How urgent the object's turn under way is: who has to wait within it goes on waiting with that.
+    pub fn lane_of_turn(&self, kind: Kind, key: &Key) -> Lane {
+        self.of(kind).map_or(Lane::Background, |queue| queue.core().lane_of_turn(key))
+    }
+
+    /// How often the object's turns have failed in a row.
+    pub fn failures(&self, kind: Kind, key: &Key) -> u32 {
+        self.of(kind).map_or(0, |queue| queue.core().failures(key))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,6 +319,18 @@ mod tests {
         assert_eq!(core.pop(now), Some(key("b")));
         assert_eq!(core.pop(now), Some(key("a")));
         assert_eq!(core.pop(now), None);
+    }
+
+    #[test]
+    fn a_turn_is_as_urgent_as_what_asked_for_it() {
+        let (mut core, now) = (Core::default(), Instant::now());
+        core.add(&key("a"), Lane::Background);
+        core.add(&key("a"), Lane::Urgent);
+        core.add_at(&key("b"), now);
+        assert_eq!((core.pop(now), core.lane_of_turn(&key("a"))), (Some(key("a")), Lane::Urgent));
+        assert_eq!((core.pop(now), core.lane_of_turn(&key("b"))), (Some(key("b")), Lane::Background));
+        core.done(&key("a"), None);
+        assert_eq!(core.lane_of_turn(&key("a")), Lane::Background);
     }
 
     #[test]

@@ -1,36 +1,130 @@
-//! The sessions on every database server that can be used now, and the one gate for SQL.
+//! The sessions on every database server that can be used now, its circuit, and the one gate for SQL.
 //!
-//! The servers' controller opens a server when it was found to be the right one and prepared, and closes it when
-//! it was not. Whoever works on databases gets a pool from here or does nothing.
+//! The servers' controller looks whether a server is the right one and prepared, and says so here. Whoever works on
+//! databases enters a server through here ([`Servers::enter`]) or does nothing:
+//!
+//! - *Circuit.* A server that does not answer is asked no more. Only its own turn probes it ([`Servers::look`]), since
+//!   that one recognises the server before anything is written; everybody else waits until it succeeds.
+//! - *Bulkhead.* So many turns use one server at once that none of them waits for a session. Who finds it full does not
+//!   wait either: its turn ends, and it is called when there is a place.
+//! - *One silence is no news.* Who hears one asks for the server's own turn. Until the circuit has opened or the server
+//!   was heard again, nobody is told ([`Servers::holds_back`]).
+//!
+//! What is heard on a [`Visit`] is recorded when it ends, however it ends.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use tokio::time::Instant;
 
-use crate::postgres::connect::{AdminTarget, ConnectError, ServerPool};
+use super::circuits::{CONFIG, Metrics, reported};
+use super::object::{Key, Kind};
+use super::outcome::Next;
+use super::queue::{Lane, Queues};
+use crate::api::condition::{Summary, reason};
+use crate::api::database_server::CircuitState;
+use crate::postgres::connect::{AdminTarget, ConnectError, Heard, Last, OPERATOR_SESSIONS, ServerPool};
 use crate::postgres::execute::Gate;
+use crate::resilience::bulkhead::{Bulkhead, Line};
+use crate::resilience::circuit::{Circuit, Outcome, Permit, State};
 use crate::telemetry;
 
-#[derive(Default)]
+/// Turns that use one server at once: each holds a session on the operator database, and one is left for its look.
+const PLACES: usize = OPERATOR_SESSIONS - 1;
+
+/// An object that has a turn.
+type Who = (Kind, Key);
+
+/// What is known of one server.
 struct Known {
+    /// Tells the server from an earlier one of its name.
+    number: u64,
     pool: Option<ServerPool>,
-    open: bool,
+    /// Whether the last look found it right and prepared.
+    good: bool,
     /// Whether this process has found out yet.
     looked: bool,
+    /// Why it cannot be used, as far as it was found out.
+    trouble: Option<Summary>,
+    /// Whether the last look met silence, and nobody has asked yet.
+    silent: bool,
+    circuit: Circuit,
+    bulkhead: Bulkhead<Who>,
+}
+
+impl Known {
+    fn new(number: u64) -> Self {
+        Self {
+            number,
+            pool: None,
+            good: false,
+            looked: false,
+            trouble: None,
+            silent: false,
+            circuit: Circuit::new(CONFIG),
+            bulkhead: Bulkhead::new(PLACES),
+        }
+    }
+
+    fn usable(&self) -> Option<&ServerPool> {
+        self.pool.as_ref().filter(|_| self.good && self.circuit.state() == State::Closed)
+    }
+}
+
+#[derive(Default)]
+struct All {
+    known: HashMap<String, Known>,
+    count: u64,
+}
+
+impl All {
+    fn of(&mut self, server: &str) -> &mut Known {
+        self.count += 1;
+        self.known.entry(server.to_owned()).or_insert_with(|| Known::new(self.count))
+    }
 }
 
 /// The servers, by name of their DatabaseServer.
 pub struct Servers {
     gate: Gate,
     statements: Counter,
-    known: Mutex<HashMap<String, Known>>,
+    metrics: Metrics,
+    queues: Arc<Queues>,
+    random: Mutex<StdRng>,
+    all: Mutex<All>,
+}
+
+/// Why a server is not looked at now.
+#[derive(Debug)]
+pub enum NoLook {
+    /// Its host or its CA is not usable.
+    Target(ConnectError),
+    /// Its circuit is open, for this reason.
+    Rejected(Summary),
+}
+
+/// The use of a server, until dropped.
+#[derive(Debug)]
+pub struct Visit<'a> {
+    servers: &'a Servers,
+    server: String,
+    number: u64,
+    pool: ServerPool,
+    heard: Heard,
+    permit: Option<Permit>,
+    /// Whether it is the server's own turn, which has no place in the bulkhead.
+    own: bool,
 }
 
 impl Servers {
-    /// None yet. The number of statements that are sent is a metric.
-    pub fn new(registry: &telemetry::Metrics, gate: Gate) -> Self {
+    /// None yet. What is sent and heard is counted in `registry`; who is called in gets a turn by `queues`.
+    pub fn new(registry: &telemetry::Metrics, gate: Gate, queues: Arc<Queues>, random: StdRng) -> Self {
         let statements = Counter::default();
         registry.register(|registry| {
             registry.register(
@@ -39,11 +133,16 @@ impl Servers {
                 statements.clone(),
             );
         });
-        Self { gate, statements, known: Mutex::default() }
+        let metrics = Metrics::register(registry);
+        Self { gate, statements, metrics, queues, random: Mutex::new(random), all: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn all(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask<T>(&self, server: &str, question: impl FnOnce(&Known) -> T) -> Option<T> {
+        self.all().known.get(server).map(question)
     }
 
     /// The only way to change anything on a server.
@@ -56,60 +155,228 @@ impl Servers {
         self.statements.get()
     }
 
-    /// The pool of that server, if the server can be used now.
-    pub fn pool(&self, server: &str) -> Option<ServerPool> {
-        self.lock().get(server).filter(|known| known.open).and_then(|known| known.pool.clone())
+    /// Whether the server can be used now.
+    pub fn is_usable(&self, server: &str) -> bool {
+        self.ask(server, |known| known.usable().is_some()).unwrap_or(false)
     }
 
-    /// The pool that reaches `target`: the one that there is, or a new one in its place. It is nobody else's before
-    /// [`open`](Self::open).
-    pub fn reach(&self, server: &str, target: AdminTarget) -> Result<ServerPool, ConnectError> {
-        let mut all = self.lock();
-        let known = all.entry(server.to_owned()).or_default();
-        if let Some(pool) = known.pool.as_ref().filter(|pool| *pool.target() == target) {
-            return Ok(pool.clone());
+    /// Lets the turn of that object use the server, if it can be used now and there is a place. If there is none, the
+    /// object waits for one and is called: see [`holds_back`](Self::holds_back).
+    pub fn enter(&self, server: &str, kind: Kind, key: &Key) -> Option<Visit<'_>> {
+        let line = match self.queues.lane_of_turn(kind, key) {
+            Lane::Urgent => Line::First,
+            Lane::Background => Line::Second,
+        };
+        let mut all = self.all();
+        let known = all.known.get_mut(server)?;
+        let Some(pool) = known.usable().map(ServerPool::listening) else {
+            self.metrics.rejected(server, "open");
+            return None;
+        };
+        if !known.bulkhead.enter(&(kind, key.clone()), line) {
+            self.metrics.rejected(server, "full");
+            return None;
         }
-        let pool = ServerPool::new(target, self.statements.clone())?;
-        known.pool = Some(pool.clone());
-        known.open = false;
-        Ok(pool)
+        let permit = known.circuit.try_acquire(Instant::now().into_std()).ok();
+        Some(self.visit(server, known.number, pool, permit, false))
+    }
+
+    /// Lets the server's own turn look at it by `target`: at once if that is another one than before, when its wait is
+    /// over if its circuit is open. It can be used by nobody else before [`can_be_used`](Self::can_be_used).
+    pub fn look(&self, server: &str, target: AdminTarget) -> Result<Visit<'_>, NoLook> {
+        let mut all = self.all();
+        let known = all.of(server);
+        let same = known.pool.as_ref().filter(|pool| *pool.target() == target).cloned();
+        let pool = if let Some(pool) = same {
+            pool
+        } else {
+            let pool = ServerPool::new(target, self.statements.clone()).map_err(NoLook::Target)?;
+            known.pool = Some(pool.clone());
+            known.good = false;
+            known.circuit.reset();
+            self.metrics.state(server, known.circuit.state());
+            pool
+        };
+        let before = known.circuit.state();
+        let acquired = known.circuit.try_acquire(Instant::now().into_std());
+        self.changed(server, known, before);
+        let Ok(permit) = acquired else {
+            self.metrics.rejected(server, "open");
+            return Err(NoLook::Rejected(
+                known.trouble.clone().unwrap_or_else(|| silent("it does not answer")),
+            ));
+        };
+        Ok(self.visit(server, known.number, pool.listening(), Some(permit), true))
     }
 
     /// How the server was reached last, whether or not it can be used.
     pub fn target(&self, server: &str) -> Option<AdminTarget> {
-        self.lock().get(server).and_then(|known| Some(known.pool.as_ref()?.target().clone()))
+        self.ask(server, |known| Some(known.pool.as_ref()?.target().clone())).flatten()
     }
 
     /// The server can be used from now on. `true` if it could not before.
-    pub fn open(&self, server: &str) -> bool {
-        let mut all = self.lock();
-        let known = all.entry(server.to_owned()).or_default();
+    pub fn can_be_used(&self, server: &str) -> bool {
+        let mut all = self.all();
+        let known = all.of(server);
         known.looked = true;
-        known.pool.is_some() && !std::mem::replace(&mut known.open, true)
+        known.trouble = None;
+        known.pool.is_some() && !std::mem::replace(&mut known.good, true)
     }
 
     /// The server cannot be used now. `true` if that is news.
-    pub fn close(&self, server: &str) -> bool {
-        let mut all = self.lock();
-        let known = all.entry(server.to_owned()).or_default();
-        let news = known.open || !known.looked;
-        (known.open, known.looked) = (false, true);
+    pub fn cannot_be_used(&self, server: &str, why: &Summary) -> bool {
+        let mut all = self.all();
+        let known = all.of(server);
+        known.trouble = Some(why.clone());
+        let news = known.good || !known.looked;
+        (known.good, known.looked) = (false, true);
         news
     }
 
     /// Whether this process has found out whether the server can be used. Until then nobody may say that it cannot.
     pub fn is_looked_at(&self, server: &str) -> bool {
-        self.lock().get(server).is_some_and(|known| known.looked)
+        self.ask(server, |known| known.looked).unwrap_or(false)
+    }
+
+    /// Whether the look that just ended met silence, and the server is to be asked again before anybody is told.
+    pub fn is_in_doubt(&self, server: &str) -> bool {
+        let mut all = self.all();
+        let known = all.of(server);
+        std::mem::take(&mut known.silent) && known.circuit.is_in_doubt()
+    }
+
+    /// What a turn does that got nowhere with the server and has nothing to tell by that: it is called when there is a
+    /// place, or comes back when the server was asked again. Who meets silence again and again, alone, tells.
+    pub fn holds_back(&self, server: &str, kind: Kind, key: &Key) -> Option<Next> {
+        self.ask(server, |known| match known {
+            known if known.bulkhead.is_expected(&(kind, key.clone())) => Some(Next::Called),
+            known if known.circuit.is_in_doubt() && self.queues.failures(kind, key) < CONFIG.failures => {
+                Some(Next::Backoff)
+            }
+            _ => None,
+        })
+        .flatten()
+    }
+
+    /// What the server's circuit is.
+    pub fn circuit(&self, server: &str) -> CircuitState {
+        reported(self.ask(server, |known| known.circuit.state()).unwrap_or(State::Closed))
+    }
+
+    /// How long it is until somebody may probe, if the circuit is open.
+    pub fn wait(&self, server: &str) -> Option<Duration> {
+        let until = self.ask(server, |known| known.circuit.until()).flatten()?;
+        // A timer rounds to milliseconds, and a probe that comes too early waits for another one.
+        Some(until.saturating_duration_since(Instant::now().into_std()) + Duration::from_millis(2))
+    }
+
+    /// A turn of that object is over: a place that was kept for it is free if it did not take it.
+    pub fn turn_is_over(&self, kind: Kind, key: &Key) {
+        let who = (kind, key.clone());
+        let called: Vec<Who> =
+            self.all().known.values_mut().filter_map(|known| known.bulkhead.pass(&who)).collect();
+        for who in &called {
+            self.call(who);
+        }
     }
 
     /// The server is gone.
     pub fn forget(&self, server: &str) {
-        self.lock().remove(server);
+        let gone = self.all().known.remove(server);
+        self.metrics.forget(server);
+        for who in gone.into_iter().flat_map(|mut known| known.bulkhead.dismiss()) {
+            self.call(&who);
+        }
     }
+
+    fn visit(
+        &self,
+        server: &str,
+        number: u64,
+        (pool, heard): (ServerPool, Heard),
+        permit: Option<Permit>,
+        own: bool,
+    ) -> Visit<'_> {
+        Visit { servers: self, server: server.to_owned(), number, pool, heard, permit, own }
+    }
+
+    /// A visit is over.
+    fn leave(&self, visit: &mut Visit<'_>) {
+        let heard = visit.heard.last();
+        let outcome = match &heard {
+            Last::Answer => Outcome::Success,
+            Last::Silence(_) => Outcome::Failure,
+            Last::Nothing => Outcome::Ignored,
+        };
+        let jitter = self.random.lock().unwrap_or_else(PoisonError::into_inner).random();
+        let mut called = Vec::new();
+        {
+            let mut all = self.all();
+            let Some(known) = all.known.get_mut(&visit.server) else { return };
+            if known.number != visit.number {
+                return;
+            }
+            let before = known.circuit.state();
+            if let Some(permit) = visit.permit.take() {
+                known.circuit.record(permit, outcome, Instant::now().into_std(), jitter);
+            }
+            if visit.own {
+                known.silent = outcome == Outcome::Failure;
+            } else {
+                called.extend(known.bulkhead.leave());
+            }
+            let opened = before != State::Open && known.circuit.state() == State::Open;
+            if let (true, Last::Silence(text)) = (opened, heard) {
+                known.trouble = Some(silent(&text));
+                called.extend(known.bulkhead.dismiss());
+            }
+            self.changed(&visit.server, known, before);
+        }
+        for who in &called {
+            self.call(who);
+        }
+        if outcome == Outcome::Failure && !visit.own {
+            self.queues.add(Kind::DatabaseServer, &Key::cluster(&visit.server), Lane::Urgent);
+        }
+    }
+
+    fn changed(&self, server: &str, known: &Known, before: State) {
+        let now = known.circuit.state();
+        if now != before {
+            tracing::info!(server.name = server, circuit.before = ?before, circuit.state = ?now, "a circuit changed");
+            self.metrics.state(server, now);
+            self.metrics.transition(server, now);
+        }
+    }
+
+    /// Asks for the turn of who is called in, or is sent away to say why. A place may be kept for them: they go first.
+    fn call(&self, (kind, key): &Who) {
+        self.queues.add(*kind, key, Lane::Urgent);
+    }
+}
+
+/// What is said of a server that is not asked any more.
+fn silent(text: &str) -> Summary {
+    let message = format!("{text}; check host, port, network and max_connections");
+    Summary::Progressing { reason: reason::SERVER_UNREACHABLE, message }
 }
 
 impl fmt::Debug for Servers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Servers({})", self.lock().len())
+        write!(f, "Servers({})", self.all().known.len())
+    }
+}
+
+impl Deref for Visit<'_> {
+    type Target = ServerPool;
+
+    fn deref(&self) -> &ServerPool {
+        &self.pool
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.servers.leave(self);
     }
 }

@@ -1,11 +1,12 @@
 //! Who has to look again when something changed. Only hints: a turn never knows why it was called.
 
 use kube::ResourceExt;
+use kube::core::object::HasStatus;
 
 use super::child::Child;
 use super::context::Context;
 use super::object::{Key, Kind};
-use super::own::{Own, OwnKind};
+use super::own::{Own, OwnKind, Status};
 use super::queue::Lane;
 use super::store::Change;
 use crate::api::names;
@@ -19,7 +20,8 @@ pub fn own_changed<K: OwnKind>(context: &Context, change: &Change<Own<K>>) {
     };
     context.enqueue(K::KIND, key, lane);
     match K::KIND {
-        Kind::Tenant => tenant_changed(context, key),
+        // What a person did to a tenant or a claim is as urgent for what has to be done to its databases and services.
+        Kind::Tenant => tenant_changed(context, key, lane),
         Kind::Plan => tenants_changed(context, |tenant| tenant.spec.plan_ref.name == *key.name),
         Kind::Blueprint => tenants_changed(context, |tenant| {
             tenant.spec.blueprints.iter().flatten().any(|blueprint| blueprint.name == *key.name)
@@ -28,19 +30,23 @@ pub fn own_changed<K: OwnKind>(context: &Context, change: &Change<Own<K>>) {
         Kind::ServerDatabase => {
             server_database_changed(context, key, matches!(change, Change::Upserted { before: None, .. }));
         }
-        Kind::TenantDatabase => claim_changed(context, key),
+        Kind::TenantDatabase => claim_changed(context, key, lane),
         Kind::Microservice => microservice_changed(context, key),
         _ => {}
     }
 }
 
-/// A new object, a changed spec and a deletion are what people wait for.
+/// A new object, a changed spec and a deletion are what people wait for. Of those that a start finds, most were seen to
+/// before it.
 fn lane_of<K: OwnKind>(before: Option<&Own<K>>, after: &Own<K>) -> Lane {
     let seen = |own: &Own<K>| (own.meta().generation, own.meta().deletion_timestamp.is_some());
-    match before {
-        Some(before) if seen(before) == seen(after) => Lane::Background,
-        _ => Lane::Urgent,
-    }
+    let news = if let Some(before) = before {
+        seen(before) != seen(after)
+    } else {
+        let observed = after.valid().and_then(HasStatus::status).and_then(Status::observed_generation);
+        observed != after.meta().generation || after.meta().deletion_timestamp.is_some()
+    };
+    if news { Lane::Urgent } else { Lane::Background }
 }
 
 /// The object that `child` belongs to.
@@ -77,22 +83,32 @@ fn tenants_changed(context: &Context, concerned: impl Fn(&Tenant) -> bool) {
     for tenant in context.valid_all::<Tenant>().into_iter().filter(concerned) {
         let key = Key::cluster(&tenant.name_any());
         context.enqueue(Kind::Tenant, &key, Lane::Background);
-        tenant_changed(context, &key);
+        tenant_changed(context, &key, Lane::Background);
     }
 }
 
-fn tenant_changed(context: &Context, tenant: &Key) {
+fn tenant_changed(context: &Context, tenant: &Key, lane: Lane) {
     let namespace = names::tenant_namespace(&tenant.name);
     for (key, _) in context.stores.tenant_databases.in_namespace(&namespace) {
-        context.enqueue(Kind::TenantDatabase, &key, Lane::Background);
+        context.enqueue(Kind::TenantDatabase, &key, lane);
     }
     for (key, _) in context.stores.microservices.in_namespace(&namespace) {
-        context.enqueue(Kind::Microservice, &key, Lane::Background);
+        context.enqueue(Kind::Microservice, &key, lane);
     }
     // A claim that went before its tenant did is confirmed absent only now.
     for (key, own) in context.stores.server_databases.all() {
         if own.valid().is_some_and(|database| database.spec.claim_ref.namespace == namespace) {
-            context.enqueue(Kind::ServerDatabase, &key, Lane::Background);
+            context.enqueue(Kind::ServerDatabase, &key, lane);
+        }
+    }
+}
+
+/// An admin Secret changed: the servers that name it may be reached by it now.
+pub fn admin_secret_changed(context: &Context, secret: &str) {
+    for (key, own) in context.stores.database_servers.all() {
+        let external = own.valid().and_then(|server| server.spec.external.as_ref());
+        if external.is_some_and(|external| external.admin_secret_name == secret) {
+            context.enqueue(Kind::DatabaseServer, &key, Lane::Urgent);
         }
     }
 }
@@ -130,14 +146,14 @@ fn server_database_changed(context: &Context, key: &Key, new: bool) {
     }
 }
 
-fn claim_changed(context: &Context, key: &Key) {
+fn claim_changed(context: &Context, key: &Key, lane: Lane) {
     if let Some(tenant) = names::tenant_of_namespace(&key.namespace) {
         context.enqueue(Kind::Tenant, &Key::cluster(tenant), Lane::Background);
     }
     for (database, own) in context.stores.server_databases.all() {
         let claim = own.valid().map(|database| &database.spec.claim_ref);
         if claim.is_some_and(|claim| claim.namespace == *key.namespace && claim.name == *key.name) {
-            context.enqueue(Kind::ServerDatabase, &database, Lane::Background);
+            context.enqueue(Kind::ServerDatabase, &database, lane);
         }
     }
     each_in_namespace(context, key);
@@ -159,5 +175,41 @@ fn microservice_changed(context: &Context, key: &Key) {
     // Claims of a suspended tenant wait for its workloads to end.
     for (claim, _) in context.stores.tenant_databases.in_namespace(&key.namespace) {
         context.enqueue(Kind::TenantDatabase, &claim, Lane::Background);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::*;
+    use crate::api::database_server::{DatabaseServerSpec, DatabaseServerStatus};
+
+    #[test]
+    fn what_a_person_did_is_urgent_and_what_a_start_finds_in_order_is_not() {
+        let server = |generation: i64, observed: Option<i64>, deleted: bool| {
+            let mut server = DatabaseServer::new("main", DatabaseServerSpec::default());
+            server.metadata.generation = Some(generation);
+            server.metadata.deletion_timestamp = deleted.then_some(Time(Timestamp::UNIX_EPOCH));
+            server.status = observed.map(|observed| DatabaseServerStatus {
+                observed_generation: Some(observed),
+                ..DatabaseServerStatus::default()
+            });
+            Own::Valid(server)
+        };
+        let settled = server(1, Some(1), false);
+        let cases = [
+            ("created", None, server(1, Some(-1), false), Lane::Urgent),
+            ("found in order by a start", None, server(1, Some(1), false), Lane::Background),
+            ("changed while no operator ran", None, server(2, Some(1), false), Lane::Urgent),
+            ("deleted while no operator ran", None, server(1, Some(1), true), Lane::Urgent),
+            ("its status changed", Some(&settled), server(1, Some(1), false), Lane::Background),
+            ("its spec changed", Some(&settled), server(2, Some(1), false), Lane::Urgent),
+            ("deleted", Some(&settled), server(1, Some(1), true), Lane::Urgent),
+        ];
+        for (what, before, after, expected) in cases {
+            assert_eq!(lane_of(before, &after), expected, "{what}");
+        }
     }
 }

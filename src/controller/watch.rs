@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta};
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
+use kube::{Api, ResourceExt};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +55,10 @@ pub fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>, shutdown: &Cancell
             shutdown.run_until_cancelled(watch_children(&context, kind)).await;
         });
     }
+    let (watched, ended) = (Arc::clone(context), shutdown.clone());
+    tasks.spawn(async move {
+        ended.run_until_cancelled(watch_admin_secrets(&watched)).await;
+    });
     own::<crate::api::Tenant>(context, tasks, shutdown);
     own::<crate::api::Plan>(context, tasks, shutdown);
     own::<crate::api::Blueprint>(context, tasks, shutdown);
@@ -173,6 +177,24 @@ async fn watch_children(context: &Context, kind: Kind) {
                 }
             }
             Err(error) => tracing::warn!(object.kind = %kind, %error, "watch failed; trying again"),
+        }
+    }
+}
+
+/// Admin Secrets of external servers are people's: a corrected one is tried at once. Nothing of them is kept.
+async fn watch_admin_secrets(context: &Context) {
+    let resource = Kind::Secret.api_resource();
+    let api: Api<PartialObjectMeta<DynamicObject>> =
+        Api::namespaced_with(context.client.clone(), labels::SERVERS_NAMESPACE, &resource);
+    let events = kube::runtime::watcher(api, watcher::Config::default().streaming_lists()).default_backoff();
+    pin_mut!(events);
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Apply(secret) | Event::Delete(secret)) => {
+                triggers::admin_secret_changed(context, &secret.name_any());
+            }
+            Ok(Event::Init | Event::InitApply(_) | Event::InitDone) => {}
+            Err(error) => tracing::warn!(%error, "watch of admin Secrets failed; trying again"),
         }
     }
 }

@@ -25,6 +25,10 @@ pub trait Reconciler: Send + Sync + 'static {
     /// The kind that it looks after.
     type Kind: OwnKind;
 
+    /// Workers for each object that is reconciled at a time. More than one where turns wait for database servers: a
+    /// silent one holds the few that it lets in for as long as it takes to find that out.
+    const WORKERS: usize = 1;
+
     /// Brings one object of that kind to its spec. Called with an object that exists and is readable.
     fn reconcile(
         context: &Context,
@@ -44,7 +48,7 @@ where
     Stores: StoreOf<R::Kind>,
 {
     let mut workers = JoinSet::new();
-    for _ in 0..context.config.concurrency {
+    for _ in 0..context.config.concurrency * R::WORKERS {
         let (context, shutdown) = (Arc::clone(&context), shutdown.clone());
         workers.spawn(async move { work::<R>(&context, &shutdown).await });
     }
@@ -77,12 +81,12 @@ where
         };
         let result_name = match &result {
             Ok(Next::Resync | Next::Never) => "success",
-            Ok(Next::After(_)) => "requeue_after",
+            Ok(Next::After(_) | Next::Called) => "requeue_after",
             Ok(Next::Backoff) => "requeue",
             Err(_) => "error",
         };
         match result {
-            Ok(Next::Resync) => queue.done(&key, Some(RESYNC.mul_f64(1.0 + context.jitter()))),
+            Ok(Next::Resync | Next::Called) => queue.done(&key, Some(RESYNC.mul_f64(1.0 + context.jitter()))),
             Ok(Next::After(wait)) => queue.done(&key, Some(wait)),
             Ok(Next::Backoff) => queue.failed(&key, context.jitter()),
             // Of an object that is gone the watch tells in a moment.
@@ -92,6 +96,7 @@ where
                 queue.failed(&key, context.jitter());
             }
         }
+        context.servers.turn_is_over(kind, &key);
         context.metrics.turn(kind, result_name, started.elapsed());
         context.metrics.depth(kind, queue.depth());
     }

@@ -33,6 +33,7 @@ pub struct Controller;
 
 impl Reconciler for Controller {
     type Kind = DatabaseServer;
+    const WORKERS: usize = 4;
 
     async fn reconcile(context: &Context, server: DatabaseServer) -> Result<Next, ApplyError> {
         let fetched = fetch::fetch(context, server).await?;
@@ -47,12 +48,16 @@ impl Reconciler for Controller {
         if let Some(first) = status::first(&fetched, context.now()) {
             publish(context, &fetched.server, first).await?;
         }
-        let reached = look(context, &fetched).await?;
-        let ready = reached.is_ok();
-        let status = status::status(&fetched, &reached, context.now());
+        let Some(reached) = look(context, &fetched).await? else { return Ok(Next::Backoff) };
+        let status =
+            status::status(&fetched, &reached, context.servers.circuit(&fetched.name), context.now());
         let wait = publish(context, &fetched.server, status).await?;
-        let next = if ready { Next::After(LOOK.mul_f64(1.0 + context.jitter())) } else { Next::Backoff };
-        Ok(if ready { next.or_sooner(wait) } else { next })
+        Ok(match context.servers.wait(&fetched.name) {
+            // It is probed as soon as its circuit lets somebody.
+            Some(probe) => Next::After(probe),
+            None if reached.is_err() => Next::Backoff,
+            None => Next::After(LOOK.mul_f64(1.0 + context.jitter())).or_sooner(wait),
+        })
     }
 
     async fn removed(context: &Context, key: &super::object::Key) -> Result<Next, ApplyError> {
@@ -67,27 +72,30 @@ async fn leave(context: &Context, fetched: &Fetched) -> Result<Next, ApplyError>
     if finalize::is_unguarded(&fetched.server) {
         return Ok(Next::Never);
     }
-    let reached =
-        if finalize::is_taken_down(context, fetched) { None } else { Some(look(context, fetched).await?) };
-    finalize::finalize(context, fetched, reached).await
+    if finalize::is_taken_down(context, fetched) {
+        return finalize::finalize(context, fetched, None).await;
+    }
+    let Some(reached) = look(context, fetched).await? else { return Ok(Next::Backoff) };
+    finalize::finalize(context, fetched, Some(reached)).await
 }
 
-/// One turn, and whether the server can be used after it.
-async fn look(context: &Context, fetched: &Fetched) -> Result<Result<Reached, Summary>, ApplyError> {
+/// One turn, and whether the server can be used after it; `None` if it was silent and is asked again before anybody is
+/// told.
+async fn look(context: &Context, fetched: &Fetched) -> Result<Option<Result<Reached, Summary>>, ApplyError> {
     let reached = match turn(context, fetched).await {
         Err(error @ ApplyError::Conflict { .. }) => return Err(error),
         Err(error) => Err(super::outcome::summary(&error)),
         Ok(reached) => reached,
     };
-    let news = if reached.is_ok() {
-        context.servers.open(&fetched.name)
-    } else {
-        context.servers.close(&fetched.name)
+    let news = match &reached {
+        Ok(_) => context.servers.can_be_used(&fetched.name),
+        Err(_) if context.servers.is_in_doubt(&fetched.name) => return Ok(None),
+        Err(why) => context.servers.cannot_be_used(&fetched.name, why),
     };
     if news {
         super::triggers::server_changed(context, &fetched.name);
     }
-    Ok(reached)
+    Ok(Some(reached))
 }
 
 /// Everything between what is wanted and what is known about the server afterwards.

@@ -3,6 +3,7 @@
 use crate::api::condition::{Summary, reason};
 use crate::controller::context::Context;
 use crate::controller::database::refusal;
+use crate::controller::servers::NoLook;
 use crate::postgres::bootstrap;
 use crate::postgres::connect::{AdminTarget, ConnectError, Connection, ServerPool};
 use crate::postgres::facts::{Marker, Server};
@@ -26,7 +27,10 @@ pub async fn reach(
     target: AdminTarget,
     known: Option<&str>,
 ) -> Result<Reached, Summary> {
-    let pool = context.servers.reach(name, target).map_err(|error| refusal::of_connect(&error))?;
+    let pool = context.servers.look(name, target).map_err(|refused| match refused {
+        NoLook::Target(error) => refusal::of_connect(&error),
+        NoLook::Rejected(trouble) => trouble,
+    })?;
     recognise(&pool, known).await?;
     let prepared = bootstrap::bootstrap(context.servers.gate(), &pool).await;
     let server = prepared.map_err(|error| refusal::of_bootstrap(&error))?;

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::fetch::Fetched;
 use super::reach::Reached;
 use crate::api::condition::{self, SERVER_REACHABLE, Summary, reason};
-use crate::api::database_server::DatabaseServerStatus;
+use crate::api::database_server::{CircuitState, DatabaseServerStatus};
 use crate::api::step::{Step, StepPhase};
 
 /// The first status of a server, before anything is tried; `None` if there is one already.
@@ -23,7 +23,16 @@ pub fn first(fetched: &Fetched, now: Timestamp) -> Option<DatabaseServerStatus> 
 }
 
 /// The status after a turn.
-pub fn status(fetched: &Fetched, reached: &Result<Reached, Summary>, now: Timestamp) -> DatabaseServerStatus {
+pub fn status(
+    fetched: &Fetched,
+    reached: &Result<Reached, Summary>,
+    circuit: CircuitState,
+    now: Timestamp,
+) -> DatabaseServerStatus {
+    DatabaseServerStatus { circuit: Some(circuit), ..looked_at(fetched, reached, now) }
+}
+
+fn looked_at(fetched: &Fetched, reached: &Result<Reached, Summary>, now: Timestamp) -> DatabaseServerStatus {
     let generation = fetched.server.metadata.generation.unwrap_or_default();
     let before = fetched.server.status.as_ref().map(|status| &*status.steps).unwrap_or_default();
     match reached {

@@ -10,6 +10,7 @@ use crate::controller::apply::ApplyError;
 use crate::controller::context::Context;
 use crate::controller::database::refusal;
 use crate::controller::object::{Key, Kind};
+use crate::controller::worker::key_of;
 use crate::postgres::facts::{Marker, Phase};
 use crate::postgres::observe::{self, Markers};
 
@@ -47,7 +48,7 @@ pub async fn fetch(context: &Context, database: ServerDatabase) -> Result<Fetche
 
 async fn marker(context: &Context, database: &ServerDatabase) -> Result<Option<Marker>, Summary> {
     let server = &database.spec.server_ref.name;
-    let Some(pool) = context.servers.pool(server) else {
+    let Some(pool) = context.servers.enter(server, Kind::ServerDatabase, &key_of(database)) else {
         let message = format!("DatabaseServer {server} is not ready");
         return Err(Summary::Progressing { reason: reason::SERVER_UNREACHABLE, message });
     };

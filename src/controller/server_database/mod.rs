@@ -12,10 +12,10 @@ use self::validate::Verdict;
 use super::apply::ApplyError;
 use super::context::Context;
 use super::database::project;
-use super::object::Key;
+use super::object::{Key, Kind};
 use super::outcome::Next;
 use super::publish::publish;
-use super::worker::Reconciler;
+use super::worker::{Reconciler, key_of};
 use crate::api::ServerDatabase;
 
 /// The server databases' controller.
@@ -23,6 +23,7 @@ pub struct Controller;
 
 impl Reconciler for Controller {
     type Kind = ServerDatabase;
+    const WORKERS: usize = 4;
 
     async fn reconcile(context: &Context, database: ServerDatabase) -> Result<Next, ApplyError> {
         if database.metadata.deletion_timestamp.is_some() {
@@ -48,6 +49,13 @@ impl Reconciler for Controller {
             }
             _ => {}
         }
+        let settled = problem.is_none() && marker.is_ok();
+        let server = &fetched.database.spec.server_ref.name;
+        let key = key_of(&fetched.database);
+        let held_back = context.servers.holds_back(server, Kind::ServerDatabase, &key);
+        if let Some(next) = held_back.filter(|_| !settled) {
+            return Ok(next);
+        }
         let row = marker.as_ref().ok().and_then(Option::as_ref);
         let conflict = row.and_then(|row| {
             context.inventory.rows().conflict(&row.physical_name, &row.tenant_uid, &row.name)
@@ -55,7 +63,7 @@ impl Reconciler for Controller {
         let trouble = problem.as_ref().or(conflict.as_ref());
         let status = status::status(&fetched.database, &marker, trouble, context.now());
         publish(context, &fetched.database, status).await?;
-        let settled = problem.is_none() && marker.is_ok();
-        Ok(if settled { Next::Resync } else { Next::Backoff })
+        // A server that cannot be used wakes what is on it when it can.
+        Ok(if settled || !context.servers.is_usable(server) { Next::Resync } else { Next::Backoff })
     }
 }

@@ -7,6 +7,8 @@ use crate::api::condition::{Summary, reason};
 use crate::api::names::PhysicalName;
 use crate::controller::context::Context;
 use crate::controller::database::{look, plan, refusal};
+use crate::controller::object::Kind;
+use crate::controller::worker::key_of;
 use crate::postgres::facts::Marker;
 use crate::postgres::record::Cause;
 
@@ -17,7 +19,8 @@ pub async fn release(context: &Context, fetched: &Fetched, marker: &Marker) -> R
         reason: reason::SERVER_UNREACHABLE,
         message: format!("DatabaseServer {server} is not ready"),
     };
-    let pool = context.servers.pool(server).ok_or_else(unreachable)?;
+    let pool = context.servers.enter(server, Kind::ServerDatabase, &key_of(&fetched.database));
+    let pool = pool.ok_or_else(unreachable)?;
     let physical = PhysicalName::parse(&marker.physical_name)
         .map_err(|error| Summary::Stalled { reason: reason::NAME_CONFLICT, message: error.to_string() })?;
     let cause = Cause::new(format_args!("ServerDatabase {}", fetched.database.name_any()), "release");

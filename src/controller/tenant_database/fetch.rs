@@ -116,7 +116,7 @@ fn known(context: &Context, server: &DatabaseServer) -> KnownServer {
         labels: server.labels().clone(),
         spec: server.spec.clone(),
         leaving: server.metadata.deletion_timestamp.is_some(),
-        open: context.servers.pool(&name).is_some(),
+        open: context.servers.is_usable(&name),
         looked_at: context.servers.is_looked_at(&name),
         trouble: ready.filter(|ready| ready.status != "True").map(|ready| ready.message.clone()),
         name,

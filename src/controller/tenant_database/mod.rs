@@ -22,9 +22,10 @@ use self::validate::{Refusal, Validated};
 use super::apply::{Applied, ApplyError};
 use super::context::Context;
 use super::database::project;
+use super::object::Kind;
 use super::outcome::{self, Next};
 use super::publish::publish;
-use super::worker::Reconciler;
+use super::worker::{Reconciler, key_of};
 use crate::api::TenantDatabase;
 use crate::api::condition::{Summary, reason};
 
@@ -33,6 +34,7 @@ pub struct Controller;
 
 impl Reconciler for Controller {
     type Kind = TenantDatabase;
+    const WORKERS: usize = 4;
 
     async fn reconcile(context: &Context, claim: TenantDatabase) -> Result<Next, ApplyError> {
         let fetched = fetch::fetch(context, claim);
@@ -59,6 +61,12 @@ impl Reconciler for Controller {
             publish(context, &fetched.claim, resuming).await?;
         }
         let provisioned = provision(context, &fetched, &validated).await?;
+        if let (Err(_), Some(next)) = (
+            &provisioned,
+            context.servers.holds_back(&validated.server, Kind::TenantDatabase, &key_of(&fetched.claim)),
+        ) {
+            return Ok(next);
+        }
         // Written meanwhile: the status before.
         let fetched = fetch::again(context, fetched);
         let status = status::status(&fetched, &validated, &provisioned, context.now());

@@ -10,7 +10,7 @@ use crate::api::names::{CredentialName, DatabaseName, PhysicalName, TenantId};
 use crate::controller::context::Context;
 use crate::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
 use crate::controller::database::{look, plan, refusal};
-use crate::controller::object::Kind;
+use crate::controller::object::{Key, Kind};
 use crate::controller::worker::key_of;
 use crate::postgres::connect::{ConnectError, ServerPool};
 use crate::postgres::execute::Session;
@@ -52,7 +52,9 @@ pub async fn provision(
     claim: &Validated,
     secrets: &Passwords,
 ) -> Result<Provisioned, Summary> {
-    let pool = context.servers.pool(&claim.server).ok_or_else(|| place::not_ready(&claim.server))?;
+    let key = Key::namespaced(&claim.namespace, claim.name.as_str());
+    let pool = context.servers.enter(&claim.server, Kind::TenantDatabase, &key);
+    let pool = pool.ok_or_else(|| place::not_ready(&claim.server))?;
     let mut session = open(context, &pool, cause(claim, "provision")).await?;
     if !claim.logins_allowed {
         session = refuse(context, &pool, session, claim).await?;
@@ -145,7 +147,8 @@ pub async fn close(context: &Context, fetched: &Fetched) -> Result<bool, Summary
     };
     let Some(database) = fetched.databases.iter().find(is_own).filter(|_| ended) else { return Ok(false) };
     let server = &database.spec.server_ref.name;
-    let pool = context.servers.pool(server).ok_or_else(|| place::not_ready(server))?;
+    let pool = context.servers.enter(server, Kind::TenantDatabase, &key_of(&fetched.claim));
+    let pool = pool.ok_or_else(|| place::not_ready(server))?;
     let cause = Cause::new(format_args!("{} {}", Kind::TenantDatabase, key_of(&fetched.claim)), "suspend");
     let Ok(physical) = PhysicalName::parse(&database.spec.physical_name) else { return Ok(false) };
     let mut session = open(context, &pool, cause).await?;

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::fetch::Fetched;
 use super::provision::Provisioned;
 use super::validate::Validated;
-use crate::api::condition::{self, READY, SUSPENDED, Summary, reason};
+use crate::api::condition::{self, READY, SERVER_REACHABLE, SUSPENDED, Summary, reason};
 use crate::api::schema::NameRef;
 use crate::api::step::{Step, StepPhase};
 use crate::api::tenant_database::TenantDatabaseStatus;
@@ -89,7 +89,17 @@ fn suspend(fetched: &Fetched, status: &mut TenantDatabaseStatus, now: Timestamp)
 
 fn with(fetched: &Fetched, summary: &Summary, now: Timestamp) -> TenantDatabaseStatus {
     let mut status = fetched.claim.status.clone().unwrap_or_default();
-    summary.write(&mut status.conditions, fetched.claim.metadata.generation.unwrap_or_default(), now);
+    let generation = fetched.claim.metadata.generation.unwrap_or_default();
+    summary.write(&mut status.conditions, generation, now);
+    let (reached, reason, message) = match summary {
+        Summary::Ready { .. } => ("True", reason::RECONCILED, "the server answered"),
+        Summary::Progressing { reason: reason::SERVER_UNREACHABLE, message } => {
+            ("False", reason::SERVER_UNREACHABLE, &**message)
+        }
+        // Whatever else it is, it tells nothing about the server.
+        _ => return status,
+    };
+    condition::set(&mut status.conditions, SERVER_REACHABLE, reached, reason, message, generation, now);
     status
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use sqlx::postgres::PgDatabaseError;
+
 /// Where a connection goes. Cheap to clone: every error carries one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address(Arc<Parts>);
@@ -139,6 +141,19 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether nobody would get a session now. The limit of one login or of one database has the same SQLSTATE
+    /// (53300) as that of the server, and its text depends on the server's language: the routine that raised it tells.
+    pub(super) fn concerns_everybody(&self) -> bool {
+        let Self::TooManyConnections { source, .. } = self else {
+            return matches!(self, Self::Unreachable { .. });
+        };
+        let error = source.as_database_error().and_then(|it| it.try_downcast_ref::<PgDatabaseError>());
+        let routine = error.and_then(PgDatabaseError::routine);
+        !matches!(routine, Some("InitializeSessionUserId" | "CheckMyDatabase"))
+    }
+}
+
 /// Tells a failed connection attempt's causes apart.
 pub(super) fn classify(at: Address, error: sqlx::Error) -> ConnectError {
     match error {
@@ -151,6 +166,10 @@ pub(super) fn classify(at: Address, error: sqlx::Error) -> ConnectError {
                 Some(_) => ConnectError::Encryption { at, source: sqlx::Error::Io(source) },
                 None => ConnectError::Unreachable { at, source },
             }
+        }
+        // Whoever took the connection is no PostgreSQL: a load balancer with nobody behind it closes it without a word.
+        source @ sqlx::Error::Protocol(_) => {
+            ConnectError::Unreachable { at, source: io::Error::other(source) }
         }
         source @ sqlx::Error::Tls(_) => ConnectError::Encryption { at, source },
         source => match code(&source).as_deref() {

@@ -4,7 +4,8 @@
 //! `search_path`, so a session of ours never runs what a tenant planted in a schema, and sets the timeouts that
 //! keep a waiting statement from waiting for ever. One [`ServerPool`] a server keeps at most
 //! [`OPERATOR_SESSIONS`] sessions on the operator database and opens at most [`TENANT_SESSIONS`] short-lived
-//! ones elsewhere: a slow server holds up its own users only.
+//! ones elsewhere: a slow server holds up its own users only. What a user of the pool hears of the server, an
+//! answer or silence, [`ServerPool::listening`] tells.
 //!
 //! A [`Connection`] that is dropped is closed, and the server rolls back what was open in it; only
 //! [`Connection::release`] gives it back. So a reconcile that is cancelled between two lines leaves no half-done
@@ -27,17 +28,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 mod error;
+mod heard;
 
 pub(super) use error::code;
 pub use error::{Address, ConnectError, chain};
+pub use heard::{Heard, Last};
 
 use super::quote::Ident;
 use super::scram::Password;
 
 /// Name of the operator database.
 pub const OPERATOR_DATABASE: &str = "tenantry";
-/// Sessions that a pool keeps on the operator database.
-pub const OPERATOR_SESSIONS: usize = 4;
+/// Sessions that a pool keeps on the operator database: one of them for who looks whether the server answers.
+pub const OPERATOR_SESSIONS: usize = 5;
 /// Sessions that a pool has open on other databases at once.
 pub const TENANT_SESSIONS: usize = 4;
 /// A connection that takes longer has failed.
@@ -74,6 +77,7 @@ pub struct AdminTarget {
 #[derive(Clone)]
 pub struct ServerPool {
     shared: Arc<Shared>,
+    heard: Heard,
 }
 
 struct Shared {
@@ -116,7 +120,15 @@ impl ServerPool {
                 idle: Mutex::default(),
                 statements,
             }),
+            heard: Heard::default(),
         })
+    }
+
+    /// The same pool with an ear of its own, that hears what this user of it hears.
+    #[must_use]
+    pub fn listening(&self) -> (Self, Heard) {
+        let heard = Heard::default();
+        (Self { shared: Arc::clone(&self.shared), heard: heard.clone() }, heard)
     }
 
     /// How the pool reaches its server; a changed target needs a new pool.
@@ -130,8 +142,18 @@ impl ServerPool {
         let permit = permit(&self.shared.operator, &at).await?;
         loop {
             let Some(mut idle) = self.idle().pop() else { break };
-            if matches!(timeout(CONNECT_DEADLINE, idle.ping()).await, Ok(Ok(()))) {
-                return Ok(self.connection(idle, at, permit, true));
+            match timeout(CONNECT_DEADLINE, idle.ping()).await {
+                Ok(Ok(())) => {
+                    self.heard.answer();
+                    return Ok(self.connection(idle, at, permit, true));
+                }
+                // It was closed meanwhile.
+                Ok(Err(_)) => {}
+                Err(_) => {
+                    // The others would not answer either, and each would take as long to say so.
+                    self.idle().clear();
+                    return Err(self.silence(at));
+                }
             }
         }
         let opened = self.open(&at, &self.shared.target.password).await?;
@@ -164,14 +186,25 @@ impl ServerPool {
         let options = self.shared.options.clone();
         let options = options.username(at.username()).password(password.expose()).database(at.database());
         match timeout(CONNECT_DEADLINE, options.connect()).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(error::classify(at.clone(), error)),
-            Err(_) => {
-                let text = format!("no answer within {} s", CONNECT_DEADLINE.as_secs());
-                let source = io::Error::new(io::ErrorKind::TimedOut, text);
-                Err(ConnectError::Unreachable { at: at.clone(), source })
+            Ok(Ok(connection)) => {
+                self.heard.answer();
+                Ok(connection)
             }
+            Ok(Err(error)) => {
+                let error = error::classify(at.clone(), error);
+                self.heard.refusal(&error);
+                Err(error)
+            }
+            Err(_) => Err(self.silence(at.clone())),
         }
+    }
+
+    fn silence(&self, at: Address) -> ConnectError {
+        let text = format!("no answer within {} s", CONNECT_DEADLINE.as_secs());
+        let source = io::Error::new(io::ErrorKind::TimedOut, text);
+        let error = ConnectError::Unreachable { at, source };
+        self.heard.refusal(&error);
+        error
     }
 
     fn connection(
@@ -187,6 +220,7 @@ impl ServerPool {
             reusable: true,
             home: pooled.then(|| self.clone()),
             statements: self.shared.statements.clone(),
+            heard: self.heard.clone(),
             permit,
         }
     }
@@ -217,6 +251,7 @@ pub struct Connection {
     reusable: bool,
     home: Option<ServerPool>,
     statements: Counter,
+    heard: Heard,
     permit: OwnedSemaphorePermit,
 }
 
@@ -244,18 +279,25 @@ impl Connection {
         self.statements.inc();
         // Until the answer is complete, the session is in a state that nobody else should find.
         self.reusable = false;
-        let rows = in_time(self.inner.fetch_all(query)).await?;
-        self.reusable = true;
-        Ok(rows)
+        let rows = in_time(self.inner.fetch_all(query)).await;
+        self.hear(rows)
     }
 
     /// Sends one statement; only the gate calls it. Returns the number of rows that it changed.
     pub(super) async fn run(&mut self, sql: String) -> Result<u64, sqlx::Error> {
         self.statements.inc();
         self.reusable = false;
-        let done = in_time(self.inner.execute(sqlx::raw_sql(AssertSqlSafe(sql)))).await?;
-        self.reusable = true;
-        Ok(done.rows_affected())
+        let done = in_time(self.inner.execute(sqlx::raw_sql(AssertSqlSafe(sql)))).await;
+        Ok(self.hear(done)?.rows_affected())
+    }
+
+    fn hear<T>(&mut self, answer: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        match &answer {
+            Ok(_) => self.heard.answer(),
+            Err(error) => self.heard.failure(error),
+        }
+        self.reusable = answer.is_ok();
+        answer
     }
 }
 

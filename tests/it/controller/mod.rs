@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod change;
+mod circuit;
 mod claims;
 mod creation;
 mod databases;

@@ -3,13 +3,13 @@
 use std::net::TcpListener;
 
 use prometheus_client::metrics::counter::Counter;
-use tenantry::postgres::connect::{AdminTarget, ConnectError, ServerPool, chain};
+use tenantry::postgres::connect::{AdminTarget, ConnectError, Last, ServerPool, chain};
 use tenantry::postgres::quote::Ident;
 use tenantry::postgres::scram::{Password, Verifier};
 
 use super::fixture::{Fixture, PASSWORD, login, run, texts, want};
 use crate::support::postgres::Version;
-use crate::support::{Postgres, free_address};
+use crate::support::{Postgres, Relay, Relaying, free_address};
 
 fn target(postgres: &Postgres) -> AdminTarget {
     let access = postgres.access();
@@ -57,8 +57,50 @@ async fn a_closed_port_and_an_unknown_host_are_unreachable() {
     let port = free_address().port();
     let closed = AdminTarget { port, ..good.clone() };
     assert!(matches!(refusal(closed).await, ConnectError::Unreachable { .. }));
-    let unknown = AdminTarget { host: "no-such-host.invalid".into(), ..good };
+    let unknown = AdminTarget { host: "no-such-host.invalid".into(), ..good.clone() };
     assert!(matches!(refusal(unknown).await, ConnectError::Unreachable { .. }));
+    // A load balancer with nobody behind it.
+    let relay = Relay::start(&Postgres::shared());
+    relay.set(Relaying::Refuse);
+    let nobody = AdminTarget { port: relay.postgres().access().port, ..good };
+    assert!(matches!(refusal(nobody).await, ConnectError::Unreachable { .. }));
+}
+
+/// What is heard of a server is silence only if everybody else would hear it too.
+#[tokio::test]
+async fn a_full_server_is_silence_and_a_full_login_or_database_is_an_answer() {
+    let postgres = Postgres::own();
+    let mut admin = postgres.admin("postgres").await;
+    run(&mut admin, "CREATE ROLE full_login LOGIN PASSWORD 's3cr3t' CONNECTION LIMIT 0").await;
+    run(&mut admin, "CREATE ROLE login LOGIN PASSWORD 's3cr3t'").await;
+    run(&mut admin, "CREATE DATABASE full_database CONNECTION LIMIT 0").await;
+    run(&mut admin, "ALTER SYSTEM SET max_connections = 6").await;
+    postgres.stop();
+    postgres.start();
+    let pool = ServerPool::new(target(&postgres), Counter::default()).unwrap();
+    let attempt = async |login: &str, database: &str| {
+        let (pool, heard) = pool.listening();
+        let database = Ident::parse(database).unwrap();
+        let result = pool.try_login(&database, login, &Password::new("s3cr3t")).await;
+        (result.map_err(|error| chain(&error)), heard.last())
+    };
+    let full = |(result, heard): (Result<(), String>, Last)| {
+        assert!(result.unwrap_err().contains("too many connections"));
+        heard
+    };
+    assert_eq!(attempt("login", "postgres").await, (Ok(()), Last::Answer));
+    assert_eq!(full(attempt("full_login", "postgres").await), Last::Answer);
+    assert_eq!(full(attempt("login", "full_database").await), Last::Answer);
+    let mut sessions = vec![];
+    while let Ok(session) = postgres.connect("login", "s3cr3t", "postgres").await {
+        sessions.push(session);
+    }
+    assert!(matches!(full(attempt("login", "postgres").await), Last::Silence(_)));
+    // Those that are kept for superusers go too.
+    while let Ok(session) = postgres.connect("postgres", &postgres.access().password, "postgres").await {
+        sessions.push(session);
+    }
+    assert!(matches!(full(attempt("login", "postgres").await), Last::Silence(_)));
 }
 
 #[tokio::test(start_paused = true)]

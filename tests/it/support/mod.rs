@@ -23,6 +23,7 @@ mod operator;
 mod port;
 pub mod postgres;
 mod prefix;
+mod relay;
 mod state;
 mod wait;
 
@@ -34,5 +35,6 @@ pub use operator::{Operator, OperatorProcess};
 pub use port::free_address;
 pub use postgres::Postgres;
 pub use prefix::Prefix;
+pub use relay::{Relay, Relaying};
 pub use state::WholeState;
 pub use wait::wait_until;
