@@ -60,6 +60,13 @@ pub struct KnownServer {
     pub trouble: Option<String>,
 }
 
+impl Fetched {
+    /// How long it is until the logins of a suspended tenant are refused, whether or not its workloads have ended.
+    pub fn until_closed(&self) -> Option<Duration> {
+        self.suspended_since.and_then(|since| SUSPEND_LIMIT.checked_sub(since))
+    }
+}
+
 /// Reads it.
 pub fn fetch(context: &Context, claim: TenantDatabase) -> Fetched {
     let key = key_of(&claim);

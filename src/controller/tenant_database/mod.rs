@@ -51,7 +51,9 @@ impl Reconciler for Controller {
                 let refused = closed.as_ref().is_ok_and(|closed| *closed);
                 let status = status::refused(&fetched, &problem, refused, context.now());
                 let wait = publish(context, &fetched.claim, status).await?;
-                return Ok(if closed.is_ok() { Next::Resync.or_sooner(wait) } else { Next::Backoff });
+                let closing = fetched.until_closed().filter(|_| !refused);
+                let settled = Next::Resync.or_sooner(wait).or_sooner(closing);
+                return Ok(if closed.is_ok() { settled } else { Next::Backoff });
             }
         };
         if let Some(first) = status::first(&fetched, &validated, context.now()) {
@@ -71,9 +73,9 @@ impl Reconciler for Controller {
         let fetched = fetch::again(context, fetched);
         let status = status::status(&fetched, &validated, &provisioned, context.now());
         let wait = publish(context, &fetched.claim, status).await?;
-        let closing = fetched.suspended_since.and_then(|since| fetch::SUSPEND_LIMIT.checked_sub(since));
+        let closing = fetched.until_closed().filter(|_| validated.logins_allowed);
         Ok(match provisioned {
-            Ok(_) => Next::Resync.or_sooner(wait).or_sooner(closing.filter(|_| validated.logins_allowed)),
+            Ok(_) => Next::Resync.or_sooner(wait).or_sooner(closing),
             Err(_) => Next::Backoff,
         })
     }
