@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// When a circuit opens and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// So many failures in a row open it.
+    /// So many failures in a row open it, each of somebody who asked after the one before was known.
     pub failures: u32,
     /// Failures further apart than this are not in a row. It has to be longer than an answer can take.
     pub window: Duration,
@@ -45,6 +45,7 @@ pub enum State {
 #[must_use = "a permit that is not recorded leaves a probe under way for ever"]
 pub struct Permit {
     epoch: u64,
+    since: Instant,
 }
 
 /// Why there is no leave to ask.
@@ -127,7 +128,7 @@ impl Circuit {
             Phase::Open { .. } => self.enter(Phase::HalfOpen { probing: true }),
             Phase::HalfOpen { probing: false } => self.phase = Phase::HalfOpen { probing: true },
         }
-        Ok(Permit { epoch: self.epoch })
+        Ok(Permit { epoch: self.epoch, since: now })
     }
 
     /// Says how it went with a permit. `jitter`, in 0..1, spreads the probes of many circuits that open at once.
@@ -140,6 +141,8 @@ impl Circuit {
             (Phase::Closed { .. }, Outcome::Success) => {
                 self.phase = Phase::Closed { failures: 0, last: None };
             }
+            // Who had asked before the last failure was known met the same trouble: that is no second time.
+            (Phase::Closed { last: Some(last), .. }, Outcome::Failure) if permit.since < last => {}
             (Phase::Closed { failures, last }, Outcome::Failure) => {
                 let in_a_row = last.is_some_and(|last| now.duration_since(last) <= self.config.window);
                 let failures = if in_a_row { failures + 1 } else { 1 };
@@ -223,6 +226,16 @@ mod tests {
         fail(&mut circuit, now + CONFIG.window * 2);
         fail(&mut circuit, now + CONFIG.window * 2);
         assert_eq!(circuit.state(), State::Open);
+    }
+
+    #[test]
+    fn many_who_meet_one_silence_are_one_failure() {
+        let (now, mut circuit) = (Instant::now(), Circuit::new(CONFIG));
+        let together: Vec<Permit> = (0..10).filter_map(|_| circuit.try_acquire(now).ok()).collect();
+        for permit in together {
+            circuit.record(permit, Outcome::Failure, now + Duration::from_secs(5), 0.0);
+        }
+        assert_eq!((circuit.state(), circuit.is_in_doubt()), (State::Closed, true));
     }
 
     #[test]
@@ -380,7 +393,7 @@ mod tests {
             self.log.push((now, Event::Opened { until: now + wait, wait }));
         }
 
-        fn record(&mut self, permit: usize, valid: bool, outcome: Outcome, now: Instant) {
+        fn record(&mut self, (permit, since): (usize, Instant), valid: bool, outcome: Outcome, now: Instant) {
             if self.probe() == Some(permit) {
                 match outcome {
                     Outcome::Success => self.log.push((now, Event::Closed)),
@@ -390,6 +403,12 @@ mod tests {
             } else if valid && self.state() == State::Closed {
                 match outcome {
                     Outcome::Success => self.log.push((now, Event::Answer)),
+                    Outcome::Failure
+                        if self
+                            .since()
+                            .1
+                            .last()
+                            .is_some_and(|(at, event)| *event == Event::Silence && since < *at) => {}
                     Outcome::Failure => {
                         self.log.push((now, Event::Silence));
                         if self.row() >= CONFIG.failures {
@@ -436,7 +455,7 @@ mod tests {
         #[test]
         fn it_is_what_the_log_says(steps in prop::collection::vec(step(), 0..120)) {
             let (mut circuit, mut model, mut now) = (Circuit::new(CONFIG), Model::default(), Instant::now());
-            let mut out: Vec<(usize, usize, Permit)> = vec![];
+            let mut out: Vec<(usize, usize, Instant, Permit)> = vec![];
             for (number, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Wait(millis) => now += Duration::from_millis(millis),
@@ -444,14 +463,14 @@ mod tests {
                         let got = circuit.try_acquire(now);
                         prop_assert_eq!(got.is_ok(), model.acquire(number, now));
                         if let Ok(permit) = got {
-                            out.push((number, model.changes(), permit));
+                            out.push((number, model.changes(), now, permit));
                         }
                     }
                     Step::Record(which, outcome) if !out.is_empty() => {
-                        let (number, changes, permit) = out.swap_remove(which.index(out.len()));
+                        let (number, changes, since, permit) = out.swap_remove(which.index(out.len()));
                         let valid = changes == model.changes();
                         circuit.record(permit, outcome, now, 1.0);
-                        model.record(number, valid, outcome, now);
+                        model.record((number, since), valid, outcome, now);
                     }
                     Step::Record(..) => {}
                     Step::Reset => {
@@ -467,7 +486,7 @@ mod tests {
                 prop_assert_eq!(circuit.until(), until);
             }
             // Whatever happened: when everything that is out has come back, somebody is let through in the end.
-            for (_, _, permit) in out {
+            for (_, _, _, permit) in out {
                 circuit.record(permit, Outcome::Ignored, now, 1.0);
             }
             prop_assert!(circuit.try_acquire(now + CONFIG.longest_wait).is_ok());
