@@ -81,7 +81,7 @@ pub fn plan(want: &DatabaseSpec, have: &Facts) -> Result<Plan, Conflict> {
     }
     markers(want, marker, logins.keys().cloned().collect(), &mut stages);
     let target = Target::new(&want.physical, have, logins)?;
-    target.groups(&mut stages);
+    target.groups(&mut stages)?;
     target.logins(want.connection_limit, &mut stages)?;
     target.memberships(&mut stages)?;
     target.database(want.connection_limit, &mut stages)?;

@@ -52,13 +52,17 @@ impl<'a> Target<'a> {
     }
 
     /// The group roles.
-    pub fn groups(&self, stages: &mut Stages) {
+    pub fn groups(&self, stages: &mut Stages) -> Result<(), Conflict> {
         for group in self.names.groups() {
             match self.have.roles.get(group.as_str()) {
                 None => stages.first.push(Statement::CreateGroup { role: group.clone() }),
-                Some(role) => alter_role(group, role, &Role::group(), &mut stages.first),
+                Some(role) => {
+                    alter_role(group, role, &Role::group(), &mut stages.first);
+                    stages.last.extend(reset_settings(group, role, None)?);
+                }
             }
         }
+        Ok(())
     }
 
     /// The logins: their attributes, passwords and settings.
@@ -86,17 +90,25 @@ impl<'a> Target<'a> {
                 }
                 (None, PasswordWish::Keep) => return Err(Conflict::PasswordNeeded { name: name.clone() }),
             };
-            let database = self.names.database.clone();
-            let settings = have.settings.get(&Some(database.as_str().to_owned()));
-            let group = settings.and_then(|settings| settings.get("role")).map(String::as_str);
-            if group != Some(self.names.owner.as_str()) {
-                let group = self.names.owner.clone();
-                stages.last.push(Statement::SetGroupInDatabase { role: role.clone(), database, group });
-            }
+            self.settings(&role, &have, stages)?;
             if login.open && !have.login {
                 let attributes = vec![RoleAttribute::Login(true)];
                 stages.last.push(Statement::AlterRole { role, attributes });
             }
+        }
+        Ok(())
+    }
+
+    /// A login's settings are exactly those that we declare: a login may change its own, and so lift what limits it, or
+    /// keep another's database from being dropped.
+    fn settings(&self, role: &Ident, have: &Role, stages: &mut Stages) -> Result<(), Conflict> {
+        let (database, group) = (self.names.database.clone(), self.names.owner.clone());
+        let scope = Some(database.as_str().to_owned());
+        let wanted = BTreeMap::from([("role".to_owned(), group.as_str().to_owned())]);
+        let right = have.settings.get(&scope) == Some(&wanted);
+        stages.last.extend(reset_settings(role, have, scope.filter(|_| right).as_ref())?);
+        if !right {
+            stages.last.push(Statement::SetGroupInDatabase { role: role.clone(), database, group });
         }
         Ok(())
     }
@@ -287,6 +299,16 @@ fn alter_role(name: &Ident, have: &Role, want: &Role, statements: &mut Vec<State
     if !attributes.is_empty() {
         statements.push(Statement::AlterRole { role: name.clone(), attributes });
     }
+}
+
+/// Takes back the settings of a role but those in the database `right`.
+fn reset_settings(name: &Ident, have: &Role, right: Option<&String>) -> Result<Vec<Statement>, Conflict> {
+    let wrong = have.settings.keys().filter(|scope| right.is_none() || scope.as_ref() != right);
+    let reset = |scope: &Option<String>| {
+        let database = scope.as_deref().map(Ident::foreign).transpose()?;
+        Ok(Statement::ResetSettings { role: name.clone(), database })
+    };
+    wrong.map(reset).collect::<Result<_, QuoteError>>().map_err(Conflict::Quote)
 }
 
 fn set_password(name: &Ident, have: &Role, wish: &PasswordWish, statements: &mut Vec<Statement>) {

@@ -80,6 +80,13 @@ pub enum Statement {
         /// The group.
         group: Ident,
     },
+    /// Takes back every setting of a role, those of one database or those for all.
+    ResetSettings {
+        /// The role.
+        role: Ident,
+        /// The database; absent for the settings that hold in all.
+        database: Option<Ident>,
+    },
     /// Makes `member` a member of `group`.
     GrantRole {
         /// The group.
@@ -242,6 +249,7 @@ impl Statement {
             | Self::CreateLogin { .. }
             | Self::SetPassword { .. }
             | Self::SetGroupInDatabase { .. }
+            | Self::ResetSettings { .. }
             | Self::GrantRole { .. }
             | Self::RevokeRole { .. }
             | Self::CreateDatabase { .. }

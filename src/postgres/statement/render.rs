@@ -30,6 +30,10 @@ pub(super) fn render(
         Statement::SetGroupInDatabase { role, database, group } => {
             format!("ALTER ROLE {role} IN DATABASE {database} SET role TO {group}")
         }
+        Statement::ResetSettings { role, database } => {
+            let place = database.as_ref().map(|name| format!(" IN DATABASE {name}")).unwrap_or_default();
+            format!("ALTER ROLE {role}{place} RESET ALL")
+        }
         Statement::GrantRole { group, member } => format!("GRANT {group} TO {member}"),
         Statement::RevokeRole { group, member, admin_option_only } => {
             let only = if *admin_option_only { "ADMIN OPTION FOR " } else { "" };

@@ -20,6 +20,7 @@ pub enum Meddling {
     DropRole(usize),
     Password(usize),
     ForgetSetting(usize),
+    Setting { role: usize, place: usize },
     GrantDatabase { grantee: usize, privilege: usize, grantable: bool },
     RevokeDatabase { grantee: usize, privilege: usize },
     Membership { group: usize, member: usize, admin: bool },
@@ -108,6 +109,13 @@ impl Model {
             Meddling::ForgetSetting(role) => {
                 if let Some(role) = self.truth.roles.get_mut(&roles[role]) {
                     role.settings.clear();
+                }
+            }
+            Meddling::Setting { role, place } => {
+                if let Some(role) = self.truth.roles.get_mut(&roles[role]) {
+                    let place = [None, Some(name), Some("elsewhere".to_owned())][place].clone();
+                    let settings = role.settings.entry(place).or_default();
+                    settings.insert("statement_timeout".into(), "0".into());
                 }
             }
             Meddling::GrantDatabase { grantee, privilege, grantable } => {
@@ -200,6 +208,7 @@ fn meddlings() -> impl Strategy<Value = Meddling> {
         (0usize..5).prop_map(Meddling::DropRole),
         role.clone().prop_map(Meddling::Password),
         role.clone().prop_map(Meddling::ForgetSetting),
+        (role.clone(), 0usize..3).prop_map(|(role, place)| Meddling::Setting { role, place }),
         (grantee.clone(), 0usize..3, any::<bool>()).prop_map(|(grantee, privilege, grantable)| {
             Meddling::GrantDatabase { grantee, privilege, grantable }
         }),

@@ -72,6 +72,11 @@ impl Model {
                 let settings = role.settings.entry(Some(database.as_str().to_owned())).or_default();
                 settings.insert("role".into(), group.as_str().into());
             }
+            Statement::ResetSettings { role, database } => {
+                let role = self.truth.roles.get_mut(role.as_str()).expect("the role exists");
+                let scope = database.as_ref().map(|name| name.as_str().to_owned());
+                assert!(role.settings.remove(&scope).is_some(), "nothing to reset: {text}");
+            }
             Statement::GrantRole { group, member } => {
                 let membership = Membership { group: group.as_str().into(), member: member.as_str().into() };
                 self.truth.memberships.entry(membership).or_insert(false);
