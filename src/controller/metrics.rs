@@ -29,6 +29,26 @@ struct Write {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Server {
+    server: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndedSession {
+    server: String,
+    reason: &'static str,
+}
+
+/// A server that is watched, until this is dropped.
+pub struct Watching(Gauge);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// The operator's metrics.
 pub struct Metrics {
     turns: Family<Turn, Counter>,
@@ -36,6 +56,8 @@ pub struct Metrics {
     depth: Family<Controller, Gauge>,
     writes: Family<Write, Counter>,
     leader: Gauge,
+    watched: Family<Server, Gauge>,
+    ended_sessions: Family<EndedSession, Counter>,
 }
 
 impl Metrics {
@@ -48,6 +70,8 @@ impl Metrics {
             depth: Family::default(),
             writes: Family::default(),
             leader: Gauge::default(),
+            watched: Family::default(),
+            ended_sessions: Family::default(),
         };
         registry.register(|registry| {
             registry.register(
@@ -67,6 +91,16 @@ impl Metrics {
                 metrics.writes.clone(),
             );
             registry.register("tenantry_leader", "1 while this process leads", metrics.leader.clone());
+            registry.register(
+                "tenantry_guard_watching",
+                "1 while the guard watches the database server",
+                metrics.watched.clone(),
+            );
+            registry.register(
+                "tenantry_guard_ended_sessions",
+                "Tenants' sessions that the guard ended, by server and reason",
+                metrics.ended_sessions.clone(),
+            );
         });
         metrics
     }
@@ -88,6 +122,18 @@ impl Metrics {
     pub fn api_write(&self, verb: &'static str, kind: Kind, ok: bool) {
         let result = if ok { "success" } else { "error" };
         self.writes.get_or_create(&Write { verb, kind: kind.as_str(), result }).inc();
+    }
+
+    /// The guard watches a server.
+    pub fn watches(&self, server: &str) -> Watching {
+        let gauge = self.watched.get_or_create_owned(&Server { server: server.to_owned() });
+        gauge.inc();
+        Watching(gauge)
+    }
+
+    /// The guard ended a session.
+    pub fn ended_session(&self, server: &str, reason: &'static str) {
+        self.ended_sessions.get_or_create(&EndedSession { server: server.to_owned(), reason }).inc();
     }
 
     /// Whether this process leads.

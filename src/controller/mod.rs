@@ -20,6 +20,7 @@ pub mod context;
 pub mod database;
 pub mod database_server;
 pub mod declared;
+pub mod guard;
 pub mod lease;
 pub mod metrics;
 pub mod microservice;
@@ -151,6 +152,7 @@ fn start_workers(context: &Arc<Context>, workers: &mut JoinSet<()>, shutdown: &C
     start.controller::<server_database::Controller>();
     start.controller::<tenant_database::Controller>();
     start.controller::<microservice::Controller>();
+    start.workers.spawn(guard::run(Arc::clone(context), shutdown.clone()));
 }
 
 struct Start<'a> {

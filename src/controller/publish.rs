@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::ResourceExt;
 use kube::api::DynamicObject;
@@ -136,6 +137,20 @@ async fn tell<K: OwnKind>(context: &Context, object: &K, before: &K::Status, nex
     };
     if let Err(error) = context.recorder.publish(&event, &object.object_ref(&())).await {
         tracing::debug!(object.kind = %K::KIND, object.name = object.name_any(), %error, "failed to record an event");
+    }
+}
+
+/// Records an Event that no status tells: what was done about an object, and why.
+pub async fn warn(context: &Context, about: &ObjectReference, reason: &str, action: &str, note: String) {
+    let event = Event {
+        type_: EventType::Warning,
+        reason: reason.to_owned(),
+        note: Some(note),
+        action: action.to_owned(),
+        secondary: None,
+    };
+    if let Err(error) = context.recorder.publish(&event, about).await {
+        tracing::debug!(object.name = about.name, %error, "failed to record an event");
     }
 }
 

@@ -181,6 +181,12 @@ impl Servers {
         Some(self.visit(server, known.number, pool, permit, false))
     }
 
+    /// The server's sessions for its guard, if the server can be used now. The guard keeps one, beside all others, and goes
+    /// on when the server cannot be used any more: it takes no place and is not heard.
+    pub fn for_guard(&self, server: &str) -> Option<ServerPool> {
+        self.ask(server, |known| known.usable().cloned()).flatten()
+    }
+
     /// Lets the server's own turn look at it by `target`: at once if that is another one than before, when its wait is
     /// over if its circuit is open. It can be used by nobody else before [`can_be_used`](Self::can_be_used).
     pub fn look(&self, server: &str, target: AdminTarget) -> Result<Visit<'_>, NoLook> {

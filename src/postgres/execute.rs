@@ -163,6 +163,26 @@ impl Gate {
         Session { gate: self, pool, cause: Arc::new(cause), server, inside: None }
     }
 
+    /// One statement as one effect, on the server, in a session that goes on afterwards: the guard's.
+    pub(super) async fn run_in(
+        &self,
+        connection: &mut Connection,
+        statement: Statement,
+        cause: Cause,
+    ) -> Result<(), ExecuteError> {
+        let number = self.effects.fetch_add(1, Ordering::Relaxed) + 1;
+        let place = Place::Server;
+        let text = statement.sql();
+        let text = text.map_err(|source| ExecuteError::Quote { place: place.clone(), source })?;
+        let shown = statement.to_string();
+        let (cause, batch) = (Arc::new(cause), Batch::server(vec![statement]));
+        self.probe(number, &batch, false);
+        let sender = Sender { gate: self, cause, place: &place, effect: number, row: None };
+        sender.send(connection, shown, text).await?;
+        self.probe(number, &batch, true);
+        Ok(())
+    }
+
     fn probe(&self, number: u64, batch: &Batch, done: bool) {
         if let Some(probe) = &self.probe {
             probe(Effect { number, batch, done });

@@ -49,6 +49,7 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const SESSION_DEADLINE: Duration = Duration::from_secs(20);
 /// The server ends its statements after 30 s; a client that still waits then waits for a server that hangs.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(35);
+/// What every session of ours has.
 const SETTINGS: [(&str, &str); 5] = [
     ("search_path", "pg_catalog,pg_temp"),
     ("lock_timeout", "3s"),
@@ -57,6 +58,10 @@ const SETTINGS: [(&str, &str); 5] = [
     // Notices say what is well known ("role is already a member") and would only fill the log.
     ("client_min_messages", "error"),
 ];
+
+/// What the guard's session has instead: it waits in a transaction, and whoever it makes way for may take a while.
+const GUARD_SETTINGS: [(&str, &str); 3] =
+    [("idle_in_transaction_session_timeout", "0"), ("lock_timeout", "10s"), ("statement_timeout", "10s")];
 
 /// How to reach a server as its admin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +90,7 @@ struct Shared {
     options: PgConnectOptions,
     operator: Arc<Semaphore>,
     elsewhere: Arc<Semaphore>,
+    guard: Arc<Semaphore>,
     idle: Mutex<Vec<PgConnection>>,
     statements: Counter,
 }
@@ -117,6 +123,7 @@ impl ServerPool {
                 options,
                 operator: Arc::new(Semaphore::new(OPERATOR_SESSIONS)),
                 elsewhere: Arc::new(Semaphore::new(TENANT_SESSIONS)),
+                guard: Arc::new(Semaphore::new(1)),
                 idle: Mutex::default(),
                 statements,
             }),
@@ -168,6 +175,17 @@ impl ServerPool {
         Ok(self.connection(opened, at, permit, false))
     }
 
+    /// The guard's session on the operator database, one a server and beside all others. What it sends a few times a
+    /// second is not counted.
+    pub(super) async fn guard(&self) -> Result<Connection, ConnectError> {
+        let at = self.admin_address(OPERATOR_DATABASE);
+        let permit = permit(&self.shared.guard, &at).await?;
+        let options = self.shared.options.clone().application_name("tenantry guard").options(GUARD_SETTINGS);
+        let opened = self.open_with(options, &at, &self.shared.target.password).await?;
+        let statements = Counter::default();
+        Ok(Connection { statements, ..self.connection(opened, at, permit, false) })
+    }
+
     /// Logs in as somebody else and out again: proof that a binding works.
     pub async fn try_login(
         &self,
@@ -183,7 +201,15 @@ impl ServerPool {
     }
 
     async fn open(&self, at: &Address, password: &Password) -> Result<PgConnection, ConnectError> {
-        let options = self.shared.options.clone();
+        self.open_with(self.shared.options.clone(), at, password).await
+    }
+
+    async fn open_with(
+        &self,
+        options: PgConnectOptions,
+        at: &Address,
+        password: &Password,
+    ) -> Result<PgConnection, ConnectError> {
         let options = options.username(at.username()).password(password.expose()).database(at.database());
         match timeout(CONNECT_DEADLINE, options.connect()).await {
             Ok(Ok(connection)) => {
@@ -283,7 +309,8 @@ impl Connection {
         self.hear(rows)
     }
 
-    /// Sends one statement; only the gate calls it. Returns the number of rows that it changed.
+    /// Sends one statement, or for the guard a few that change nothing; else only the gate calls it. Returns the number
+    /// of rows that it changed.
     pub(super) async fn run(&mut self, sql: String) -> Result<u64, sqlx::Error> {
         self.statements.inc();
         self.reusable = false;

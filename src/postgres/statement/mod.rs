@@ -148,6 +148,8 @@ pub enum Statement {
         /// The logins.
         logins: BTreeSet<String>,
     },
+    /// Ends a session, if it is still the one that was seen.
+    EndBackend(Backend),
     /// Writes a new marker row.
     InsertMarker(Marker),
     /// Rewrites a marker row, if its generation is still `expected_generation`.
@@ -163,6 +165,17 @@ pub enum Statement {
     CreateMarkerTable,
     /// Makes the epoch table with its one row.
     CreateEpochTable,
+}
+
+/// One session among all that there ever were on a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// Its process.
+    pub pid: i32,
+    /// When it began, as the server writes it.
+    pub started: String,
+    /// Its login.
+    pub login: String,
 }
 
 /// An attribute of a role.
@@ -242,7 +255,7 @@ impl Statement {
     /// Whether it takes something from people who use the database: their sessions, or that they can log in.
     pub fn is_destructive(&self) -> bool {
         match self {
-            Self::EndSessions { .. } => true,
+            Self::EndSessions { .. } | Self::EndBackend(_) => true,
             Self::AlterRole { attributes, .. } => attributes.contains(&RoleAttribute::Login(false)),
             Self::AlterDatabase { change, .. } => *change == DatabaseChange::AllowConnections(false),
             Self::CreateGroup { .. }

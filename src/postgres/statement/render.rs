@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{DatabaseChange, Object, RoleAttribute, Statement, marker};
+use super::{Backend, DatabaseChange, Object, RoleAttribute, Statement, marker};
 use crate::postgres::connect::OPERATOR_DATABASE;
 use crate::postgres::facts::{Grantee, Privilege};
 use crate::postgres::quote::{Ident, Literal, QuoteError};
@@ -61,6 +61,7 @@ pub(super) fn render(
             )
         }
         Statement::EndSessions { database, logins } => end_sessions(database, logins)?,
+        Statement::EndBackend(backend) => end_backend(backend)?,
         Statement::InsertMarker(marker) => marker::insert(marker)?,
         Statement::UpdateMarker { marker, expected_generation } => {
             marker::update(marker, *expected_generation)?
@@ -159,6 +160,17 @@ fn end_sessions(database: &Ident, logins: &BTreeSet<String>) -> Result<String, Q
          SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 2000)) FROM told, unnest(told.pids) AS pid",
         Literal::new(database.as_str())?,
         array(logins)?
+    ))
+}
+
+/// Process ids come back: what a session was seen with is compared in the same breath.
+fn end_backend(backend: &Backend) -> Result<String, QuoteError> {
+    Ok(format!(
+        "SELECT pg_terminate_backend(a.pid) FROM pg_stat_get_activity({}) a \
+         WHERE a.backend_start::text = {} AND pg_get_userbyid(a.usesysid) = {}",
+        backend.pid,
+        Literal::new(&backend.started)?,
+        Literal::new(&backend.login)?
     ))
 }
 

@@ -8,6 +8,7 @@ mod creation;
 mod databases;
 mod deletion;
 mod drift;
+mod guard;
 mod leadership;
 mod microservice;
 mod owned;

@@ -129,6 +129,7 @@ impl Model {
             Statement::CreateOperatorSchema | Statement::CreateMarkerTable | Statement::CreateEpochTable => {
                 panic!("that is bootstrap's: {text}")
             }
+            Statement::EndBackend(_) => panic!("that is the guard's: {text}"),
         }
     }
 

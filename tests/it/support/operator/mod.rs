@@ -111,6 +111,11 @@ impl Operator {
         .await;
     }
 
+    /// The sum of the metric's samples whose lines start so.
+    pub fn sample(&self, start: &str) -> u64 {
+        sum(&self.metrics.encode(), start)
+    }
+
     /// How many turns that kind's controller has taken.
     pub fn turns(&self, kind: Kind) -> u64 {
         turns_of(&self.metrics.encode(), kind)

@@ -1,0 +1,382 @@
+//! Decide: which sessions have to end, and why. Pure.
+//!
+//! Only a session of a login that a marker row names is ever ended: no superuser's, no foreign login's, none that has
+//! not logged in yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+/// Whoever waits this long for a tenant's session has waited long enough.
+pub const BLOCKING: Duration = Duration::from_millis(500);
+/// Locks in the shared table that all sessions of one database may hold together. A dump of a few thousand tables has
+/// to fit in; a server with the default settings has room for some 12,000.
+pub const LOCKS: u32 = 4_000;
+/// A transaction may name another's role for this long: a GRANT to somebody that is not of the database is no attack yet.
+const FOREIGN_ROLE: Duration = Duration::from_secs(1);
+/// Filled to this part, the notification queue is on its way to refuse everybody's NOTIFY.
+const QUEUE: f64 = 0.25;
+/// What keeps the notification queue from being emptied is a transaction that lasts.
+const QUEUE_HOLDER: Duration = Duration::from_secs(10);
+
+/// What was seen on a server at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Look {
+    /// Every session that holds a lock or waits for one, by process id.
+    pub sessions: BTreeMap<i32, Seen>,
+    /// How full the notification queue is, from 0 to 1.
+    pub notification_queue: f64,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// When it began, as the server writes it. With the process id it names the session for ever.
+    pub started: String,
+    /// Whose it is.
+    pub who: Who,
+    /// Locks in the shared table, held or waited for.
+    pub locks: u32,
+    /// A shared catalog that it locks, or wants to lock, more strongly than for reading and writing rows.
+    pub catalog: Option<String>,
+    /// Other databases than its own that it holds or waits for.
+    pub databases: Vec<String>,
+    /// Roles that it holds or waits for.
+    pub roles: Vec<String>,
+    /// Age of its transaction.
+    pub transaction: Duration,
+    /// What it waits for.
+    pub wait: Option<Wait>,
+}
+
+/// Whose a session is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The operator's own.
+    Operator,
+    /// One of a login that we made.
+    Tenant {
+        /// The login.
+        login: String,
+        /// The database that the login was made for.
+        database: String,
+    },
+    /// Nobody has logged in yet.
+    Starting,
+    /// An admin's, a replica's, a metrics exporter's.
+    Other,
+}
+
+/// A wait for a lock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wait {
+    /// How long it has lasted.
+    pub time: Duration,
+    /// Whether it is for something that all databases share.
+    pub shared: bool,
+    /// Process ids of those that are in the way. Known only where it matters.
+    pub blockers: BTreeSet<i32>,
+}
+
+/// A session to be ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intervention {
+    /// Its process.
+    pub pid: i32,
+    /// When it began.
+    pub started: String,
+    /// Its login.
+    pub login: String,
+    /// The database that the login was made for.
+    pub database: String,
+    /// Why it is ended.
+    pub reason: Reason,
+}
+
+/// Why a session is ended; the first that applies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It locks a catalog that every login reads.
+    LocksSharedCatalog(String),
+    /// It keeps another database from being entered, renamed or dropped.
+    LocksForeignDatabase(String),
+    /// It keeps another's role from being dropped.
+    LocksForeignRole(String),
+    /// The sessions of its database fill the server's lock table.
+    FloodsLocks(u32),
+    /// Nobody can log in while it goes on.
+    BlocksLogins(Duration),
+    /// The operator waits for it.
+    BlocksOperator(Duration),
+    /// Another tenant waits for it.
+    BlocksTenant(Duration),
+    /// The notification queue, which all databases share, cannot be emptied while it goes on.
+    ParksNotifications(Duration),
+}
+
+impl Reason {
+    /// One CamelCase word for metrics and records.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::LocksSharedCatalog(_) => "LocksSharedCatalog",
+            Self::LocksForeignDatabase(_) => "LocksForeignDatabase",
+            Self::LocksForeignRole(_) => "LocksForeignRole",
+            Self::FloodsLocks(_) => "FloodsLocks",
+            Self::BlocksLogins(_) => "BlocksLogins",
+            Self::BlocksOperator(_) => "BlocksOperator",
+            Self::BlocksTenant(_) => "BlocksTenant",
+            Self::ParksNotifications(_) => "ParksNotifications",
+        }
+    }
+}
+
+/// What the session did, without a subject. No name of another tenant's: the tenant reads it.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let after = |f: &mut fmt::Formatter<'_>, what: &str, time: &Duration| {
+            write!(f, "kept {what} waiting for {:.1} s", time.as_secs_f64())
+        };
+        match self {
+            Self::LocksSharedCatalog(catalog) => {
+                write!(f, "locked {catalog}, which every login to the server reads")
+            }
+            Self::LocksForeignDatabase(_) => f.write_str("locked another database"),
+            Self::LocksForeignRole(_) => {
+                f.write_str("held a role of somebody else's in a transaction that did not end")
+            }
+            Self::FloodsLocks(locks) => {
+                write!(f, "held {locks} locks, and all sessions of a database may hold {LOCKS}")
+            }
+            Self::BlocksLogins(time) => after(f, "logins to the server", time),
+            Self::BlocksOperator(time) => after(f, "the operator", time),
+            Self::BlocksTenant(time) => after(f, "another tenant", time),
+            Self::ParksNotifications(time) => write!(
+                f,
+                "held up the server's notification queue in a transaction of {:.0} s",
+                time.as_secs_f64()
+            ),
+        }
+    }
+}
+
+impl Look {
+    /// The sessions that have to end, by process id.
+    pub fn decide(&self) -> Vec<Intervention> {
+        let mut ends = BTreeMap::new();
+        for (pid, session, login, database) in self.tenants() {
+            if let Some(reason) = self.offence(session, login, database) {
+                ends.insert(pid, reason);
+            }
+        }
+        self.floods(&mut ends);
+        self.blocks(&mut ends);
+        let described = self.tenants().filter_map(|(pid, session, login, database)| {
+            Some(Intervention {
+                reason: ends.remove(&pid)?,
+                pid,
+                started: session.started.clone(),
+                login: login.to_owned(),
+                database: database.to_owned(),
+            })
+        });
+        described.collect()
+    }
+
+    /// Whether somebody who is no tenant waits for a lock that the session `pid` holds.
+    pub fn is_in_the_way(&self, pid: i32) -> bool {
+        self.sessions.values().any(|session| {
+            let blocked = session.wait.as_ref().is_some_and(|wait| wait.blockers.contains(&pid));
+            blocked && matches!(session.who, Who::Other | Who::Operator)
+        })
+    }
+
+    fn tenants(&self) -> impl Iterator<Item = (i32, &Seen, &str, &str)> {
+        self.sessions.iter().filter_map(|(pid, session)| match &session.who {
+            Who::Tenant { login, database } => Some((*pid, session, login.as_str(), database.as_str())),
+            _ => None,
+        })
+    }
+
+    /// What a session does by itself, whoever is hurt.
+    fn offence(&self, session: &Seen, login: &str, database: &str) -> Option<Reason> {
+        if let Some(catalog) = &session.catalog {
+            return Some(Reason::LocksSharedCatalog(catalog.clone()));
+        }
+        if let Some(other) = session.databases.first() {
+            return Some(Reason::LocksForeignDatabase(other.clone()));
+        }
+        let own = format!("{database}_");
+        let foreign = |role: &&String| *role != login && !role.starts_with(&own) && !role.starts_with("pg_");
+        if let Some(role) = session.roles.iter().find(foreign)
+            && session.transaction >= FOREIGN_ROLE
+        {
+            return Some(Reason::LocksForeignRole(role.clone()));
+        }
+        (self.notification_queue >= QUEUE && session.transaction >= QUEUE_HOLDER)
+            .then_some(Reason::ParksNotifications(session.transaction))
+    }
+
+    /// The sessions of one database may hold so many locks together: those with the most go until the rest fits.
+    fn floods(&self, ends: &mut BTreeMap<i32, Reason>) {
+        let mut databases = BTreeMap::<&str, Vec<(u32, i32)>>::new();
+        for (pid, session, _, database) in self.tenants() {
+            if !ends.contains_key(&pid) {
+                databases.entry(database).or_default().push((session.locks, pid));
+            }
+        }
+        for mut sessions in databases.into_values() {
+            sessions.sort_unstable();
+            let mut total: u32 = sessions.iter().map(|(locks, _)| *locks).fold(0, u32::saturating_add);
+            while total > LOCKS
+                && let Some((locks, pid)) = sessions.pop()
+            {
+                total = total.saturating_sub(locks);
+                ends.insert(pid, Reason::FloodsLocks(locks));
+            }
+        }
+    }
+
+    /// Nobody waits for a tenant's session but those of its own database.
+    fn blocks(&self, ends: &mut BTreeMap<i32, Reason>) {
+        for waiter in self.sessions.values() {
+            let Some(wait) = waiter.wait.as_ref().filter(|wait| wait.time >= BLOCKING) else { continue };
+            for (pid, _, _, database) in self.tenants().filter(|(pid, ..)| wait.blockers.contains(pid)) {
+                let reason = match &waiter.who {
+                    Who::Operator => Reason::BlocksOperator(wait.time),
+                    Who::Starting if wait.shared => Reason::BlocksLogins(wait.time),
+                    Who::Tenant { database: other, .. } if wait.shared && other != database => {
+                        Reason::BlocksTenant(wait.time)
+                    }
+                    _ => continue,
+                };
+                ends.entry(pid).or_insert(reason);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(who: Who) -> Seen {
+        Seen {
+            started: "then".into(),
+            who,
+            locks: 3,
+            catalog: None,
+            databases: vec![],
+            roles: vec![],
+            transaction: Duration::from_millis(300),
+            wait: None,
+        }
+    }
+
+    fn tenant(database: &str) -> Seen {
+        seen(Who::Tenant { login: format!("{database}_app_a"), database: database.into() })
+    }
+
+    fn waiting(who: Who, milliseconds: u64, shared: bool, blockers: &[i32]) -> Seen {
+        let time = Duration::from_millis(milliseconds);
+        let wait = Wait { time, shared, blockers: blockers.iter().copied().collect() };
+        Seen { wait: Some(wait), ..seen(who) }
+    }
+
+    /// Process ids and reasons.
+    fn ends(sessions: impl IntoIterator<Item = (i32, Seen)>) -> Vec<(i32, &'static str)> {
+        let look = Look { sessions: sessions.into_iter().collect(), notification_queue: 0.0 };
+        look.decide().iter().map(|it| (it.pid, it.reason.name())).collect()
+    }
+
+    #[test]
+    fn sessions_that_keep_to_themselves_stay() {
+        let mut busy = tenant("t_a");
+        busy.transaction = Duration::from_hours(1);
+        busy.roles = vec!["t_a_app_a".into(), "t_a_ro".into(), "pg_monitor".into()];
+        busy.locks = LOCKS;
+        assert_eq!(ends([(1, busy), (2, tenant("t_b"))]), []);
+    }
+
+    #[test]
+    fn a_tenant_that_locks_what_all_share_ends_and_nobody_else_does() {
+        let lock = |session: Seen| Seen { catalog: Some("pg_database".into()), ..session };
+        assert_eq!(
+            ends([(1, lock(tenant("t_a"))), (2, lock(seen(Who::Other))), (3, lock(seen(Who::Operator)))]),
+            [(1, "LocksSharedCatalog")]
+        );
+        let lock = |session: Seen| Seen { databases: vec!["t_b".into()], ..session };
+        assert_eq!(
+            ends([(1, lock(tenant("t_a"))), (2, lock(seen(Who::Other)))]),
+            [(1, "LocksForeignDatabase")]
+        );
+    }
+
+    #[test]
+    fn a_role_of_somebody_elses_may_be_named_but_not_held() {
+        let mut session = Seen { roles: vec!["t_b_rw".into()], ..tenant("t_a") };
+        assert_eq!(ends([(1, session.clone())]), []);
+        session.transaction = FOREIGN_ROLE;
+        assert_eq!(ends([(1, session)]), [(1, "LocksForeignRole")]);
+    }
+
+    #[test]
+    fn the_sessions_of_a_database_share_its_locks_and_the_greediest_go_first() {
+        let holding = |locks| Seen { locks, ..tenant("t_a") };
+        assert_eq!(
+            ends([(1, holding(1_999)), (2, holding(2_500)), (3, holding(2_000)), (4, tenant("t_b"))]),
+            [(2, "FloodsLocks")]
+        );
+        assert_eq!(ends([(1, holding(2_000)), (2, Seen { locks: 2_001, ..tenant("t_b") })]), []);
+        assert_eq!(ends([(1, Seen { locks: 1_000_000, ..seen(Who::Other) })]), []);
+    }
+
+    #[test]
+    fn who_waits_long_enough_gets_the_tenant_out_of_the_way() {
+        let with = |waiter: Seen| ends([(1, tenant("t_a")), (2, seen(Who::Other)), (9, waiter)]);
+        assert_eq!(with(waiting(Who::Operator, 500, false, &[1, 2])), [(1, "BlocksOperator")]);
+        assert_eq!(with(waiting(Who::Operator, 499, false, &[1])), []);
+        assert_eq!(with(waiting(Who::Starting, 500, true, &[1])), [(1, "BlocksLogins")]);
+        let other = Who::Tenant { login: "t_b_app_a".into(), database: "t_b".into() };
+        assert_eq!(with(waiting(other.clone(), 500, true, &[1])), [(1, "BlocksTenant")]);
+        let same = Who::Tenant { login: "t_a_job_a".into(), database: "t_a".into() };
+        assert_eq!(with(waiting(same, 60_000, true, &[1])), []);
+        assert_eq!(with(waiting(Who::Other, 60_000, true, &[1])), []);
+        assert_eq!(with(waiting(other, 60_000, false, &[1])), []);
+    }
+
+    #[test]
+    fn a_full_notification_queue_costs_the_transactions_that_last() {
+        let long = Seen { transaction: QUEUE_HOLDER, ..tenant("t_a") };
+        let sessions = BTreeMap::from([(1, long), (2, tenant("t_a"))]);
+        let mut look = Look { sessions, notification_queue: 0.24 };
+        assert_eq!(look.decide(), []);
+        look.notification_queue = 0.25;
+        let reasons: Vec<_> = look.decide().iter().map(|it| (it.pid, it.reason.name())).collect();
+        assert_eq!(reasons, [(1, "ParksNotifications")]);
+    }
+
+    #[test]
+    fn the_guard_makes_way_for_an_admin_and_for_no_tenant() {
+        let look =
+            |who| Look { sessions: BTreeMap::from([(9, waiting(who, 1, true, &[7]))]), ..Look::default() };
+        assert!(look(Who::Other).is_in_the_way(7));
+        assert!(!look(Who::Other).is_in_the_way(8));
+        assert!(!look(Who::Tenant { login: "a".into(), database: "b".into() }).is_in_the_way(7));
+        assert!(!look(Who::Starting).is_in_the_way(7));
+    }
+
+    #[test]
+    fn a_tenant_reads_what_it_did_and_no_name_of_another() {
+        let text = |reason: Reason| reason.to_string();
+        assert_eq!(
+            text(Reason::LocksSharedCatalog("pg_database".into())),
+            "locked pg_database, which every login to the server reads"
+        );
+        assert!(!text(Reason::LocksForeignDatabase("t_secret".into())).contains("secret"));
+        assert!(!text(Reason::LocksForeignRole("t_secret".into())).contains("secret"));
+        assert_eq!(
+            text(Reason::BlocksOperator(Duration::from_millis(730))),
+            "kept the operator waiting for 0.7 s"
+        );
+    }
+}
