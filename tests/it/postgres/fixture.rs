@@ -47,6 +47,13 @@ impl Fixture {
         Self::on(Postgres::own_of(version))
     }
 
+    /// A server of the test's own, prepared.
+    pub async fn prepared(version: Version) -> Self {
+        let fixture = Self::own(version);
+        bootstrap(&Gate::default(), &fixture.pool).await.unwrap();
+        fixture
+    }
+
     fn on(postgres: Postgres) -> Self {
         let access = postgres.access().clone();
         let statements = Counter::default();
@@ -165,7 +172,8 @@ pub fn sqlstate<T>(result: Result<T, sqlx::Error>) -> String {
     match result {
         Ok(_) => "00000".to_owned(),
         Err(error) => {
-            error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap().into_owned()
+            let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+            code.map_or_else(|| error.to_string(), std::borrow::Cow::into_owned)
         }
     }
 }

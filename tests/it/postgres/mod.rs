@@ -2,11 +2,7 @@
 
 /// Makes tests of these functions, each on every version.
 macro_rules! on_every_version {
-    ($($test:ident),* $(,)?) => {
-        on_every_version!(postgres_15, V15, $($test)*);
-        on_every_version!(postgres_18, V18, $($test)*);
-    };
-    ($module:ident, $version:ident, $($test:ident)*) => {
+    (in $module:ident, on $version:ident: $($test:ident)*) => {
         mod $module {
             $(
                 #[tokio::test]
@@ -16,8 +12,13 @@ macro_rules! on_every_version {
             )*
         }
     };
+    ($($test:ident),* $(,)?) => {
+        on_every_version!(in postgres_15, on V15: $($test)*);
+        on_every_version!(in postgres_18, on V18: $($test)*);
+    };
 }
 
+mod attacks;
 mod bootstrap;
 mod connect;
 mod converge;
