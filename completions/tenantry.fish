@@ -46,6 +46,7 @@ complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "check" -d 'Check 
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "create" -d 'Create a tenant'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "get" -d 'Print objects'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "status" -d 'Show how a tenant does, or all tenants'
+complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "plan" -d 'Show what the operator would do: the Kubernetes changes and the SQL'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "wait" -d 'Wait until a condition holds or an object is gone'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "suspend" -d 'Suspend a tenant: workloads at zero, logins refused, data kept'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "resume" -d 'Resume a suspended tenant'
@@ -194,6 +195,25 @@ complete -c tenantry -n "__fish_tenantry_using_subcommand status" -l certificate
 complete -c tenantry -n "__fish_tenantry_using_subcommand status" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand status" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
 complete -c tenantry -n "__fish_tenantry_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -s f -l filename -d 'File or directory of objects as they would be, or - for standard input; may be repeated' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -s o -l output -d 'Output format' -r -f -a "text\t'Text for people'
+json\t'JSON for programs'"
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -l detailed-exitcode -d 'Exit with 0 if nothing would change, 2 if something would, and 1 if the plan cannot be made'
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -l for -d 'condition=NAME[=VALUE] or delete' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -l timeout -d 'Longest wait' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand wait" -s n -l namespace -d 'Namespace of the request' -r
@@ -304,6 +324,7 @@ complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_s
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l postgres-image -d 'Image of managed PostgreSQL 15 servers' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l concurrency -d 'Objects of one kind that are reconciled at a time' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l lease-seconds -d 'Seconds after which a silent leader is replaced' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l listen-address -d 'Address on which previews are asked for (tenantry plan)' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l admin-address -d 'Address of the admin port: /healthz, /readyz and /metrics' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l log -d 'Which events are logged, for example info or tenantry=debug' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -s n -l namespace -d 'Namespace of the request' -r

@@ -10,6 +10,7 @@ pub mod labels;
 pub mod microservice;
 pub mod names;
 pub mod plan;
+pub mod preview;
 pub mod schema;
 pub mod server_database;
 pub mod step;

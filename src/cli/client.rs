@@ -158,6 +158,24 @@ impl Client {
         body: Vec<u8>,
     ) -> Result<Vec<u8>, ApiError> {
         let request = self.request(method, path, accept, content, body)?;
+        self.exchange(path, request).await
+    }
+
+    /// POSTs JSON with one header more.
+    pub(super) async fn post_with(
+        &self,
+        path: &str,
+        (name, value): (&'static str, &str),
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, ApiError> {
+        let mut request = self.request(Method::POST, path, JSON, Some(JSON), body)?;
+        let value = header::HeaderValue::from_str(value)
+            .map_err(|error| self.broken(path, kube::Error::HttpError(error.into())))?;
+        request.headers_mut().insert(name, value);
+        self.exchange(path, request).await
+    }
+
+    async fn exchange(&self, path: &str, request: Request<Vec<u8>>) -> Result<Vec<u8>, ApiError> {
         let exchange = async {
             let reply = self.http.send(request.map(Body::from)).await?;
             let (head, body) = reply.into_parts();

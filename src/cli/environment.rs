@@ -16,6 +16,8 @@ pub struct Environment {
     pub stdin_terminal: bool,
     /// Whether stderr is a terminal that can show progress.
     pub stderr_terminal: bool,
+    /// Whether stdout is a terminal that can show colours, and nobody asked for none (NO_COLOR).
+    pub stdout_colours: bool,
     /// When the process began: ages are counted to it.
     pub now: Timestamp,
 }
@@ -28,6 +30,7 @@ impl Environment {
             Some(list) => std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect(),
             None => std::env::home_dir().map(|home| home.join(".kube/config")).into_iter().collect(),
         };
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
             kubeconfig,
@@ -38,6 +41,7 @@ impl Environment {
                 .unwrap_or_default(),
             stdin_terminal: std::io::stdin().is_terminal(),
             stderr_terminal: std::io::stderr().is_terminal() && !dumb,
+            stdout_colours: std::io::stdout().is_terminal() && !dumb && !plain,
             now: Timestamp::now(),
         }
     }

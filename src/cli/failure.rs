@@ -13,6 +13,8 @@ pub enum Exit {
     Failure,
     /// The command line cannot be understood.
     Usage,
+    /// Something would change; only where that was asked for.
+    Changes,
     /// The API server does not know who is asking.
     NotAuthenticated,
     /// What was waited for did not happen in time.
@@ -27,7 +29,7 @@ impl Exit {
         match self {
             Self::Success => 0,
             Self::Failure => 1,
-            Self::Usage => 2,
+            Self::Usage | Self::Changes => 2,
             Self::NotAuthenticated => 4,
             Self::TimedOut => 124,
             Self::Interrupted => 130,

@@ -100,9 +100,10 @@ pub(super) const LEASE: Resource = served("coordination.k8s.io", "v1", "Lease", 
 pub(super) const EVENT: Resource = served("", "v1", "Event", "events", true);
 
 /// What an installation consists of.
-const INSTALLED: [Resource; 10] = [
+const INSTALLED: [Resource; 11] = [
     CRD,
     served("", "v1", "Namespace", "namespaces", false),
+    served("", "v1", "Service", "services", true),
     served("", "v1", "ServiceAccount", "serviceaccounts", true),
     served(RBAC, "v1", "ClusterRole", "clusterroles", false),
     served(RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", false),

@@ -32,6 +32,7 @@ mod kinds;
 pub mod manifests;
 mod operator;
 mod output;
+mod plan;
 mod proxy;
 mod reference;
 mod run;
@@ -76,6 +77,8 @@ enum Command {
     Get(get::GetArgs),
     /// Show how a tenant does, or all tenants
     Status(status::StatusArgs),
+    /// Show what the operator would do: the Kubernetes changes and the SQL
+    Plan(plan::PlanArgs),
     /// Wait until a condition holds or an object is gone
     Wait(wait::WaitArgs),
     /// Suspend a tenant: workloads at zero, logins refused, data kept
@@ -182,6 +185,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<Exit, Failu
         Command::Create(args) => create::run(&args, session).await,
         Command::Get(args) => get::run(&args, session).await,
         Command::Status(args) => status::run(&args, session).await,
+        Command::Plan(args) => plan::run(&args, session).await,
         Command::Wait(args) => wait::run(&args, session).await,
         Command::Suspend(args) => suspend::run(&args, suspend::State::Suspended, session).await,
         Command::Resume(args) => suspend::run(&args, suspend::State::Active, session).await,

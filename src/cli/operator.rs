@@ -13,6 +13,7 @@ use super::Session;
 use super::failure::{Exit, Failure};
 use crate::api::labels;
 use crate::controller::context::OperatorConfig;
+use crate::controller::preview::desk::{self, Desk};
 use crate::telemetry::{LogFormat, Metrics, Readiness, init_logging, serve_admin};
 
 /// Flags of `run operator`.
@@ -41,6 +42,9 @@ pub struct OperatorArgs {
     /// Seconds after which a silent leader is replaced
     #[arg(long, env = "TENANTRY_LEASE_SECONDS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(4..=120), value_name = "SECONDS")]
     lease_seconds: u16,
+    /// Address on which previews are asked for (tenantry plan)
+    #[arg(long, env = "TENANTRY_LISTEN_ADDRESS", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    listen_address: String,
     /// Address of the admin port: /healthz, /readyz and /metrics
     #[arg(long, env = "TENANTRY_ADMIN_ADDRESS", default_value = "0.0.0.0:9090", value_name = "ADDRESS")]
     admin_address: String,
@@ -59,10 +63,9 @@ pub async fn run(
         .map_err(|error| Failure::from_error("failed to start logging", &error))?;
     let client = client(session).await?;
     let (metrics, readiness) = (Metrics::for_process(), Readiness::default());
-    let listener = TcpListener::bind(&args.admin_address).await;
-    let listener = listener.map_err(|error| {
-        Failure::from_error(format_args!("failed to listen on {}", args.admin_address), &error)
-    })?;
+    let (listener, questions) = (listen(&args.admin_address).await?, listen(&args.listen_address).await?);
+    let desk = Desk::default();
+    let previews = tokio::spawn(desk::serve(questions, desk.clone(), shutdown.clone()));
     let admin = tokio::spawn(serve_admin(listener, metrics.clone(), readiness.clone(), shutdown.clone()));
     let config = OperatorConfig {
         identity: args.identity,
@@ -71,6 +74,7 @@ pub async fn run(
         postgres_image: args.postgres_image,
         concurrency: usize::from(args.concurrency),
         lease_duration: Duration::from_secs(u64::from(args.lease_seconds)),
+        desk,
         now: Timestamp::now,
         probe: None,
         sql_probe: None,
@@ -79,6 +83,7 @@ pub async fn run(
     // Whatever ended the operator ends the process; the admin port has nothing to report any more.
     shutdown.cancel();
     _ = admin.await;
+    _ = previews.await;
     match result {
         Ok(()) => Ok(Exit::Success),
         Err(error) => {
@@ -86,6 +91,11 @@ pub async fn run(
             Err(Failure::from_error("the operator ended", &error))
         }
     }
+}
+
+async fn listen(address: &str) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| Failure::from_error(format_args!("failed to listen on {address}"), &error))
 }
 
 /// The API server of `--kubeconfig`, else of the pod, else of the user's kubeconfig.

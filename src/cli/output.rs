@@ -14,6 +14,7 @@ pub struct Output {
     err: io::Stderr,
     progress: bool,
     questions: bool,
+    colours: bool,
 }
 
 impl Output {
@@ -23,6 +24,7 @@ impl Output {
             out: io::BufWriter::new(io::stdout()),
             err: io::stderr(),
             progress: environment.stderr_terminal,
+            colours: environment.stdout_colours,
             questions: environment.stdin_terminal && environment.stderr_terminal,
         }
     }
@@ -69,6 +71,11 @@ impl Output {
                 failure.exit
             }
         }
+    }
+
+    /// Whether stdout can show colours.
+    pub const fn has_colours(&self) -> bool {
+        self.colours
     }
 
     /// Whether a question can be asked.

@@ -26,7 +26,7 @@ pub(super) fn markdown() -> String {
     for (exit, meaning) in [
         (Exit::Success, "done"),
         (Exit::Failure, "failed; for `status` and `check`: not healthy"),
-        (Exit::Usage, "the command line is wrong"),
+        (Exit::Usage, "the command line is wrong; for `plan --detailed-exitcode`: something would change"),
         (Exit::NotAuthenticated, "not authenticated"),
         (Exit::TimedOut, "timed out"),
         (Exit::Interrupted, "interrupted"),

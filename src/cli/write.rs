@@ -40,6 +40,53 @@ pub(super) async fn apply(
     reply(&client.send(Method::PATCH, &path, JSON, content, object.to_string().into()).await?)
 }
 
+/// What server-side apply by `manager` would make of an object. Nothing is kept.
+pub(super) async fn try_apply(
+    client: &Client,
+    resource: &Resource,
+    namespace: Option<&str>,
+    name: &str,
+    object: &Value,
+    manager: &str,
+) -> Result<Value, ApiError> {
+    let query =
+        [("fieldManager", manager), ("fieldValidation", "Strict"), ("force", "true"), ("dryRun", "All")];
+    let path = with_query(resource.path(namespace, Some(name)), &query);
+    let content = Some("application/apply-patch+yaml");
+    reply(&client.send(Method::PATCH, &path, JSON, content, object.to_string().into()).await?)
+}
+
+/// What a merge would make of an object. Nothing is kept.
+pub(super) async fn try_merge(
+    client: &Client,
+    resource: &Resource,
+    namespace: Option<&str>,
+    name: &str,
+    change: &Value,
+) -> Result<Value, ApiError> {
+    let query = [("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict"), ("dryRun", "All")];
+    let path = with_query(resource.path(namespace, Some(name)), &query);
+    let content = Some("application/merge-patch+json");
+    reply(&client.send(Method::PATCH, &path, JSON, content, change.to_string().into()).await?)
+}
+
+/// A token of a service account for `audience`, good for ten minutes.
+pub(super) async fn token(
+    client: &Client,
+    namespace: &str,
+    account: &str,
+    audience: &str,
+) -> Result<String, ApiError> {
+    let request = json!({
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"audiences": [audience], "expirationSeconds": 600},
+    });
+    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+    let answer = client.send(Method::POST, &path, JSON, Some(JSON), request.to_string().into()).await?;
+    Ok(reply(&answer)?["status"]["token"].as_str().unwrap_or_default().to_owned())
+}
+
 /// Merges a change into an object.
 pub(super) async fn merge(
     client: &Client,

@@ -17,6 +17,7 @@ use super::metrics::Metrics;
 use super::microservice::rollout::Rollouts;
 use super::object::{Key, Kind};
 use super::own::{Own, OwnKind};
+use super::preview::desk::Desk;
 use super::progress::Progress;
 use super::queue::{Lane, Queue, Queues};
 use super::seeds::Seeds;
@@ -41,6 +42,8 @@ pub struct OperatorConfig {
     pub concurrency: usize,
     /// How long a leader may be silent before another one takes over.
     pub lease_duration: Duration,
+    /// Where previews are asked for.
+    pub desk: Desk,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// Called before and after every write to the API server.

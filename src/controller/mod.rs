@@ -28,6 +28,7 @@ pub mod object;
 pub mod outcome;
 pub mod own;
 pub mod plan;
+pub mod preview;
 pub mod progress;
 pub mod publish;
 pub mod queue;
@@ -105,6 +106,7 @@ pub async fn run(
         // Work ends before the lease does: nobody else may start while a turn of ours is under way.
         worked = work(&context, &mut tasks, &working) => worked,
     };
+    context.config.desk.close();
     tasks.shutdown().await;
     context.metrics.leads(false);
     if !matches!(ended, Err(RunError::Lease(_))) {
@@ -131,6 +133,7 @@ async fn work(
     tracing::info!(tenants = context.stores.tenants.len(), "caches are complete; working");
     let mut workers = JoinSet::new();
     start_workers(context, &mut workers, shutdown);
+    context.config.desk.open(context);
     let seeds = Arc::clone(&context.seeds);
     watches.spawn(async move {
         tokio::time::sleep(FIRST_PASS).await;

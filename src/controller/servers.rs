@@ -160,6 +160,12 @@ impl Servers {
         self.ask(server, |known| known.usable().is_some()).unwrap_or(false)
     }
 
+    /// The sessions on that server, if it can be used now, for who has no turn and only reads: a preview. It takes no
+    /// place, and what it hears counts for nothing.
+    pub fn pool(&self, server: &str) -> Option<ServerPool> {
+        self.ask(server, |known| known.usable().cloned()).flatten()
+    }
+
     /// Lets the turn of that object use the server, if it can be used now and there is a place. If there is none, the
     /// object waits for one and is called: see [`holds_back`](Self::holds_back).
     pub fn enter(&self, server: &str, kind: Kind, key: &Key) -> Option<Visit<'_>> {

@@ -5,6 +5,7 @@ mod exit_codes;
 mod get;
 mod install;
 mod kubeconfig;
+mod plan;
 mod policies;
 mod schema;
 mod transcripts;
@@ -58,8 +59,13 @@ impl Shell {
 
     /// `kubectl` with something on stdin.
     async fn feed(&self, args: &[&str], input: &str) -> Outcome {
+        self.fed(&kubectl(), args, input).await
+    }
+
+    /// A program with something on stdin.
+    async fn fed(&self, program: &Path, args: &[&str], input: &str) -> Outcome {
         use tokio::io::AsyncWriteExt;
-        let mut child = self.command(&kubectl(), args).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child = self.command(program, args).stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(input.as_bytes()).await.unwrap();
         drop(stdin);

@@ -24,14 +24,20 @@ async fn a_day_with_tenants_reads_as_documented() {
         };
         transcript.push_str(&written(command, &outcome));
     }
+    assert_golden("tenants.txt", &transcript);
+}
+
+/// The transcript is that of `golden/NAME`.
+pub fn assert_golden(name: &str, transcript: &str) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cli/golden").join(name);
     if std::env::var_os("TENANTRY_UPDATE_GOLDEN").is_some() {
-        std::fs::write(&golden, &transcript).unwrap();
+        std::fs::write(&golden, transcript).unwrap();
     }
-    assert_eq!(transcript, expected);
+    assert_eq!(transcript, std::fs::read_to_string(&golden).unwrap_or_default(), "{name}");
 }
 
 /// stdout, then stderr, then the exit code if it is not 0.
-fn written(command: &str, outcome: &Outcome) -> String {
+pub fn written(command: &str, outcome: &Outcome) -> String {
     assert!(!outcome.stdout.contains('\u{1b}') && !outcome.stderr.contains('\u{1b}'), "{outcome:?}");
     let mut text = format!("$ {command}\n{}{}", without_ages(&outcome.stdout), outcome.stderr);
     if outcome.code != Some(0) {

@@ -15,6 +15,6 @@ mod owned;
 mod samples;
 pub mod scene;
 mod servers;
-mod shop;
-mod site;
+pub mod shop;
+pub mod site;
 mod suspension;

@@ -1,6 +1,7 @@
 //! The operator inside the test process: one that all tests share, or one of a test's own. As a process of its own it
 //! is [`OperatorProcess`]. Either has the rights of the operator's service account and no others.
 
+mod door;
 mod process;
 
 pub use process::OperatorProcess;
@@ -18,11 +19,13 @@ use tenantry::controller::apply::Probe;
 use tenantry::controller::context::OperatorConfig;
 use tenantry::controller::lease::LEASE;
 use tenantry::controller::object::Kind;
+use tenantry::controller::preview::desk::{self, Desk};
 use tenantry::controller::{self, RunError};
 use tenantry::telemetry;
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::control_plane::{ControlPlane, TEST_AGENT, client};
@@ -48,6 +51,8 @@ pub struct Operator {
     kubeconfig: PathBuf,
     metrics: telemetry::Metrics,
     readiness: telemetry::Readiness,
+    /// Where previews are asked for.
+    port: u16,
     shutdown: CancellationToken,
     task: Option<JoinHandle<Result<(), RunError>>>,
 }
@@ -69,22 +74,38 @@ impl Operator {
     /// An operator that may have to wait before it leads. The probe sees every write before and after it is sent.
     pub async fn launch(plane: &ControlPlane, probe: Option<Probe>) -> Self {
         LazyLock::force(&LOG);
-        let config = config(probe);
+        let (config, questions) = (config(probe), std::net::TcpListener::bind("0.0.0.0:0").unwrap());
+        questions.set_nonblocking(true).unwrap();
+        let (desk, port) = (config.desk.clone(), questions.local_addr().unwrap().port());
         let (identity, shutdown) = (config.identity.clone(), CancellationToken::new());
         let (kubeconfig, stop) = (plane.operator_kubeconfig().await, shutdown.clone());
         let (metrics, readiness) = (telemetry::Metrics::for_process(), telemetry::Readiness::default());
         let (registry, gates) = (metrics.clone(), readiness.clone());
         let task = BACKGROUND.spawn(async move {
+            let questions = TcpListener::from_std(questions).unwrap();
+            // Dropped with this task, it ends with the operator, however that ends.
+            let mut tasks = JoinSet::new();
+            tasks.spawn(desk::serve(questions, desk, stop.clone()));
             let client = client(&kubeconfig, AGENT).await;
             Box::pin(controller::run(client, config, &registry, &gates, stop)).await
         });
         let kubeconfig = plane.kubeconfig().to_owned();
-        Self { identity, kubeconfig, metrics, readiness, shutdown, task: Some(task) }
+        Self { identity, kubeconfig, metrics, readiness, port, shutdown, task: Some(task) }
     }
 
     /// Waits until it leads.
     pub async fn leads(&self) {
         leads(client(&self.kubeconfig, TEST_AGENT).await, &self.identity).await;
+    }
+
+    /// Port of this machine on which it can be asked for previews.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Has the API server's service proxy find it, as its own pod would be found.
+    pub async fn stands_at_its_door(&self, plane: &ControlPlane) {
+        door::open(plane, self.port).await;
     }
 
     /// What it waits for before it is ready, in its own words.
@@ -182,6 +203,7 @@ fn config(probe: Option<Probe>) -> OperatorConfig {
         postgres_image: POSTGRES_IMAGE.into(),
         concurrency: 4,
         lease_duration: Duration::from_secs(8),
+        desk: Desk::default(),
         now: Timestamp::now,
         probe,
         sql_probe: None,

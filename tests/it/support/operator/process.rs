@@ -37,6 +37,7 @@ impl OperatorProcess {
         command
             .args(["run", "operator", "--identity", &identity, "--image", IMAGE])
             .args(["--postgres-image", POSTGRES_IMAGE, "--admin-address", "127.0.0.1:0"])
+            .args(["--listen-address", "127.0.0.1:0"])
             .arg("--kubeconfig")
             .arg(&kubeconfig)
             // As in the Deployment.
