@@ -64,6 +64,10 @@ pub mod reason {
     pub const DATABASE_MISSING: &str = "DatabaseMissing";
     /// The address answers as another server than before.
     pub const SYSTEM_IDENTIFIER_CHANGED: &str = "SystemIdentifierChanged";
+    /// Another operator leads on the server.
+    pub const FENCED: &str = "Fenced";
+    /// The server was restored to an earlier state than the one that is known.
+    pub const TIME_TRAVEL: &str = "TimeTravel";
     /// The namespace belongs to no tenant.
     pub const NOT_A_TENANT_NAMESPACE: &str = "NotATenantNamespace";
     /// The claim's database is not ready.

@@ -71,6 +71,11 @@ pub struct ServerDatabaseStatus {
     /// Bound: a claim uses it. Released: nobody does, logins are refused, everything is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<DatabasePhase>,
+    /// Generation of the database's marker row on the server, which grows at every bind and release. A server that
+    /// shows a smaller one, or no row, was restored to an earlier state: nothing is written to it (TimeTravel).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub generation: Option<i64>,
     /// UID of the tenant that the database belongs to.
     #[serde(rename = "tenantUID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]

@@ -13,6 +13,7 @@ use rand::{RngExt, SeedableRng};
 use super::apply::{Gate, Probe};
 use super::child::Child;
 use super::database_server::inventory::Inventory;
+use super::lease::Term;
 use super::metrics::Metrics;
 use super::microservice::rollout::Rollouts;
 use super::object::{Key, Kind};
@@ -25,6 +26,7 @@ use super::servers::Servers;
 use super::store::Store;
 use super::verified::Verified;
 use crate::api::{Blueprint, DatabaseServer, Microservice, Plan, ServerDatabase, Tenant, TenantDatabase};
+use crate::postgres::fence::Fences;
 use crate::{postgres, telemetry};
 
 /// What the operator is told from outside.
@@ -147,15 +149,17 @@ pub struct Context {
 }
 
 impl Context {
-    /// Builds it. `random` is seeded by the caller.
+    /// Builds it. Servers are changed while `term` lasts; `random` is seeded by the caller.
     pub fn new(
         client: Client,
         config: OperatorConfig,
         registry: &telemetry::Metrics,
+        term: Term,
         mut random: StdRng,
     ) -> Self {
         let queues = Arc::<Queues>::default();
-        let sql = postgres::execute::Gate::new(config.sql_probe.clone());
+        let fences = Fences::of(Arc::new(move || term.lasts()));
+        let sql = postgres::execute::Gate::new(config.sql_probe.clone(), fences);
         let children: HashMap<Kind, Arc<Store<Child>>> =
             Kind::OWN.iter().chain(&Kind::CHILDREN).map(|kind| (*kind, Arc::default())).collect();
         let seeds = Arc::new(Seeds::default());

@@ -2,11 +2,12 @@
 //! duration, whatever the clocks of others say.
 //!
 //! Every write is a PUT with the resourceVersion that was read, so of two candidates one loses. A Lease does not
-//! fence (a stopped process may wake up after its lease has passed on), which is why the database side will fence
-//! by itself; here losing the lease ends the process.
+//! fence (a stopped process may wake up after its lease has passed on), which is why the database side fences by
+//! itself (`postgres/fence.rs`), and asks the [`Term`] first; here losing the lease ends the process.
 //!
 //! [`Observed`] is pure; [`Election`] does the calls.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -70,6 +71,22 @@ impl Observed {
     }
 }
 
+/// How long this process may lead, by its own monotonic clock, which also counts while the process stands still.
+/// Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Term(Arc<Mutex<Option<Instant>>>);
+
+impl Term {
+    fn until(&self, end: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+    }
+
+    /// Whether it lasts. Never before the lease was taken.
+    pub fn lasts(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|end| Instant::now() < end)
+    }
+}
+
 /// Why leadership ended.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
@@ -85,6 +102,7 @@ pub struct Election {
     duration: Duration,
     now: fn() -> Timestamp,
     observed: Observed,
+    term: Term,
 }
 
 impl Election {
@@ -97,7 +115,13 @@ impl Election {
         now: fn() -> Timestamp,
     ) -> Self {
         let api = Api::namespaced(client, namespace);
-        Self { api, identity: identity.to_owned(), duration, now, observed: Observed::default() }
+        let (observed, term) = (Observed::default(), Term::default());
+        Self { api, identity: identity.to_owned(), duration, now, observed, term }
+    }
+
+    /// The term that this candidate takes and prolongs.
+    pub fn term(&self) -> Term {
+        self.term.clone()
     }
 
     /// Waits until this process leads, or `shutdown`.
@@ -159,8 +183,17 @@ impl Election {
         }
     }
 
-    /// One try to take or renew.
+    /// One try to take or renew. Others count from when they see it, which is later than its beginning here.
     async fn step(&mut self) -> Result<bool, kube::Error> {
+        let begun = Instant::now();
+        let taken = self.take_or_renew().await?;
+        if taken {
+            self.term.until(begun + self.duration);
+        }
+        Ok(taken)
+    }
+
+    async fn take_or_renew(&mut self) -> Result<bool, kube::Error> {
         match self.api.get_opt(LEASE).await? {
             None => {
                 let spec = self.observed.taken_by(&self.identity, self.duration, (self.now)());
@@ -238,6 +271,16 @@ mod tests {
         assert!(!observed.may_take("me", after(14)));
         assert!(observed.may_take("me", after(15)));
         assert!(observed.may_take("you", after(8)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_term_lasts_until_its_end_and_begins_with_the_lease() {
+        let term = Term::default();
+        assert!(!term.lasts());
+        term.until(Instant::now() + Duration::from_secs(8));
+        assert!(term.lasts());
+        tokio::time::advance(Duration::from_secs(8)).await;
+        assert!(!term.lasts());
     }
 
     #[test]

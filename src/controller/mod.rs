@@ -94,7 +94,7 @@ pub async fn run(
         return Ok(());
     }
     let random = StdRng::from_rng(&mut rand::rng());
-    let context = Arc::new(Context::new(client, config, registry, random));
+    let context = Arc::new(Context::new(client, config, registry, election.term(), random));
     context.metrics.leads(true);
 
     let working = shutdown.child_token();

@@ -10,8 +10,8 @@
 //! - Every statement leaves a [`record`](super::record): where, text without secrets, outcome, and what it was for.
 //! - A session executes once. One that failed, or was dropped on the way, is closed and never used again, and
 //!   the server rolls back what was open in it.
-//! - Statements in a tenant's database run while the session on the operator database is open. Fencing will make
-//!   that session hold the lock and check the epoch; nothing else has to change for it.
+//! - Statements run while the session on the operator database holds the [fence](Fences): no other leader changes the
+//!   server at the same time, and none that was superseded does ever.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::connect::{ConnectError, Connection, ServerPool, code};
+use super::fence::{self, FenceError, Fences};
 use super::quote::{Ident, QuoteError};
 use super::record::{Cause, Outcome, Record, Records, RowVersion, Sent};
 use super::statement::{Batch, Place, Statement};
@@ -35,6 +36,9 @@ pub enum ExecuteError {
         #[source]
         source: ConnectError,
     },
+    /// This process may not change the server; nothing was sent.
+    #[error("failed to be let in to the server")]
+    Fenced(#[source] FenceError),
     /// A value that no statement can hold; nothing of the batch was sent.
     #[error("failed to write a statement for the {place}")]
     Quote {
@@ -118,6 +122,7 @@ pub struct Gate {
     effects: AtomicU64,
     probe: Option<Probe>,
     records: Records,
+    fences: Fences,
 }
 
 /// A session that may change things, once.
@@ -128,12 +133,18 @@ pub struct Session<'a> {
     cause: Arc<Cause>,
     server: Connection,
     inside: Option<(Ident, Connection)>,
+    fenced: bool,
 }
 
 impl Gate {
-    /// A gate with a probe, if any.
-    pub fn new(probe: Option<Probe>) -> Self {
-        Self { effects: AtomicU64::new(0), probe, records: Records::default() }
+    /// A gate with a probe, if any. Gates of one leader share its fences.
+    pub fn new(probe: Option<Probe>, fences: Fences) -> Self {
+        Self { effects: AtomicU64::new(0), probe, records: Records::default(), fences }
+    }
+
+    /// What this process knows of every server's epoch.
+    pub const fn fences(&self) -> &Fences {
+        &self.fences
     }
 
     /// Number of effects so far.
@@ -150,17 +161,18 @@ impl Gate {
     pub async fn open<'a>(&'a self, pool: &'a ServerPool, cause: Cause) -> Result<Session<'a>, ExecuteError> {
         let server = pool.operator().await;
         let server = server.map_err(|source| ExecuteError::Connect { place: Place::Server, source })?;
-        Ok(self.session(pool, server, cause))
+        Ok(Session { fenced: true, ..self.session(pool, server, cause) })
     }
 
-    /// A session whose server statements run in `server`: before there is an operator database.
+    /// A session whose server statements run in `server`, without a fence: before there is an epoch. What it runs has
+    /// to be right whoever leads.
     pub(super) fn session<'a>(
         &'a self,
         pool: &'a ServerPool,
         server: Connection,
         cause: Cause,
     ) -> Session<'a> {
-        Session { gate: self, pool, cause: Arc::new(cause), server, inside: None }
+        Session { gate: self, pool, cause: Arc::new(cause), server, inside: None, fenced: false }
     }
 
     /// One statement as one effect, on the server, in a session that goes on afterwards: the guard's.
@@ -204,14 +216,25 @@ impl Session<'_> {
 
     /// Executes the batches in order and ends the session.
     pub async fn run(mut self, batches: &[Batch]) -> Result<(), ExecuteError> {
-        let row = RowVersion::of(batches);
+        if batches.is_empty() {
+            self.close().await;
+            return Ok(());
+        }
+        let mut epoch = None;
+        if self.fenced {
+            epoch = Some(self.gate.fences.enter(&mut self.server).await.map_err(ExecuteError::Fenced)?);
+        }
+        let row = RowVersion::of(batches, epoch);
         for batch in batches {
             let number = self.gate.effects.fetch_add(1, Ordering::Relaxed) + 1;
             self.gate.probe(number, batch, false);
             self.take_effect(number, batch, row).await?;
             self.gate.probe(number, batch, true);
         }
-        self.close().await;
+        // All of it is done. A session that cannot say so is closed, and the server lets go for it.
+        if !self.fenced || fence::leave(&mut self.server).await.is_ok() {
+            self.close().await;
+        }
         Ok(())
     }
 

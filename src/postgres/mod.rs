@@ -10,6 +10,7 @@ pub mod connect;
 pub mod execute;
 pub mod facts;
 pub mod guard;
+pub mod fence;
 pub mod observe;
 pub mod quote;
 pub mod record;

@@ -9,7 +9,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::facts::Marker;
 use super::statement::{Batch, Statement};
 
 /// Records that are kept for whoever takes them.
@@ -99,11 +98,11 @@ impl Cause {
 
 impl RowVersion {
     /// The state of the marker row that these batches lead to.
-    pub(super) fn of(batches: &[Batch]) -> Option<Self> {
+    pub(super) fn of(batches: &[Batch], epoch: Option<i64>) -> Option<Self> {
         let mut markers = batches.iter().flat_map(|batch| &batch.statements).filter_map(Statement::marker);
         markers
             .next_back()
-            .map(|Marker { generation, epoch, .. }| Self { generation: *generation, epoch: *epoch })
+            .map(|marker| Self { generation: marker.generation, epoch: epoch.unwrap_or(marker.epoch) })
     }
 }
 

@@ -9,6 +9,7 @@ use crate::controller::outcome::chain;
 use crate::postgres::bootstrap::BootstrapError;
 use crate::postgres::connect::ConnectError;
 use crate::postgres::execute::ExecuteError;
+use crate::postgres::fence::FenceError;
 use crate::postgres::observe::ObserveError;
 
 fn progressing(reason: &'static str, error: &dyn Error, next: &str) -> Summary {
@@ -83,6 +84,7 @@ pub fn of_bootstrap(error: &BootstrapError) -> Summary {
 pub fn of_execute(error: &ExecuteError) -> Summary {
     match error {
         ExecuteError::Connect { source, .. } => of_connect(source),
+        ExecuteError::Fenced(source) => of_fence(source),
         ExecuteError::PrivilegeMissing { .. } => {
             progressing(reason::PRIVILEGE_MISSING, error, "grant it to the admin login")
         }
@@ -90,6 +92,22 @@ pub fn of_execute(error: &ExecuteError) -> Summary {
             progressing(reason::PROGRESSING, error, "it is tried again")
         }
         _ => progressing(reason::FAILED, error, "it is tried again"),
+    }
+}
+
+/// The server was not touched, since this process may not.
+pub fn of_fence(error: &FenceError) -> Summary {
+    match error {
+        FenceError::Superseded { .. } => progressing(
+            reason::FENCED,
+            error,
+            "let one installation only use this server; restart this operator to let it take over again",
+        ),
+        FenceError::Restored { .. } => {
+            progressing(reason::TIME_TRAVEL, error, "the server is looked at again")
+        }
+        FenceError::NotLeading => progressing(reason::FENCED, error, "the next leader goes on"),
+        FenceError::Sql(_) => progressing(reason::SERVER_UNREACHABLE, error, "it is tried again"),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod inventory;
 pub mod managed;
 pub mod reach;
 pub mod status;
+pub mod travel;
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Reaching a server: is it the one that it was, and is it prepared?
 
+use super::travel;
+use crate::api::ServerDatabase;
 use crate::api::condition::{Summary, reason};
 use crate::controller::context::Context;
 use crate::controller::database::refusal;
@@ -19,8 +21,8 @@ pub struct Reached {
     pub markers: Vec<Marker>,
 }
 
-/// Connects, compares the system identifier with the one `known` before anything is written, prepares the server
-/// and reads its marker rows.
+/// Connects, compares the system identifier with the one `known` and the marker rows with the ServerDatabases before
+/// anything is written, prepares the server and reads its marker rows.
 pub async fn reach(
     context: &Context,
     name: &str,
@@ -32,9 +34,12 @@ pub async fn reach(
         NoLook::Rejected(trouble) => trouble,
     })?;
     recognise(&pool, known).await?;
+    remember(context, name, &pool).await?;
     let prepared = bootstrap::bootstrap(context.servers.gate(), &pool).await;
     let server = prepared.map_err(|error| refusal::of_bootstrap(&error))?;
     let mut connection = pool.operator().await.map_err(|error| refusal::of_connect(&error))?;
+    let seen = context.servers.gate().fences().see(&mut connection).await;
+    seen.map_err(|error| refusal::of_fence(&error))?;
     let markers = observe::markers(&mut connection, &Markers::All).await;
     connection.release().await;
     Ok(Reached { server, markers: markers.map_err(|error| refusal::of_observe(&error))? })
@@ -54,6 +59,25 @@ async fn recognise(pool: &ServerPool, known: Option<&str>) -> Result<(), Summary
          correct the host, or remove status.systemIdentifier if the server was replaced on purpose"
     );
     Err(Summary::Stalled { reason: reason::SYSTEM_IDENTIFIER_CHANGED, message })
+}
+
+/// Whether the server still knows what its ServerDatabases say. They are read first: a row never goes back while they are.
+async fn remember(context: &Context, name: &str, pool: &ServerPool) -> Result<(), Summary> {
+    let databases: Vec<ServerDatabase> = context.valid_all();
+    let known = travel::known(databases.into_iter().filter(|it| it.spec.server_ref.name == name));
+    if known.is_empty() {
+        return Ok(());
+    }
+    let rows = match pool.operator().await {
+        Ok(mut connection) => {
+            let rows = observe::markers(&mut connection, &Markers::All).await;
+            connection.release().await;
+            rows.map_err(|error| refusal::of_observe(&error))?
+        }
+        Err(ConnectError::NoSuchDatabase { .. }) => vec![],
+        Err(error) => return Err(refusal::of_connect(&error)),
+    };
+    travel::compare(&known, &rows)
 }
 
 /// A session on the operator database, or, where there is none (any more), on `postgres`.

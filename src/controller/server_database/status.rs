@@ -21,6 +21,7 @@ pub fn status(
             Phase::Bound => Some(DatabasePhase::Bound),
             Phase::Released => Some(DatabasePhase::Released),
         };
+        status.generation = Some(marker.generation);
         status.tenant_uid = Some(marker.tenant_uid.clone());
     }
     let summary = match (problem, marker) {

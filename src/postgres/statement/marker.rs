@@ -4,11 +4,14 @@ use super::render::{array, optional};
 use crate::postgres::facts::Marker;
 use crate::postgres::quote::{Literal, QuoteError};
 
+/// The epoch of whoever writes: it holds the fence.
+const EPOCH: &str = "(SELECT epoch FROM tenantry.epoch)";
+
 /// A new row.
 pub(super) fn insert(marker: &Marker) -> Result<String, QuoteError> {
     Ok(format!(
         "INSERT INTO tenantry.marker (tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, \
-         claim_uid, phase, generation, epoch, logins) VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {})",
+         claim_uid, phase, generation, epoch, logins) VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}, {EPOCH}, {})",
         Literal::new(&marker.tenant_uid)?,
         Literal::new(&marker.name)?,
         Literal::new(&marker.tenant_id)?,
@@ -18,7 +21,6 @@ pub(super) fn insert(marker: &Marker) -> Result<String, QuoteError> {
         optional(marker.claim.uid.as_deref())?,
         Literal::new(marker.phase.as_str())?,
         marker.generation,
-        marker.epoch,
         array(&marker.logins)?
     ))
 }
@@ -27,7 +29,7 @@ pub(super) fn insert(marker: &Marker) -> Result<String, QuoteError> {
 pub(super) fn update(marker: &Marker, expected_generation: i64) -> Result<String, QuoteError> {
     Ok(format!(
         "UPDATE tenantry.marker SET tenant_uid = {}, name = {}, claim_namespace = {}, claim_name = {}, \
-         claim_uid = {}, phase = {}, generation = {}, epoch = {}, logins = {}, changed_at = now() \
+         claim_uid = {}, phase = {}, generation = {}, epoch = {EPOCH}, logins = {}, changed_at = now() \
          WHERE physical_name = {} AND generation = {expected_generation}",
         Literal::new(&marker.tenant_uid)?,
         Literal::new(&marker.name)?,
@@ -36,7 +38,6 @@ pub(super) fn update(marker: &Marker, expected_generation: i64) -> Result<String
         optional(marker.claim.uid.as_deref())?,
         Literal::new(marker.phase.as_str())?,
         marker.generation,
-        marker.epoch,
         array(&marker.logins)?,
         Literal::new(&marker.physical_name)?
     ))
@@ -59,7 +60,7 @@ pub(super) const CREATE_MARKER_TABLE: &str = "CREATE TABLE tenantry.marker (\
     changed_at timestamptz NOT NULL DEFAULT now(), \
     PRIMARY KEY (tenant_uid, name))";
 
-/// The epoch table and its one row; the epoch stays 0 until leaders are fenced by it.
+/// The epoch table and its one row: 0 until a leader changes something.
 pub(super) const CREATE_EPOCH_TABLE: &str = "CREATE TABLE tenantry.epoch (\
     single_row boolean PRIMARY KEY DEFAULT true CHECK (single_row), \
     epoch bigint NOT NULL); \

@@ -9,6 +9,7 @@ mod databases;
 mod deletion;
 mod drift;
 mod guard;
+mod fencing;
 mod leadership;
 mod microservice;
 mod owned;

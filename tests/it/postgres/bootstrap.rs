@@ -6,6 +6,7 @@ use prometheus_client::metrics::counter::Counter;
 use tenantry::postgres::bootstrap::{BootstrapError, bootstrap};
 use tenantry::postgres::connect::{ServerPool, chain};
 use tenantry::postgres::execute::{Effect, Gate};
+use tenantry::postgres::fence::Fences;
 use tenantry::postgres::scram::Password;
 
 use super::fixture::{Fixture, PASSWORD, login, pool, run, sqlstate, texts, want};
@@ -65,7 +66,7 @@ async fn a_crash_at_any_effect_converges_and_a_second_run_does_nothing(version: 
                 let probe = move |effect: Effect<'_>| {
                     assert!(effect.number != number || effect.done != done, "the world stops");
                 };
-                bootstrap(&Gate::new(Some(Arc::new(probe))), &dying.pool).await.unwrap();
+                bootstrap(&Gate::new(Some(Arc::new(probe)), Fences::default()), &dying.pool).await.unwrap();
             });
             assert!(task.await.unwrap_err().is_panic());
             bootstrap(&Gate::default(), &fixture.pool).await.unwrap();

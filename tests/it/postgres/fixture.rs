@@ -1,5 +1,6 @@
 //! A server with the operator's own gate on it, and tenants to make databases for.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::metrics::counter::Counter;
@@ -14,6 +15,7 @@ use tenantry::postgres::bootstrap::bootstrap;
 use tenantry::postgres::connect::{AdminTarget, ServerPool};
 use tenantry::postgres::execute::{ExecuteError, Gate, Probe};
 use tenantry::postgres::facts::{Claim, Facts};
+use tenantry::postgres::fence::Fences;
 use tenantry::postgres::observe::{Markers, markers};
 use tenantry::postgres::record::Cause;
 use tenantry::postgres::scram::{Password, Verifier};
@@ -84,7 +86,7 @@ impl Fixture {
         probe: Option<Probe>,
     ) -> Result<Plan, ExecuteError> {
         let plan = self.plan(want).await.unwrap();
-        let gate = Gate::new(probe);
+        let gate = leading(probe);
         gate.open(&self.pool, Cause::new("test", "converge")).await?.run(&plan.batches).await?;
         Ok(plan)
     }
@@ -93,7 +95,7 @@ impl Fixture {
         let facts = self.facts(want).await;
         let plan = release(facts.marker(want.physical.as_str()).unwrap(), &facts).unwrap();
         let cause = Cause::new("test", "release");
-        Gate::default().open(&self.pool, cause).await.unwrap().run(&plan.batches).await.unwrap();
+        leading(None).open(&self.pool, cause).await.unwrap().run(&plan.batches).await.unwrap();
         plan
     }
 
@@ -118,6 +120,18 @@ pub fn pool(postgres: &Postgres, username: &str, password: &Password, statements
         ca_pem: postgres.ca(),
     };
     ServerPool::new(target, statements).unwrap()
+}
+
+/// A gate of the one leader that all tests together are: they share servers, and would supersede each other.
+pub fn leading(probe: Option<Probe>) -> Gate {
+    static FENCES: LazyLock<Fences> = LazyLock::new(Fences::default);
+    Gate::new(probe, FENCES.clone())
+}
+
+/// The epoch that the server has.
+pub async fn epoch(fixture: &Fixture) -> i64 {
+    let mut operator = fixture.superuser("tenantry").await;
+    texts(&mut operator, "SELECT epoch::text FROM tenantry.epoch").await[0].parse().unwrap()
 }
 
 /// A new tenant's database `app`, with these credentials.

@@ -23,6 +23,7 @@ mod bootstrap;
 mod connect;
 mod converge;
 mod crash;
+mod fence;
 mod fixture;
 mod isolation;
 mod quote;

@@ -1,13 +1,12 @@
 //! Every statement that the gate sends leaves a record, without secrets.
 
-use tenantry::postgres::execute::Gate;
 use tenantry::postgres::quote::Ident;
 use tenantry::postgres::record::{Cause, Outcome, Record, RowVersion};
 use tenantry::postgres::statement::{Batch, Statement};
 
 use crate::support::postgres::Version;
 
-use super::fixture::{Fixture, verifier, want};
+use super::fixture::{Fixture, epoch, leading, verifier, want};
 
 fn statements(records: &[Record]) -> Vec<&str> {
     let sent = records.iter().map(|record| record.statement.as_str());
@@ -19,7 +18,7 @@ async fn what_a_plan_did_is_on_record_in_order_and_without_passwords() {
     let fixture = Fixture::shared(Version::V15).await;
     let spec = want(&["app"]);
     let plan = fixture.plan(&spec).await.unwrap();
-    let (gate, cause) = (Gate::default(), Cause::new("TenantDatabase tenant-acme/app", "provision"));
+    let (gate, cause) = (leading(None), Cause::new("TenantDatabase tenant-acme/app", "provision"));
     let session = gate.open(&fixture.pool, cause.clone()).await.unwrap();
     session.run(&plan.batches).await.unwrap();
 
@@ -29,10 +28,11 @@ async fn what_a_plan_did_is_on_record_in_order_and_without_passwords() {
     assert_eq!(statements(&taken.records), planned.collect::<Vec<_>>());
     let access = fixture.postgres.access();
     let server = format!("{}:{}", access.host, access.port);
+    let epoch = epoch(&fixture).await;
     for record in &taken.records {
         assert!(matches!(record.outcome, Outcome::Done { .. }), "{record:?}");
         assert_eq!((&record.server, &*record.cause), (&server, &cause), "{record:?}");
-        assert_eq!(record.row, Some(RowVersion { generation: 1, epoch: 0 }), "{record:?}");
+        assert_eq!(record.row, Some(RowVersion { generation: 1, epoch }), "{record:?}");
         assert!(!format!("{record:?}").contains(&*verifier().expose()), "{record:?}");
     }
     let mut databases: Vec<&str> = taken.records.iter().map(|record| record.database.as_str()).collect();
@@ -48,7 +48,7 @@ async fn a_statement_that_is_refused_is_on_record_with_its_code() {
     let fixture = Fixture::shared(Version::V15).await;
     let group = Ident::parse("tenantry_databases").unwrap();
     let batch = Batch::server(vec![Statement::CreateGroup { role: group }]);
-    let gate = Gate::default();
+    let gate = leading(None);
     let session = gate.open(&fixture.pool, Cause::new("test", "refused")).await.unwrap();
     session.run(&[batch]).await.unwrap_err();
     let outcomes: Vec<Outcome> =
