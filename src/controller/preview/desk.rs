@@ -195,3 +195,42 @@ impl IntoResponse for Refusal {
         (code, Json(self.0)).into_response()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn client() -> (TcpStream, CancellationToken) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        tokio::spawn(serve(listener, Desk::default(), shutdown.clone()));
+        (TcpStream::connect(address).await.unwrap(), shutdown)
+    }
+
+    async fn rest(mut client: TcpStream) -> String {
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn a_process_that_does_not_lead_asks_to_be_asked_again() {
+        let (mut client, _shutdown) = client().await;
+        let request =
+            format!("POST {PATH} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let answer = rest(client).await;
+        assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
+        assert!(answer.contains("\"reason\":\"ServiceUnavailable\""), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_trickles_its_head_is_cut_off() {
+        let (mut client, _shutdown) = client().await;
+        client.write_all(b"POST /preview HTTP/1.1\r\nhost: a\r\nx-slow: ").await.unwrap();
+        assert_eq!(rest(client).await, "");
+    }
+}

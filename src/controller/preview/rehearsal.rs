@@ -300,3 +300,55 @@ fn asked_part(mut object: Value) -> Value {
         .collect();
     json!({"metadata": kept, "spec": object["spec"].take()})
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(kind: Kind, live: &Value, desired: &Value) -> Vec<(String, Option<Value>, Option<Value>)> {
+        let fields = fields(kind, &compare::differences(live, desired));
+        fields.into_iter().map(|field| (field.path, field.before, field.after)).collect()
+    }
+
+    #[test]
+    fn no_value_of_a_secret_is_shown() {
+        let live = json!({"type": "a", "data": {"password": "b2xk", "uri": "eA=="}});
+        let desired = json!({"type": "b", "data": {"password": "bmV3", "uri": "eA==", "ca.crt": "eQ=="}});
+        let hidden = || Some(json!(SENSITIVE));
+        assert_eq!(
+            change(Kind::Secret, &live, &desired),
+            [
+                ("data[\"ca.crt\"]".to_owned(), None, hidden()),
+                ("data.password".to_owned(), hidden(), hidden()),
+                ("type".to_owned(), Some(json!("a")), Some(json!("b"))),
+            ]
+        );
+        let whole = change(Kind::Secret, &json!({}), &desired);
+        assert_eq!(whole[0], ("data".to_owned(), None, hidden()));
+    }
+
+    #[test]
+    fn the_hash_of_a_declaration_shows_only_where_nothing_else_does() {
+        let object = |hash: &str, replicas: u8| json!({"metadata": {"annotations": {APPLIED_HASH: hash}}, "spec": replicas});
+        let paths = |live: &Value, desired: &Value| -> Vec<String> {
+            change(Kind::Deployment, live, desired).into_iter().map(|(path, ..)| path).collect()
+        };
+        assert_eq!(paths(&object("a", 1), &object("b", 2)), ["spec"]);
+        assert_eq!(
+            paths(&object("a", 1), &object("b", 1)),
+            [format!("metadata.annotations[\"{APPLIED_HASH}\"]")]
+        );
+    }
+
+    #[test]
+    fn of_an_object_only_what_people_write_counts() {
+        let object = json!({
+            "metadata": {
+                "name": "a", "uid": "u", "labels": {"team": "red"}, "generation": 7,
+                "annotations": {LAST_APPLIED: "{}"},
+            },
+            "spec": {"a": 1}, "status": {"b": 2},
+        });
+        assert_eq!(asked_part(object), json!({"metadata": {"labels": {"team": "red"}}, "spec": {"a": 1}}));
+    }
+}

@@ -203,6 +203,17 @@ async fn a_plan_shows_what_the_operator_then_does_and_changes_nothing() {
     transcript += &desk.said(&format!("plan -f {suspended}")).await;
     assert_golden("plan.txt", &transcript);
     assert!(desk.preview(&["tenant", &acme]).await.is_empty(), "nothing of that was done");
+
+    // A password that does not open its login is replaced; neither is in the plan.
+    admin.execute(AssertSqlSafe(format!("alter role {login} password 'changed by hand'"))).await.unwrap();
+    let secret = desk.scene.get(Kind::Secret, &desk.scene.inside("acme", "app-app")).await.unwrap();
+    let replaced = desk.shell.ok(&["plan", "tenant", &acme]).await;
+    assert!(replaced.contains(&format!("ALTER ROLE \"{login}\" PASSWORD '********'")), "{replaced}");
+    assert!(replaced.contains("~ data.password: (sensitive) -> (sensitive)"), "{replaced}");
+    for known in ["password", "uri"].map(|key| secret["data"][key].as_str().unwrap()) {
+        assert!(!replaced.contains(known), "{replaced}");
+    }
+    assert!(!replaced.contains("SCRAM-SHA-256"), "{replaced}");
     operator.stop().await;
 }
 
