@@ -12,7 +12,7 @@
 //!
 //! *Superuser or not.* A login with CREATEDB and CREATEROLE is enough otherwise. It becomes a member of
 //! `tenantry_databases`, since PostgreSQL gives a database only to a role that the giver can act as. It cannot
-//! take large-object functions from PUBLIC (they are the initial superuser's), so that part of the layout is
+//! take built-in functions from PUBLIC (they are the initial superuser's), so that part of the layout is
 //! left out for it.
 
 use std::collections::BTreeSet;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::function::RestrictedFunction;
 use super::scram::Verifier;
 
 /// NOLOGIN role without members of its own that owns every tenant database.
@@ -204,8 +205,8 @@ pub struct Inside {
     pub public: Option<Acl>,
     /// Default privileges by the role that creates and the kind of object, for all schemas.
     pub defaults: BTreeMap<(String, DefaultKind), Acl>,
-    /// Privileges on the functions that create large objects.
-    pub large_objects: BTreeMap<LargeObjectFunction, Acl>,
+    /// Privileges on functions.
+    pub functions: BTreeMap<RestrictedFunction, Acl>,
 }
 
 /// What default privileges are for.
@@ -244,45 +245,6 @@ impl DefaultKind {
             "n" => Some(Self::Schemas),
             _ => None,
         }
-    }
-}
-
-/// A function that creates a large object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LargeObjectFunction {
-    /// `lo_creat(integer)`.
-    Creat,
-    /// `lo_create(oid)`.
-    Create,
-    /// `lo_from_bytea(oid, bytea)`.
-    FromBytea,
-}
-
-impl LargeObjectFunction {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Creat, Self::Create, Self::FromBytea];
-
-    /// Name without arguments.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Creat => "lo_creat",
-            Self::Create => "lo_create",
-            Self::FromBytea => "lo_from_bytea",
-        }
-    }
-
-    /// Name with the types of the arguments.
-    pub const fn signature(self) -> &'static str {
-        match self {
-            Self::Creat => "pg_catalog.lo_creat(integer)",
-            Self::Create => "pg_catalog.lo_create(oid)",
-            Self::FromBytea => "pg_catalog.lo_from_bytea(oid, bytea)",
-        }
-    }
-
-    /// The function of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|function| function.name() == name)
     }
 }
 
@@ -356,14 +318,14 @@ impl fmt::Display for Phase {
 impl Inside {
     /// What a database made from `template0` has at most: 15 and newer leave USAGE to PUBLIC, a template that came
     /// from an older release leaves CREATE too.
-    pub fn of_new_database() -> Self {
+    pub fn of_new_database(version_number: u32) -> Self {
         let public = |privilege| ((Grantee::Public, privilege), false);
         Self {
             public: Some([Privilege::Usage, Privilege::Create].map(public).into()),
             defaults: BTreeMap::new(),
-            large_objects: LargeObjectFunction::ALL
+            functions: RestrictedFunction::of(version_number)
                 .map(|it| (it, [public(Privilege::Execute)].into()))
-                .into(),
+                .collect(),
         }
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! [`connect`] opens verified sessions, [`observe`] reads catalogs into facts, [`statement`] writes typed
 //! statements through [`quote`], and [`execute`] is the only place that sends one that changes anything.
-//! [`guard`] ends sessions that hurt all others. [`bootstrap`] prepares a server once. What a tenant's database has to look like is not decided here but in
-//! the controller's `database::plan`.
+//! [`guard`] ends sessions that are in everybody's way. [`bootstrap`] prepares a server once. What a tenant's
+//! database has to look like is not decided here but in the controller's `database::plan`.
 
 pub mod bootstrap;
 pub mod connect;
 pub mod execute;
 pub mod facts;
 pub mod fence;
+pub mod function;
 pub mod guard;
 pub mod observe;
 pub mod quote;

@@ -1,12 +1,11 @@
-//! Inside a database: schema public, default privileges, large objects. Pure.
+//! Inside a database: schema public, default privileges, functions that are not for everybody. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::Names;
 use super::target::{acting_as, privileges_of};
-use crate::postgres::facts::{
-    Acl, DefaultKind, Grantee, Inside, LargeObjectFunction, Membership, Privilege, Server,
-};
+use crate::postgres::facts::{Acl, DefaultKind, Grantee, Inside, Membership, Privilege, Server};
+use crate::postgres::function::RestrictedFunction;
 use crate::postgres::quote::{Ident, QuoteError};
 use crate::postgres::statement::{Object, Statement};
 
@@ -26,7 +25,7 @@ pub(super) fn statements(
     known: &Known,
 ) -> Result<Vec<Statement>, QuoteError> {
     let mut statements = vec![];
-    let worst = worst(names);
+    let worst = worst(names, server.version_number);
     let (have, known) = match known {
         Known::Has(inside) => (inside, true),
         Known::Nothing => (&worst, false),
@@ -43,13 +42,13 @@ pub(super) fn statements(
         statements.extend(acting_as(std::slice::from_ref(&names.owner), &server.admin, defaults)?);
     }
     if server.superuser {
-        large_objects(names, have, known, &mut statements);
+        functions(names, have, known, &mut statements);
     }
     Ok(statements)
 }
 
 /// Everybody has everything, as far as there is something to take.
-fn worst(names: &Names) -> Inside {
+fn worst(names: &Names, version_number: u32) -> Inside {
     let everybody = [Grantee::Public].into_iter().chain(names.groups().map(role));
     let all = |privileges: &[Privilege]| -> Acl {
         let pairs = everybody.clone().flat_map(|to| privileges.iter().map(move |it| (to.clone(), *it)));
@@ -58,7 +57,9 @@ fn worst(names: &Names) -> Inside {
     Inside {
         public: Some(all(&[Privilege::Usage, Privilege::Create])),
         defaults: BTreeMap::new(),
-        large_objects: LargeObjectFunction::ALL.map(|it| (it, all(&[Privilege::Execute]))).into(),
+        functions: RestrictedFunction::of(version_number)
+            .map(|it| (it, all(&[Privilege::Execute])))
+            .collect(),
     }
 }
 
@@ -106,20 +107,20 @@ fn defaults(names: &Names, have: &Inside) -> Vec<Statement> {
     statements
 }
 
-fn large_objects(names: &Names, have: &Inside, known: bool, statements: &mut Vec<Statement>) {
+fn functions(names: &Names, have: &Inside, known: bool, statements: &mut Vec<Statement>) {
     let execute = BTreeSet::from([Privilege::Execute]);
     let none = BTreeSet::new();
-    let wanted = [
-        (Grantee::Public, &none),
-        (role(&names.owner), &execute),
-        (role(&names.read_write), &execute),
-        (role(&names.read_only), &none),
-    ];
-    for function in LargeObjectFunction::ALL {
-        let Some(acl) = have.large_objects.get(&function) else { continue };
-        for (grantee, want) in &wanted {
-            let have: BTreeSet<_> = privileges_of(acl, grantee).into_keys().collect();
-            change(&Object::LargeObjectFunction(function), grantee.clone(), &have, want, known, statements);
+    for (function, acl) in &have.functions {
+        let writers = if function.is_for_writers() { &execute } else { &none };
+        let wanted = [
+            (Grantee::Public, &none),
+            (role(&names.owner), writers),
+            (role(&names.read_write), writers),
+            (role(&names.read_only), &none),
+        ];
+        for (grantee, want) in wanted {
+            let have: BTreeSet<_> = privileges_of(acl, &grantee).into_keys().collect();
+            change(&Object::Function(*function), grantee, &have, want, known, statements);
         }
     }
 }

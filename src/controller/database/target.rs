@@ -286,7 +286,7 @@ impl<'a> Target<'a> {
     /// What the inside has to be compared with. `None` where a settled database was not looked into.
     pub fn known_inside(&self, phase: Option<Phase>) -> Option<Known> {
         match self.have.inside.get(self.names.database.as_str()) {
-            _ if !self.exists() => Some(Known::Has(Inside::of_new_database())),
+            _ if !self.exists() => Some(Known::Has(Inside::of_new_database(self.have.server.version_number))),
             Some(inside) => Some(Known::Has(inside.clone())),
             None if phase == Some(Phase::Bound) && self.database.allow_connections => None,
             None => Some(Known::Nothing),

@@ -11,9 +11,10 @@ use sqlx::postgres::PgRow;
 
 use super::connect::{Address, Connection, OPERATOR_DATABASE};
 use super::facts::{
-    Acl, Claim, DATABASE_OWNER, Database, DefaultKind, Facts, Grantee, Inside, LargeObjectFunction, Marker,
-    Membership, Phase, Privilege, Role, Server, StoredPassword,
+    Acl, Claim, DATABASE_OWNER, Database, DefaultKind, Facts, Grantee, Inside, Marker, Membership, Phase,
+    Privilege, Role, Server, StoredPassword,
 };
+use super::function::RestrictedFunction;
 mod queries;
 
 use super::scram::Verifier;
@@ -171,8 +172,8 @@ fn enter(inside: &mut Inside, row: &PgRow) -> Result<(), sqlx::Error> {
             Some(kind) => inside.defaults.entry((subject, kind)).or_default(),
             None => return Ok(()),
         },
-        _ => match LargeObjectFunction::from_name(&subject) {
-            Some(function) => inside.large_objects.entry(function).or_default(),
+        _ => match RestrictedFunction::from_signature(&subject) {
+            Some(function) => inside.functions.entry(function).or_default(),
             None => return Ok(()),
         },
     };

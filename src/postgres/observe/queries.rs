@@ -95,7 +95,8 @@ SELECT 'default', pg_get_userbyid(p.defaclrole)::text, p.defaclobjtype::text, \
 FROM pg_default_acl p LEFT JOIN LATERAL aclexplode(p.defaclacl) a ON true \
 WHERE p.defaclnamespace = 0 \
 UNION ALL \
-SELECT 'function', f.proname::text, '', CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee)::text END, \
+SELECT 'function', f.oid::regprocedure::text, '', CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee)::text END, \
        a.privilege_type, a.is_grantable \
 FROM pg_proc f LEFT JOIN LATERAL aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) a ON true \
-WHERE f.pronamespace = 'pg_catalog'::regnamespace AND f.proname IN ('lo_creat', 'lo_create', 'lo_from_bytea')";
+WHERE f.pronamespace = 'pg_catalog'::regnamespace \
+  AND f.proname IN ('lo_creat', 'lo_create', 'lo_from_bytea', 'pg_logical_emit_message')";

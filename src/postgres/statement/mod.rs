@@ -9,7 +9,8 @@ mod render;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::facts::{DefaultKind, Grantee, LargeObjectFunction, Marker, Privilege, Role};
+use super::facts::{DefaultKind, Grantee, Marker, Privilege, Role};
+use super::function::RestrictedFunction;
 use super::quote::{Ident, Literal, QuoteError};
 use super::scram::Verifier;
 
@@ -215,8 +216,8 @@ pub enum Object {
     Database(Ident),
     /// A schema.
     Schema(Ident),
-    /// A function that creates a large object.
-    LargeObjectFunction(LargeObjectFunction),
+    /// A function that the server gives to everybody and we do not.
+    Function(RestrictedFunction),
     /// What `creator` will make.
     Default {
         /// The role that makes it.

@@ -116,8 +116,8 @@ impl Object {
         match self {
             Self::Database(name) => format!("{what} ON DATABASE {name} {whom}"),
             Self::Schema(name) => format!("{what} ON SCHEMA {name} {whom}"),
-            Self::LargeObjectFunction(function) => {
-                format!("{what} ON FUNCTION {} {whom}", function.signature())
+            Self::Function(function) => {
+                format!("{what} ON FUNCTION pg_catalog.{} {whom}", function.signature())
             }
             Self::Default { creator, kind } => {
                 format!("ALTER DEFAULT PRIVILEGES FOR ROLE {creator} {what} ON {} {whom}", kind.keyword())

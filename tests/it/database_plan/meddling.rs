@@ -4,9 +4,8 @@ use proptest::prelude::*;
 use tenantry::api::names::{CredentialName, Group};
 use tenantry::controller::database::plan::{plan, release};
 use tenantry::controller::database::want::DatabaseSpec;
-use tenantry::postgres::facts::{
-    Acl, DefaultKind, Grantee, LargeObjectFunction, Membership, Phase, Privilege, StoredPassword,
-};
+use tenantry::postgres::facts::{Acl, DefaultKind, Grantee, Membership, Phase, Privilege, StoredPassword};
+use tenantry::postgres::function::RestrictedFunction;
 use tenantry::postgres::quote::Ident;
 use tenantry::postgres::statement::DatabaseChange;
 
@@ -31,7 +30,7 @@ pub enum Meddling {
     Template,
     PublicSchema { grantee: usize, privilege: usize, grant: bool },
     ForgetDefaults(usize),
-    LargeObjects { function: usize, grantee: usize, grant: bool },
+    Functions { function: usize, grantee: usize, grant: bool },
     Session(usize),
 }
 
@@ -95,7 +94,7 @@ impl Model {
                     for inside in self.truth.inside.values_mut() {
                         inside.defaults.retain(|(creator, _), _| creator != role);
                         let acls = inside.public.iter_mut().chain(inside.defaults.values_mut());
-                        acls.chain(inside.large_objects.values_mut())
+                        acls.chain(inside.functions.values_mut())
                             .for_each(|acl| acl.retain(|(grantee, _), _| !own(grantee)));
                     }
                     self.truth.sessions.values_mut().for_each(|it| it.retain(|login, _| login != role));
@@ -186,8 +185,8 @@ impl Model {
             Meddling::ForgetDefaults(kind) => {
                 inside.defaults.retain(|(_, it), _| *it != DefaultKind::ALL[kind]);
             }
-            Meddling::LargeObjects { function, grantee, grant } => {
-                let acl = inside.large_objects.entry(LargeObjectFunction::ALL[function]).or_default();
+            Meddling::Functions { function, grantee, grant } => {
+                let acl = inside.functions.entry(RestrictedFunction::ALL[function]).or_default();
                 edit(acl, grantee, Privilege::Execute, grant);
             }
             _ => {}
@@ -227,8 +226,8 @@ fn meddlings() -> impl Strategy<Value = Meddling> {
         (grantee.clone(), 0usize..2, any::<bool>())
             .prop_map(|(grantee, privilege, grant)| { Meddling::PublicSchema { grantee, privilege, grant } }),
         (0usize..4).prop_map(Meddling::ForgetDefaults),
-        (0usize..3, grantee, any::<bool>())
-            .prop_map(|(function, grantee, grant)| { Meddling::LargeObjects { function, grantee, grant } }),
+        (0usize..5, grantee, any::<bool>())
+            .prop_map(|(function, grantee, grant)| { Meddling::Functions { function, grantee, grant } }),
         role.prop_map(Meddling::Session),
     ]
 }

@@ -156,7 +156,8 @@ impl Model {
             ..Database::default()
         };
         assert!(self.truth.databases.insert(name.to_owned(), database).is_none(), "database {name} exists");
-        self.truth.inside.insert(name.to_owned(), Inside::of_new_database());
+        let inside = Inside::of_new_database(self.truth.server.version_number);
+        self.truth.inside.insert(name.to_owned(), inside);
     }
 
     pub fn alter_database(&mut self, name: &str, change: &DatabaseChange) {
@@ -190,7 +191,7 @@ impl Model {
             }
             _ if !open => panic!("nobody can work inside a closed database"),
             Object::Schema(_) => inside.public.as_mut().expect("schema public exists"),
-            Object::LargeObjectFunction(function) => inside.large_objects.entry(*function).or_default(),
+            Object::Function(function) => inside.functions.entry(*function).or_default(),
             Object::Default { creator, kind } => {
                 let may = self.truth.server.superuser
                     || self

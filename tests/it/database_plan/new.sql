@@ -29,9 +29,11 @@ GRANT EXECUTE ON FUNCTION pg_catalog.lo_creat(integer) TO "t_joh3iuzatw_app_rw";
 REVOKE EXECUTE ON FUNCTION pg_catalog.lo_create(oid) FROM PUBLIC CASCADE;
 GRANT EXECUTE ON FUNCTION pg_catalog.lo_create(oid) TO "t_joh3iuzatw_app_owner";
 GRANT EXECUTE ON FUNCTION pg_catalog.lo_create(oid) TO "t_joh3iuzatw_app_rw";
-REVOKE EXECUTE ON FUNCTION pg_catalog.lo_from_bytea(oid, bytea) FROM PUBLIC CASCADE;
-GRANT EXECUTE ON FUNCTION pg_catalog.lo_from_bytea(oid, bytea) TO "t_joh3iuzatw_app_owner";
-GRANT EXECUTE ON FUNCTION pg_catalog.lo_from_bytea(oid, bytea) TO "t_joh3iuzatw_app_rw";
+REVOKE EXECUTE ON FUNCTION pg_catalog.lo_from_bytea(oid,bytea) FROM PUBLIC CASCADE;
+GRANT EXECUTE ON FUNCTION pg_catalog.lo_from_bytea(oid,bytea) TO "t_joh3iuzatw_app_owner";
+GRANT EXECUTE ON FUNCTION pg_catalog.lo_from_bytea(oid,bytea) TO "t_joh3iuzatw_app_rw";
+REVOKE EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(boolean,text,text) FROM PUBLIC CASCADE;
+REVOKE EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(boolean,text,bytea) FROM PUBLIC CASCADE;
 -- server
 ALTER ROLE "t_joh3iuzatw_app_app_a" IN DATABASE "t_joh3iuzatw_app" SET role TO "t_joh3iuzatw_app_owner";
 ALTER ROLE "t_joh3iuzatw_app_app_a" LOGIN;

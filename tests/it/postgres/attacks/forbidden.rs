@@ -105,6 +105,14 @@ pub const REFUSED: &[Attack] = &[
     refused("lifts the limit of temporary files", &[&["SET temp_file_limit = -1"]]),
     refused("hides from the log", &[&["SET log_statement = 'none'"]]),
     refused("loads the server's configuration", &[&["SELECT pg_reload_conf()"]]),
+    refused(
+        "writes to the log of changes",
+        &[&["SELECT pg_logical_emit_message(false, 'mine', repeat('x', 1000000))"]],
+    ),
+    refused(
+        "writes bytes to the log of changes",
+        &[&["SELECT pg_logical_emit_message(true, 'mine', '\\x00'::bytea)"]],
+    ),
     refused("fills the disk with log segments", &[&["SELECT pg_switch_wal()"]]),
     refused(
         "takes the log of changes back to the beginning",
