@@ -7,7 +7,7 @@
 //! # Protocol
 //! 1. A leader that looks at a server for the first time takes note of the epoch ([`Fences::see`]); it writes nothing.
 //! 2. Before its first change it takes the lock exclusively and raises the epoch by compare-and-set from what it has seen.
-//!    Whoever holds the lock for longer than [`PATIENCE`] is ended: that is an earlier leader, which may not go on.
+//!    Whoever holds the lock for longer than `PATIENCE` is ended: that is an earlier leader, which may not go on.
 //! 3. Every change runs in a session that holds the lock shared and has read the epoch since. Another epoch than the one
 //!    that this process raised means that somebody else leads, or that the server was restored to an earlier state: the
 //!    change is not sent.
