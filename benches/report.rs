@@ -64,9 +64,14 @@ fn quantile(sample: &[f64], part: f64) -> f64 {
     sorted[place]
 }
 
+/// Prints the table.
+pub fn print(measures: &[Measure]) {
+    io::stdout().write_all(table(measures).as_bytes()).unwrap();
+}
+
 /// Prints the table and writes `target/bench/NAME.json`.
 pub fn publish(name: &str, measures: &[Measure]) {
-    io::stdout().write_all(table(measures).as_bytes()).unwrap();
+    print(measures);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
     fs::create_dir_all(&folder).unwrap();
     let json = serde_json::to_string_pretty(measures).unwrap() + "\n";
