@@ -18,8 +18,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sqlx::Row;
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::timeout;
 
 use super::connect::{Connection, code};
 
@@ -27,6 +30,8 @@ use super::connect::{Connection, code};
 const KEY: i64 = i64::from_be_bytes(*b"tenantry");
 /// How often an earlier leader is waited for, for as long as our sessions wait for a lock (3 s), before it is ended.
 const PATIENCE: u32 = 4;
+/// Whoever waits longer for the turn that raises the epoch is told so.
+const TURN: Duration = Duration::from_secs(20);
 /// SQLSTATE lock_not_available.
 const LOCK_TIMEOUT: &str = "55P03";
 
@@ -52,6 +57,9 @@ pub enum FenceError {
     /// The lease may have passed on.
     #[error("this process does not lead any more")]
     NotLeading,
+    /// Another turn of this process is at it, and does not come to an end.
+    #[error("failed to take the fence: the server does not answer another turn of this process")]
+    Busy,
     /// No lock, or no answer.
     #[error("failed to take the fence")]
     Sql(#[source] sqlx::Error),
@@ -85,16 +93,18 @@ impl Fences {
         Self { authority: Some(authority), ..Self::default() }
     }
 
-    fn slot(&self, connection: &Connection) -> Slot {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(known.entry(connection.address().server()).or_default())
+    async fn slot(&self, connection: &Connection) -> Result<OwnedMutexGuard<Known>, FenceError> {
+        let slot = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(known.entry(connection.address().server()).or_default())
+        };
+        timeout(TURN, slot.lock_owned()).await.map_err(|_| FenceError::Busy)
     }
 
     /// Takes note of the epoch, in a session on the operator database. Called when the server was found to hold what it
     /// has to hold, so an epoch that is smaller than before is taken as it is.
     pub async fn see(&self, connection: &mut Connection) -> Result<(), FenceError> {
-        let slot = self.slot(connection);
-        let mut known = slot.lock().await;
+        let mut known = self.slot(connection).await?;
         let epoch = read(connection).await?;
         match *known {
             Known::Seen(before) | Known::Raised(before) if before <= epoch => {}
@@ -106,8 +116,7 @@ impl Fences {
     /// Lets the session change the server, and returns the epoch that it does so in. [`leave`] lets it go, or the
     /// session's end, which has to follow an error.
     pub(super) async fn enter(&self, connection: &mut Connection) -> Result<i64, FenceError> {
-        let slot = self.slot(connection);
-        let mut known = slot.lock().await;
+        let mut known = self.slot(connection).await?;
         let ours = match *known {
             Known::Raised(epoch) => epoch,
             Known::Seen(epoch) => self.raise(connection, &mut known, epoch).await?,
@@ -142,11 +151,14 @@ impl Fences {
         // With the lock in hand: this process may have stood still in front of it.
         self.authorised()?;
         let next = seen + 1;
+        // Without an answer nobody knows whether it was raised: then it is read again.
+        *known = Known::Nothing;
         let raise = format!("UPDATE tenantry.epoch SET epoch = {next} WHERE epoch = {seen}");
         let raised = run(connection, raise).await? == 1;
         let theirs = if raised { next } else { read(connection).await? };
         run(connection, format!("SELECT pg_advisory_unlock({KEY})")).await?;
         if !raised {
+            *known = Known::Seen(seen);
             return Err(other(seen, theirs));
         }
         *known = Known::Raised(next);

@@ -51,7 +51,7 @@ pub enum Conflict {
     },
     /// The marker row says that there is a database, and there is none.
     #[error(
-        "database {name:?} is gone from the server; restore it, or delete its row in tenantry.marker and its ServerDatabase to start empty"
+        "database {name:?} is gone from the server; restore it, or delete its row in tenantry.marker and its ServerDatabase, and set spec.fresh to true, to start empty"
     )]
     Missing {
         /// Name of the database.

@@ -107,7 +107,9 @@ pub fn of_fence(error: &FenceError) -> Summary {
             progressing(reason::TIME_TRAVEL, error, "the server is looked at again")
         }
         FenceError::NotLeading => progressing(reason::FENCED, error, "the next leader goes on"),
-        FenceError::Sql(_) => progressing(reason::SERVER_UNREACHABLE, error, "it is tried again"),
+        FenceError::Busy | FenceError::Sql(_) => {
+            progressing(reason::SERVER_UNREACHABLE, error, "it is tried again")
+        }
     }
 }
 

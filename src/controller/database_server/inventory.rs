@@ -27,6 +27,13 @@ enum Known {
 pub struct Rows(BTreeMap<String, HashSet<Known>>);
 
 impl Rows {
+    /// The server that has the tenant's database of that name.
+    pub fn server_of(&self, physical: &str, tenant_uid: &str, name: &str) -> Option<&str> {
+        let known = [Known::As(physical.to_owned()), Known::Of(tenant_uid.to_owned(), name.to_owned())];
+        let has = |rows: &HashSet<Known>| known.iter().any(|known| rows.contains(known));
+        self.0.iter().find(|(_, rows)| has(rows)).map(|(server, _)| server.as_str())
+    }
+
     /// What stands against working on a database that more than one server has.
     pub fn conflict(&self, physical: &str, tenant_uid: &str, name: &str) -> Option<Summary> {
         let known = [Known::As(physical.to_owned()), Known::Of(tenant_uid.to_owned(), name.to_owned())];
@@ -35,8 +42,9 @@ impl Rows {
         let (last, others) = servers.split_last().filter(|(_, others)| !others.is_empty())?;
         let message = format!(
             "database {physical} is on DatabaseServers {} and {last}, and nobody can tell which one is right: \
-             delete its row in tenantry.marker on every server but one",
-            others.join(", ")
+             delete its row in tenantry.marker on every server but one, and its ServerDatabase {}",
+            others.join(", "),
+            project::object_name(physical)
         );
         Some(Summary::Stalled { reason: reason::CLAIM_CONFLICT, message })
     }
@@ -158,7 +166,7 @@ mod tests {
             assert_eq!(inventory.see("b", std::slice::from_ref(&twin)), set(&["a"]));
             assert_eq!(inventory.see("b", &[twin]), set(&[]), "it is no news");
             let message = "database t_x_app is on DatabaseServers a and b, and nobody can tell which one is right: \
-                           delete its row in tenantry.marker on every server but one";
+                           delete its row in tenantry.marker on every server but one, and its ServerDatabase t-x-app";
             let expected = Summary::Stalled { reason: "ClaimConflict", message: message.into() };
             assert_eq!(conflict(), Some(expected));
             assert_eq!(inventory.rows().conflict("t_y_app", "u2", "app"), None, "others are not concerned");

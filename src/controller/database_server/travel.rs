@@ -54,7 +54,7 @@ pub fn compare(known: &[Known], rows: &[Marker]) -> Result<(), Summary> {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let message = format!(
         "the server was restored to an earlier state, nothing is written to it: ServerDatabase {}{more}; \
-         restore a later state, or delete these ServerDatabases to go on with what the server has",
+         restore a later state, or delete these ServerDatabases to go on with what the server has (a claim whose row is gone then waits for spec.fresh)",
         forgotten[..forgotten.len().min(NAMED)].join(", ")
     );
     Err(Summary::Stalled { reason: reason::TIME_TRAVEL, message })

@@ -50,8 +50,20 @@ pub fn choose(claim: &Validated, rows: &[Marker]) -> Result<Chosen, Summary> {
         Some(row) if !claim.fresh => {
             Err(released_exists(&project::object_name(&row.physical_name), &claim.uid))
         }
+        _ if claim.had_database && !claim.fresh => Err(forgotten(claim)),
         _ => Ok(Chosen { physical: PhysicalName::new(&claim.id, &claim.name), rows: Vec::new() }),
     }
+}
+
+/// The server has no row of a database that there was: an empty one in its place would look as if nothing had happened.
+fn forgotten(claim: &Validated) -> Summary {
+    let physical = PhysicalName::new(&claim.id, &claim.name);
+    let message = format!(
+        "DatabaseServer {} does not know database {physical}, which this claim had: restore its row in tenantry.marker, \
+         or set spec.fresh to true for an empty one",
+        claim.server
+    );
+    Summary::Progressing { reason: reason::DATABASE_MISSING, message }
 }
 
 fn chosen(row: Marker) -> Result<Chosen, Summary> {
@@ -85,6 +97,7 @@ mod tests {
             server: "main".into(),
             offered: offered.map(|name| PhysicalName::parse(name).unwrap()),
             fresh,
+            had_database: false,
             suspended: false,
             logins_allowed: true,
         }
@@ -138,6 +151,15 @@ mod tests {
                 }
             );
         }
+    }
+
+    #[test]
+    fn a_database_that_the_server_has_forgotten_is_not_replaced_by_an_empty_one() {
+        let had = |fresh| Validated { had_database: true, ..claim(None, fresh) };
+        assert_eq!(reason_of(choose(&had(false), &[])), "DatabaseMissing");
+        assert!(choose(&had(true), &[]).is_ok());
+        let own = row("tenant-2", "t_old_app", Phase::Bound);
+        assert!(choose(&had(false), &[own]).is_ok());
     }
 
     #[test]

@@ -43,8 +43,12 @@ impl Reconciler for Controller {
         }
         let validated = match validate::validate(&fetched) {
             Ok(validated) => validated,
-            // The server's first look, or the plan, wakes the claim.
-            Err(Refusal::Unknown) => return Ok(Next::Resync),
+            // The server's first look, or the plan, wakes the claim. Logins need neither to be refused.
+            Err(Refusal::Unknown) => {
+                let closed = provision::close(context, &fetched).await;
+                let settled = Next::Resync.or_sooner(fetched.until_closed());
+                return Ok(if closed.is_ok() { settled } else { Next::Backoff });
+            }
             Err(Refusal::Because(problem)) => {
                 // What is wrong with a claim must not keep a suspended tenant's logins open.
                 let closed = provision::close(context, &fetched).await;
@@ -94,7 +98,10 @@ async fn provision(
 ) -> Result<Result<Provisioned, Summary>, ApplyError> {
     let secrets = match binding::fetch(context, validated).await? {
         Ok(secrets) => secrets,
-        Err(summary) => return Ok(Err(summary)),
+        Err(summary) => {
+            // The tenant's owners say what the Secrets are called; that must not keep a suspended tenant's logins open.
+            return Ok(Err(provision::close(context, fetched).await.err().unwrap_or(summary)));
+        }
     };
     let provisioned = match provision::provision(context, validated, &secrets).await {
         Ok(provisioned) => provisioned,

@@ -36,6 +36,8 @@ pub struct Validated {
     pub offered: Option<PhysicalName>,
     /// Whether an empty database is asked for where a released one has the same name.
     pub fresh: bool,
+    /// Whether the claim, or the tenant's earlier one of its name, had its database already.
+    pub had_database: bool,
     /// Whether the tenant is suspended.
     pub suspended: bool,
     /// Whether logins are let in.
@@ -82,7 +84,13 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
         return Err(conflict.into());
     }
     let ended = fetched.workloads == 0 || fetched.suspended_since.is_some_and(|since| since >= SUSPEND_LIMIT);
+    let shown = |database: &ServerDatabase| {
+        let seen = database.status.as_ref().is_some_and(|status| status.generation.is_some());
+        database.spec.physical_name == own.as_str() && seen
+    };
+    let told = claim.status.as_ref().is_some_and(|status| status.server_database.is_some());
     Ok(Validated {
+        had_database: told || fetched.databases.iter().any(shown),
         credentials: credentials(fetched)?,
         connection_limit: connection_limit(fetched.plan.as_ref(), claim),
         fresh: claim.spec.fresh == Some(true),
@@ -164,7 +172,9 @@ fn find(
     let database = taken.or(mine).or_else(|| offered.first().copied());
     let Some(database) = database else {
         refuse_silent_loss(fetched, &named, uid)?;
-        if let Some(server) = known_server(fetched) {
+        // The rows of the servers know more than a claim whose objects were lost.
+        let rows = fetched.rows.server_of(own.as_str(), tenant_uid, &fetched.claim.name_any());
+        if let Some(server) = rows.or_else(|| known_server(fetched)) {
             usable(fetched, server)?;
             return Ok((server.to_owned(), None));
         }

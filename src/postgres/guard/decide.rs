@@ -238,7 +238,9 @@ impl Look {
 
     /// Nobody waits for a tenant's session but those of its own database.
     fn blocks(&self, ends: &mut BTreeMap<i32, Reason>) {
-        for waiter in self.sessions.values() {
+        // A session that ends for what it did itself can hold nobody else to account for its waiting.
+        let offenders: BTreeSet<i32> = ends.keys().copied().collect();
+        for (_, waiter) in self.sessions.iter().filter(|(pid, _)| !offenders.contains(pid)) {
             let Some(wait) = waiter.wait.as_ref().filter(|wait| wait.time >= BLOCKING) else { continue };
             for (pid, _, _, database) in self.tenants().filter(|(pid, ..)| wait.blockers.contains(pid)) {
                 let reason = match &waiter.who {
@@ -342,6 +344,13 @@ mod tests {
         assert_eq!(with(waiting(same, 60_000, true, &[1])), []);
         assert_eq!(with(waiting(Who::Other, 60_000, true, &[1])), []);
         assert_eq!(with(waiting(other, 60_000, false, &[1])), []);
+    }
+
+    #[test]
+    fn who_ends_for_what_it_did_itself_takes_nobody_along() {
+        let other = Who::Tenant { login: "t_b_app_a".into(), database: "t_b".into() };
+        let offender = Seen { catalog: Some("pg_database".into()), ..waiting(other, 5_000, true, &[1]) };
+        assert_eq!(ends([(1, tenant("t_a")), (9, offender)]), [(9, "LocksSharedCatalog")]);
     }
 
     #[test]

@@ -375,7 +375,8 @@ mod tests {
         );
         assert!(sql(Statement::InsertMarker(marker())).contains("VALUES ('it''s a uid', 'app', 'abc',"));
         assert!(
-            sql(Statement::InsertMarker(marker())).contains("NULL, 'Creating', 1, 0, ARRAY['t_abc_app_x_a']")
+            sql(Statement::InsertMarker(marker()))
+                .contains("NULL, 'Creating', 1, (SELECT epoch FROM tenantry.epoch), ARRAY['t_abc_app_x_a']")
         );
     }
 

@@ -1,15 +1,17 @@
 //! A suspended tenant: what it says is so when it says it, and nothing that a tenant does keeps its logins open.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use sqlx::{Executor, PgConnection};
 use tenantry::controller::object::{Key, Kind};
 
 use super::claims::{binding, code, phase, rows, server_database, session, write_row};
-use super::scene::condition;
+use super::scene::{A_MINUTE, condition};
 use super::servers::put;
 use super::shop;
 use super::site::{Site, Stage};
-use crate::support::Operator;
+use crate::support::{Operator, wait_until};
 
 /// Has the tenant suspended or resumed, and waits until it says that it is.
 async fn set_state(scene: &Stage<'_>, state: &str) -> Value {
@@ -79,6 +81,46 @@ async fn a_claim_that_has_become_invalid_is_closed_with_the_rest() {
     scene.patch(Kind::TenantDatabase, &extra, json!({"spec": {"serverRef": null}})).await;
     scene.ready(Kind::TenantDatabase, &extra).await;
     session(&scene, &bound).await.unwrap();
+}
+
+/// Waits until the login is refused.
+async fn closes(scene: &Stage<'_>, bound: &BTreeMap<String, String>) {
+    wait_until(A_MINUTE, "the login is refused", async || {
+        let refused = session(scene, bound).await;
+        let refusal = if refused.is_ok() { "it is let in".into() } else { code(refused) };
+        if CLOSED.contains(&refusal.as_str()) { Ok(()) } else { Err(refusal) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_plan_keeps_no_logins_open() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let bound = [binding(&scene, "orders-app").await, binding(&scene, "users-app").await];
+    scene.delete(Kind::Plan, &scene.cluster("small")).await;
+    scene.refused(Kind::Tenant, &scene.cluster("acme"), "PlanNotFound").await;
+
+    let suspended = json!({"spec": {"state": "Suspended"}});
+    scene.patch(Kind::Tenant, &scene.cluster("acme"), suspended).await;
+    for bound in &bound {
+        closes(&scene, bound).await;
+    }
+}
+
+#[tokio::test]
+async fn a_claim_in_conflict_with_anothers_secret_is_closed_with_the_rest() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let extra = scene.inside("acme", "extra");
+    scene.create(Kind::TenantDatabase, &extra, json!({})).await;
+    scene.ready(Kind::TenantDatabase, &extra).await;
+    let bound = binding(&scene, "extra-app").await;
+    let swapped = json!({"spec": {"credentials": [{"name": "app", "secretName": "users-app"}]}});
+    scene.patch(Kind::TenantDatabase, &extra, swapped).await;
+    scene.refused(Kind::TenantDatabase, &extra, "NameConflict").await;
+    scene.patch(Kind::Tenant, &scene.cluster("acme"), json!({"spec": {"state": "Suspended"}})).await;
+    closes(&scene, &bound).await;
 }
 
 /// Sessions until there is no more to be had.

@@ -105,7 +105,7 @@ async fn rows_about(postgres: &Postgres, ids: &[String]) -> Vec<(String, Value)>
                 continue;
             }
             // When it was written, and how often the database has been bound and released, is its history.
-            let history = |name: &str| name.ends_with("_at") || name == "generation";
+            let history = |name: &str| name.ends_with("_at") || name == "generation" || name == "epoch";
             entry.as_object_mut().unwrap().retain(|name, _| !history(name));
             let about = entry["physical_name"].as_str().unwrap_or_default().to_owned();
             found.push((format!("{OPERATOR_DATABASE}: row of {table} {about}"), entry));

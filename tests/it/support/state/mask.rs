@@ -100,6 +100,10 @@ impl Mask {
         fields.retain(|_, value| !value.is_null());
         let metadata = fields["metadata"].as_object_mut().unwrap();
         metadata.retain(|name, _| !VOLATILE.contains(&name.as_str()) && name != "generation");
+        // How often a database was bound and released is history, as in its marker row.
+        if let Some(status) = object["status"].as_object_mut() {
+            status.remove("generation");
+        }
         hide_hashes(&mut object);
         if secret && let Some(data) = object["data"].as_object_mut() {
             hide_secrets(data);
