@@ -2,7 +2,7 @@
 //!
 //! Objects can be lost, late or edited; the rows of the server decide.
 
-use super::validate::{Validated, released_exists};
+use super::validate::{Past, Validated, released_exists};
 use crate::api::condition::{Summary, reason};
 use crate::api::names::PhysicalName;
 use crate::controller::database::project;
@@ -47,10 +47,10 @@ pub fn choose(claim: &Validated, rows: &[Marker]) -> Result<Chosen, Summary> {
         .iter()
         .find(|row| row.claim.namespace == claim.namespace && row.claim.name == claim.name.as_str());
     match other {
-        Some(row) if !claim.fresh => {
+        Some(row) if claim.past != Past::Waived => {
             Err(released_exists(&project::object_name(&row.physical_name), &claim.uid))
         }
-        _ if claim.had_database && !claim.fresh => Err(forgotten(claim)),
+        _ if claim.past == Past::Known => Err(forgotten(claim)),
         _ => Ok(Chosen { physical: PhysicalName::new(&claim.id, &claim.name), rows: Vec::new() }),
     }
 }
@@ -96,8 +96,7 @@ mod tests {
             connection_limit: None,
             server: "main".into(),
             offered: offered.map(|name| PhysicalName::parse(name).unwrap()),
-            fresh,
-            had_database: false,
+            past: if fresh { Past::Waived } else { Past::None },
             suspended: false,
             logins_allowed: true,
         }
@@ -155,11 +154,11 @@ mod tests {
 
     #[test]
     fn a_database_that_the_server_has_forgotten_is_not_replaced_by_an_empty_one() {
-        let had = |fresh| Validated { had_database: true, ..claim(None, fresh) };
-        assert_eq!(reason_of(choose(&had(false), &[])), "DatabaseMissing");
-        assert!(choose(&had(true), &[]).is_ok());
+        let had = || Validated { past: Past::Known, ..claim(None, false) };
+        assert_eq!(reason_of(choose(&had(), &[])), "DatabaseMissing");
+        assert!(choose(&claim(None, true), &[]).is_ok());
         let own = row("tenant-2", "t_old_app", Phase::Bound);
-        assert!(choose(&had(false), &[own]).is_ok());
+        assert!(choose(&had(), &[own]).is_ok());
     }
 
     #[test]

@@ -34,14 +34,23 @@ pub struct Validated {
     pub server: String,
     /// A released database of an earlier tenant that an admin gave to this claim.
     pub offered: Option<PhysicalName>,
-    /// Whether an empty database is asked for where a released one has the same name.
-    pub fresh: bool,
-    /// Whether the claim, or the tenant's earlier one of its name, had its database already.
-    pub had_database: bool,
+    /// What it may get if the server has no database of it.
+    pub past: Past,
     /// Whether the tenant is suspended.
     pub suspended: bool,
     /// Whether logins are let in.
     pub logins_allowed: bool,
+}
+
+/// What is known of a claim's earlier database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// Nothing: it gets a new one.
+    None,
+    /// It had one, or the tenant's earlier claim of its name had: an empty one in its place would be a loss.
+    Known,
+    /// An empty one is asked for, whatever there was.
+    Waived,
 }
 
 /// Why a claim cannot be worked on now.
@@ -90,10 +99,13 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
     };
     let told = claim.status.as_ref().is_some_and(|status| status.server_database.is_some());
     Ok(Validated {
-        had_database: told || fetched.databases.iter().any(shown),
+        past: match claim.spec.fresh {
+            Some(true) => Past::Waived,
+            _ if told || fetched.databases.iter().any(shown) => Past::Known,
+            _ => Past::None,
+        },
         credentials: credentials(fetched)?,
         connection_limit: connection_limit(fetched.plan.as_ref(), claim),
-        fresh: claim.spec.fresh == Some(true),
         suspended: tenant.spec.is_suspended(),
         logins_allowed: !(tenant.spec.is_suspended() && ended),
         tenant: tenant.name_any(),
