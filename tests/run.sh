@@ -114,6 +114,9 @@ end_shared() {
 make deps || left_out+=("make deps, which installs Debian packages")
 make target/bin/localcluster target/bin/coredns
 cargo test --locked --no-run
+# Tests wait more than they work.
+cores=$(nproc)
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((cores < 4 ? 4 : cores))}
 trap end_shared EXIT
 # A signal ends the run through the same door.
 trap 'exit 130' INT TERM HUP
