@@ -2,7 +2,7 @@
 //! that a service of people's own can say.
 
 use serde_json::{Value, json};
-use tenantry::controller::object::Kind;
+use tenantry::controller::object::{Key, Kind};
 
 use super::site::{Site, Stage};
 use crate::support::postgres::SERVER;
@@ -88,5 +88,16 @@ pub async fn open(site: &Site) -> Stage<'_> {
     let scene = furnish(site).await;
     scene.create(Kind::Tenant, &scene.cluster("acme"), tenant(&scene)).await;
     scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
+    settle(&scene).await;
     scene
+}
+
+/// Waits for the databases' own objects: a tenant is Ready as soon as its claims are, and these have their status a moment
+/// later.
+async fn settle(scene: &Stage<'_>) {
+    for name in DATABASES {
+        let claim = scene.get(Kind::TenantDatabase, &scene.inside("acme", name)).await.unwrap();
+        let database = claim["status"]["serverDatabase"].as_str().unwrap();
+        scene.ready(Kind::ServerDatabase, &Key::cluster(database)).await;
+    }
 }
