@@ -83,9 +83,10 @@ async fn a_claim_that_has_become_invalid_is_closed_with_the_rest() {
     session(&scene, &bound).await.unwrap();
 }
 
-/// Waits until the login is refused.
+/// Waits until the login is refused: half a minute until a suspension ends what still runs, and then as much until a claim
+/// that failed again and again has its next turn.
 async fn closes(scene: &Stage<'_>, bound: &BTreeMap<String, String>) {
-    wait_until(A_MINUTE, "the login is refused", async || {
+    wait_until(A_MINUTE * 2, "the login is refused", async || {
         let refused = session(scene, bound).await;
         let refusal = if refused.is_ok() { "it is let in".into() } else { code(refused) };
         if CLOSED.contains(&refusal.as_str()) { Ok(()) } else { Err(refusal) }
