@@ -99,6 +99,11 @@ impl<T> Store<T> {
         self.read().entries.iter().map(|(key, entry)| (key.clone(), Arc::clone(&entry.value))).collect()
     }
 
+    /// Shows every object, without copying any. `look` must not come back to this store.
+    pub fn each(&self, mut look: impl FnMut(&T)) {
+        self.read().entries.values().for_each(|entry| look(&entry.value));
+    }
+
     /// Every object of a namespace.
     pub fn in_namespace(&self, namespace: &str) -> Vec<(Key, Arc<T>)> {
         let from = Key::namespaced(namespace, "");

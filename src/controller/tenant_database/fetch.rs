@@ -1,6 +1,6 @@
 //! Step 1: what a claim's turn needs, all of it from the stores.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::api::condition::{self, READY};
 use crate::api::database_server::DatabaseServerSpec;
+use crate::api::names::{DatabaseName, PhysicalName, TenantId};
 use crate::api::{DatabaseServer, Microservice, Plan, ServerDatabase, Tenant, TenantDatabase, names};
 use crate::controller::context::Context;
 use crate::controller::database_server::inventory::Rows;
@@ -31,7 +32,8 @@ pub struct Fetched {
     pub leaving: bool,
     /// Every server.
     pub servers: Vec<KnownServer>,
-    /// Every server database.
+    /// The server databases that may be the claim's: those that name it, its tenant's of its name, and the one with the
+    /// physical name that it would be given.
     pub databases: Vec<ServerDatabase>,
     /// What the servers' marker rows name.
     pub rows: Arc<Rows>,
@@ -52,6 +54,8 @@ pub struct KnownServer {
     pub spec: DatabaseServerSpec,
     /// Whether it is being deleted.
     pub leaving: bool,
+    /// How many databases it has.
+    pub databases: usize,
     /// Whether it can be used now.
     pub open: bool,
     /// Whether this process knows that yet.
@@ -79,6 +83,7 @@ pub fn fetch(context: &Context, claim: TenantDatabase) -> Fetched {
     let microservices: Vec<Microservice> = context.valid_in(&key.namespace);
     let workloads = microservices.iter().filter_map(|it| it.status.as_ref()?.replicas).sum();
     let suspended = tenant.as_ref().is_some_and(|tenant| tenant.spec.is_suspended());
+    let databases = Databases::of(context, &key, tenant.as_ref());
     let since = suspended.then(|| context.progress.elapsed(&suspension(&key), "suspended", Instant::now()));
     if !suspended {
         context.progress.clear(&suspension(&key));
@@ -88,8 +93,12 @@ pub fn fetch(context: &Context, claim: TenantDatabase) -> Fetched {
             || namespace.is_some_and(|namespace| namespace.deleting)
             || tenant.as_ref().is_some_and(|tenant| tenant.metadata.deletion_timestamp.is_some()),
         plan: tenant.as_ref().and_then(|tenant| context.valid(&Key::cluster(&tenant.spec.plan_ref.name))),
-        servers: context.valid_all::<DatabaseServer>().iter().map(|server| known(context, server)).collect(),
-        databases: context.valid_all(),
+        servers: context
+            .valid_all::<DatabaseServer>()
+            .iter()
+            .map(|server| known(context, server, &databases.on))
+            .collect(),
+        databases: databases.near,
         rows: context.inventory.rows(),
         workloads,
         suspended_since: since,
@@ -116,13 +125,49 @@ pub fn suspension(claim: &Key) -> String {
     format!("{claim}/suspended")
 }
 
-fn known(context: &Context, server: &DatabaseServer) -> KnownServer {
+/// The server databases, as far as a turn needs them: dozens of turns at once copy only what may be their claim's.
+struct Databases {
+    near: Vec<ServerDatabase>,
+    /// How many there are, by server.
+    on: HashMap<String, usize>,
+}
+
+impl Databases {
+    fn of(context: &Context, claim: &Key, tenant: Option<&Tenant>) -> Self {
+        let tenant = tenant.and_then(|tenant| tenant.metadata.uid.as_deref());
+        let own = tenant.zip(DatabaseName::parse(&claim.name).ok());
+        let own = own.map(|(tenant, name)| PhysicalName::new(&TenantId::of_uid(tenant), &name));
+        let is_near = |database: &ServerDatabase| {
+            let of = database.status.as_ref().and_then(|status| status.tenant_uid.as_deref());
+            let ours =
+                database.spec.claim_ref.namespace == *claim.namespace || (of.is_some() && of == tenant);
+            (ours && database.spec.claim_ref.name == *claim.name)
+                || own.as_ref().is_some_and(|own| database.spec.physical_name == own.as_str())
+        };
+        let (mut near, mut on) = (Vec::new(), HashMap::<String, usize>::new());
+        context.stores.server_databases.each(|own| {
+            let Some(database) = own.valid() else { return };
+            if let Some(count) = on.get_mut(&database.spec.server_ref.name) {
+                *count += 1;
+            } else {
+                on.insert(database.spec.server_ref.name.clone(), 1);
+            }
+            if is_near(database) {
+                near.push(database.clone());
+            }
+        });
+        Self { near, on }
+    }
+}
+
+fn known(context: &Context, server: &DatabaseServer, on: &HashMap<String, usize>) -> KnownServer {
     let name = server.name_any();
     let ready = server.status.as_ref().and_then(|status| condition::find(&status.conditions, READY));
     KnownServer {
         labels: server.labels().clone(),
         spec: server.spec.clone(),
         leaving: server.metadata.deletion_timestamp.is_some(),
+        databases: on.get(&name).copied().unwrap_or_default(),
         open: context.servers.is_usable(&name),
         looked_at: context.servers.is_looked_at(&name),
         trouble: ready.filter(|ready| ready.status != "True").map(|ready| ready.message.clone()),

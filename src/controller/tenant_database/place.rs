@@ -55,11 +55,7 @@ pub fn place(fetched: &Fetched, namespace: &str) -> Result<String, Refusal> {
             Some((_, why)) => unfit.push(format!("DatabaseServer {} {why}", server.name)),
         }
     }
-    let load = |server: &&&KnownServer| {
-        let on =
-            fetched.databases.iter().filter(|database| database.spec.server_ref.name == server.name).count();
-        (on, server.name.clone())
-    };
+    let load = |server: &&&KnownServer| (server.databases, server.name.clone());
     match fit.iter().min_by_key(load) {
         Some(server) => Ok(server.name.clone()),
         None => Err(progressing(reason::NO_SERVER, nowhere(fetched, &wanted, &unfit)).into()),
