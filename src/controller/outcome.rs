@@ -15,6 +15,8 @@ pub enum Next {
     After(Duration),
     /// After a wait that grows with every such turn: something outside our sight has to change.
     Backoff,
+    /// The same, but after so long at the latest.
+    BackoffWithin(Duration),
     /// When the server that the turn could not get into has a place for it; at the next resync at the latest.
     Called,
     /// Never: the object is gone.
@@ -28,7 +30,9 @@ impl Next {
         match (self, wait) {
             (Self::Never, _) | (_, None) => self,
             (Self::After(own), Some(wait)) => Self::After(own.min(wait)),
-            (Self::Resync | Self::Backoff | Self::Called, Some(wait)) => Self::After(wait),
+            (Self::Backoff, Some(wait)) => Self::BackoffWithin(wait),
+            (Self::BackoffWithin(own), Some(wait)) => Self::BackoffWithin(own.min(wait)),
+            (Self::Resync | Self::Called, Some(wait)) => Self::After(wait),
         }
     }
 }

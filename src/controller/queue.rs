@@ -124,11 +124,12 @@ impl Core {
         self.finish(key, next, 0);
     }
 
-    /// The turn failed: the next comes after a wait that grows with every failure. `jitter` is in 0..1.
-    pub fn failed(&mut self, key: &Key, now: Instant, jitter: f64) {
+    /// The turn failed: the next comes after a wait that grows with every failure, and is no longer than `at_most`.
+    /// `jitter` is in 0..1.
+    pub fn failed(&mut self, key: &Key, now: Instant, jitter: f64, at_most: Option<Duration>) {
         let failures = self.states.get(key).map_or(0, |state| state.failures);
         let wait = FIRST_BACKOFF.saturating_mul(1_u32 << failures.min(10)).min(MAX_BACKOFF);
-        let wait = wait.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
+        let wait = wait.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0).min(at_most.unwrap_or(MAX_BACKOFF));
         self.finish(key, Some(now + wait), failures.saturating_add(1));
     }
 
@@ -223,9 +224,9 @@ impl Queue {
         self.wake.notify_one();
     }
 
-    /// The turn failed.
-    pub fn failed(&self, key: &Key, jitter: f64) {
-        self.core().failed(key, Instant::now(), jitter);
+    /// The turn failed; the next comes within `at_most`.
+    pub fn failed(&self, key: &Key, jitter: f64, at_most: Option<Duration>) {
+        self.core().failed(key, Instant::now(), jitter, at_most);
         self.wake.notify_one();
     }
 
@@ -341,12 +342,15 @@ mod tests {
         let mut waits = vec![];
         for _ in 0..9 {
             assert_eq!(core.pop(now), Some(key("a")));
-            core.failed(&key("a"), now, 1.0);
+            core.failed(&key("a"), now, 1.0, None);
             let due = core.next_due().unwrap();
             waits.push((due - now).as_millis());
             now = due;
         }
         assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]);
+        assert_eq!(core.pop(now), Some(key("a")));
+        core.failed(&key("a"), now, 1.0, Some(Duration::from_secs(3)));
+        assert_eq!(core.next_due(), Some(now + Duration::from_secs(3)));
         core.add(&key("a"), Lane::Urgent);
         assert_eq!(core.pop(start), Some(key("a")));
         core.done(&key("a"), None);

@@ -82,18 +82,19 @@ where
         let result_name = match &result {
             Ok(Next::Resync | Next::Never) => "success",
             Ok(Next::After(_) | Next::Called) => "requeue_after",
-            Ok(Next::Backoff) => "requeue",
+            Ok(Next::Backoff | Next::BackoffWithin(_)) => "requeue",
             Err(_) => "error",
         };
         match result {
             Ok(Next::Resync | Next::Called) => queue.done(&key, Some(RESYNC.mul_f64(1.0 + context.jitter()))),
             Ok(Next::After(wait)) => queue.done(&key, Some(wait)),
-            Ok(Next::Backoff) => queue.failed(&key, context.jitter()),
+            Ok(Next::Backoff) => queue.failed(&key, context.jitter(), None),
+            Ok(Next::BackoffWithin(limit)) => queue.failed(&key, context.jitter(), Some(limit)),
             // Of an object that is gone the watch tells in a moment.
             Ok(Next::Never) | Err(ApplyError::Gone { .. }) => queue.done(&key, None),
             Err(error) => {
                 report(kind, &key, &error);
-                queue.failed(&key, context.jitter());
+                queue.failed(&key, context.jitter(), None);
             }
         }
         context.servers.turn_is_over(kind, &key);

@@ -46,8 +46,8 @@ impl Reconciler for Controller {
             // The server's first look, or the plan, wakes the claim. Logins need neither to be refused.
             Err(Refusal::Unknown) => {
                 let closed = provision::close(context, &fetched).await;
-                let settled = Next::Resync.or_sooner(fetched.until_closed());
-                return Ok(if closed.is_ok() { settled } else { Next::Backoff });
+                let next = if closed.is_ok() { Next::Resync } else { Next::Backoff };
+                return Ok(next.or_sooner(fetched.until_closed()));
             }
             Err(Refusal::Because(problem)) => {
                 // What is wrong with a claim must not keep a suspended tenant's logins open.
@@ -56,8 +56,8 @@ impl Reconciler for Controller {
                 let status = status::refused(&fetched, &problem, refused, context.now());
                 let wait = publish(context, &fetched.claim, status).await?;
                 let closing = fetched.until_closed().filter(|_| !refused);
-                let settled = Next::Resync.or_sooner(wait).or_sooner(closing);
-                return Ok(if closed.is_ok() { settled } else { Next::Backoff });
+                let next = if closed.is_ok() { Next::Resync.or_sooner(wait) } else { Next::Backoff };
+                return Ok(next.or_sooner(closing));
             }
         };
         if let Some(first) = status::first(&fetched, &validated, context.now()) {
@@ -77,11 +77,8 @@ impl Reconciler for Controller {
         let fetched = fetch::again(context, fetched);
         let status = status::status(&fetched, &validated, &provisioned, context.now());
         let wait = publish(context, &fetched.claim, status).await?;
-        let closing = fetched.until_closed().filter(|_| validated.logins_allowed);
-        Ok(match provisioned {
-            Ok(_) => Next::Resync.or_sooner(wait).or_sooner(closing),
-            Err(_) => Next::Backoff,
-        })
+        let next = if provisioned.is_ok() { Next::Resync.or_sooner(wait) } else { Next::Backoff };
+        Ok(next.or_sooner(fetched.until_closed().filter(|_| validated.logins_allowed)))
     }
 
     async fn removed(context: &Context, key: &super::object::Key) -> Result<Next, ApplyError> {
