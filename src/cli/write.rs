@@ -10,6 +10,12 @@ use super::kinds::Resource;
 /// The CLI's field manager: what a user installs or asks for is told from what the operator does.
 const FIELD_MANAGER: &str = "tenantry-cli";
 
+/// Media type of server-side apply.
+const APPLY: &str = "application/apply-patch+yaml";
+
+/// Media type of a merge patch (RFC 7386).
+const MERGE: &str = "application/merge-patch+json";
+
 /// Creates an object. Unknown fields are refused, as kubectl does.
 pub(super) async fn create(
     client: &Client,
@@ -36,8 +42,7 @@ pub(super) async fn apply(
     let mut query = vec![("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")];
     query.extend(force.then_some(("force", "true")));
     let path = with_query(resource.path(namespace, Some(name)), &query);
-    let content = Some("application/apply-patch+yaml");
-    reply(&client.send(Method::PATCH, &path, JSON, content, object.to_string().into()).await?)
+    patch(client, &path, APPLY, object).await
 }
 
 /// What server-side apply by `manager` would make of an object. Nothing is kept.
@@ -52,8 +57,7 @@ pub(super) async fn try_apply(
     let query =
         [("fieldManager", manager), ("fieldValidation", "Strict"), ("force", "true"), ("dryRun", "All")];
     let path = with_query(resource.path(namespace, Some(name)), &query);
-    let content = Some("application/apply-patch+yaml");
-    reply(&client.send(Method::PATCH, &path, JSON, content, object.to_string().into()).await?)
+    patch(client, &path, APPLY, object).await
 }
 
 /// What a merge would make of an object. Nothing is kept.
@@ -66,8 +70,7 @@ pub(super) async fn try_merge(
 ) -> Result<Value, ApiError> {
     let query = [("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict"), ("dryRun", "All")];
     let path = with_query(resource.path(namespace, Some(name)), &query);
-    let content = Some("application/merge-patch+json");
-    reply(&client.send(Method::PATCH, &path, JSON, content, change.to_string().into()).await?)
+    patch(client, &path, MERGE, change).await
 }
 
 /// A token of a service account for `audience`, good for ten minutes.
@@ -96,8 +99,7 @@ pub(super) async fn merge(
     change: &Value,
 ) -> Result<Value, ApiError> {
     let path = with_query(resource.path(namespace, Some(name)), &[("fieldManager", FIELD_MANAGER)]);
-    let content = Some("application/merge-patch+json");
-    reply(&client.send(Method::PATCH, &path, JSON, content, change.to_string().into()).await?)
+    patch(client, &path, MERGE, change).await
 }
 
 /// How what an object owns goes.
@@ -152,6 +154,15 @@ pub(super) async fn may(
     let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
     let answer = reply(&client.send(Method::POST, path, JSON, Some(JSON), review.to_string().into()).await?)?;
     Ok(answer["status"]["allowed"] == true)
+}
+
+async fn patch(
+    client: &Client,
+    path: &str,
+    content: &'static str,
+    change: &Value,
+) -> Result<Value, ApiError> {
+    reply(&client.send(Method::PATCH, path, JSON, Some(content), change.to_string().into()).await?)
 }
 
 fn reply(body: &[u8]) -> Result<Value, ApiError> {

@@ -11,7 +11,7 @@ use crate::api::server_database::DatabasePhase;
 use crate::api::{DatabaseServer, ServerDatabase, TenantDatabase};
 use crate::controller::apply::ApplyError;
 use crate::controller::database::look::look;
-use crate::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
+use crate::controller::database::want::{CredentialSpec, PasswordWish};
 use crate::controller::database::{plan, project, refusal};
 use crate::controller::database_server::managed;
 use crate::controller::object::{Key, Kind};
@@ -21,7 +21,7 @@ use crate::controller::tenant_database::provision::{self, Prepared, Provisioned}
 use crate::controller::tenant_database::validate::{self, Refusal, Validated};
 use crate::controller::tenant_database::{fetch, place};
 use crate::controller::worker::key_of;
-use crate::postgres::facts::{Claim, Facts, Marker, Phase, Server};
+use crate::postgres::facts::{Facts, Marker, Phase, Server};
 use crate::postgres::observe::{self, Markers};
 use crate::postgres::scram::{Password, Verifier};
 use crate::postgres::statement::{Batch, Statement};
@@ -114,20 +114,7 @@ impl Rehearsal<'_> {
             passwords.insert(secret.clone(), password);
             credentials.push(CredentialSpec { name: name.clone(), password: PasswordWish::Set(verifier) });
         }
-        let want = DatabaseSpec {
-            physical: chosen.physical.clone(),
-            tenant_uid: claim.tenant_uid.clone(),
-            tenant_id: claim.id.to_string(),
-            name: claim.name.clone(),
-            claim: Claim {
-                namespace: claim.namespace.clone(),
-                name: claim.name.as_str().to_owned(),
-                uid: Some(claim.uid.clone()),
-            },
-            connection_limit: claim.connection_limit,
-            credentials,
-            logins_allowed: claim.logins_allowed,
-        };
+        let want = provision::want(claim, &chosen.physical, credentials, claim.logins_allowed);
         let plan = plan::plan(&want, &Facts { server, ..Facts::default() });
         let batches = plan.map_err(|conflict| refusal::of_conflict(&conflict))?.batches;
         let spec = self.world.valid::<DatabaseServer>(&Key::cluster(&claim.server)).map(|server| server.spec);

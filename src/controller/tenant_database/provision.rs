@@ -198,8 +198,20 @@ pub(crate) async fn prepare(
         credentials(context, pool, claim, &chosen.physical, &facts, secrets).await?;
     // While a suspended tenant's workloads end, what is open stays open, and what is closed closed.
     let logins_allowed = claim.logins_allowed && !(claim.suspended && all_closed(&chosen, &facts));
-    let want = DatabaseSpec {
-        physical: chosen.physical.clone(),
+    let want = want(claim, &chosen.physical, credentials, logins_allowed);
+    let plan = plan::plan(&want, &facts).map_err(|conflict| refusal::of_conflict(&conflict))?;
+    Ok(Prepared { chosen, batches: plan.batches, passwords, logins_allowed })
+}
+
+/// What the claim's database is to be like.
+pub(crate) fn want(
+    claim: &Validated,
+    physical: &PhysicalName,
+    credentials: Vec<CredentialSpec>,
+    logins_allowed: bool,
+) -> DatabaseSpec {
+    DatabaseSpec {
+        physical: physical.clone(),
         tenant_uid: claim.tenant_uid.clone(),
         tenant_id: claim.id.to_string(),
         name: claim.name.clone(),
@@ -211,9 +223,7 @@ pub(crate) async fn prepare(
         connection_limit: claim.connection_limit,
         credentials,
         logins_allowed,
-    };
-    let plan = plan::plan(&want, &facts).map_err(|conflict| refusal::of_conflict(&conflict))?;
-    Ok(Prepared { chosen, batches: plan.batches, passwords, logins_allowed })
+    }
 }
 
 /// Which database it is, by the marker rows.
