@@ -92,6 +92,8 @@ pub mod reason {
     pub const FORBIDDEN: &str = "Forbidden";
     /// An unexpected failure; the message has the whole chain.
     pub const FAILED: &str = "ReconcileFailed";
+    /// The tenant is protected from deletion.
+    pub const DELETION_PROTECTED: &str = "DeletionProtected";
     /// Objects that still use this one keep it.
     pub const IN_USE: &str = "InUse";
     /// The database is bound to its claim.

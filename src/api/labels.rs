@@ -11,6 +11,9 @@ pub const DATABASE_SERVER: &str = "tenantry.dev/database-server";
 /// On a database server while at least one server database lives on it; admission refuses its deletion.
 pub const IN_USE: &str = "tenantry.dev/in-use";
 
+/// On the namespace and the server databases of a tenant that is protected from deletion; admission refuses theirs.
+pub const PROTECTED: &str = "tenantry.dev/protected";
+
 /// Recommended label: the application.
 pub const NAME: &str = "app.kubernetes.io/name";
 /// Recommended label: the instance of the application.

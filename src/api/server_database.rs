@@ -23,9 +23,11 @@ use super::schema::{self, NameRef};
         .message("serverRef and physicalName cannot change"),
     selectable = ".spec.serverRef.name",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "Bound or Released"),
+    printcolumn(name = "Tenant", type_ = "string", json_path = ".metadata.labels.tenantry\\.dev/tenant", description = "Tenant in whose namespace the claim is, or was"),
+    printcolumn(name = "Claim", type_ = "string", json_path = ".spec.claimRef.name", description = "Claim that the database is bound to, or was last"),
     printcolumn(name = "Server", type_ = "string", json_path = ".spec.serverRef.name", description = "Database server"),
-    printcolumn(name = "Namespace", type_ = "string", json_path = ".spec.claimRef.namespace", description = "Namespace of the claim"),
-    printcolumn(name = "Claim", type_ = "string", json_path = ".spec.claimRef.name", description = "Name of the claim"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Reason of the Ready condition"),
+    printcolumn(name = "Namespace", type_ = "string", json_path = ".spec.claimRef.namespace", description = "Namespace of the claim", priority = "1"),
     printcolumn(name = "Database", type_ = "string", json_path = ".spec.physicalName", description = "Name of the database on the server", priority = "1"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since the object was created")
 )]

@@ -54,6 +54,9 @@ pub struct TenantSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub owners: Option<Vec<Owner>>,
+    /// Whether the tenant, its namespace and its ServerDatabases may not be deleted and its databases not be purged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_protection: Option<bool>,
 }
 
 /// Whether a tenant runs.
@@ -123,5 +126,10 @@ impl TenantSpec {
     /// Whether the tenant is suspended.
     pub fn is_suspended(&self) -> bool {
         self.state == Some(TenantState::Suspended)
+    }
+
+    /// Whether the tenant is protected from deletion.
+    pub fn is_protected(&self) -> bool {
+        self.deletion_protection == Some(true)
     }
 }

@@ -50,11 +50,7 @@ pub(super) const KINDS: [Kind; 7] = [
         short: Some("msvc"),
     },
     Kind { resource: ours("Plan", "plans", false), singular: "plan", short: None },
-    Kind {
-        resource: ours("ServerDatabase", "serverdatabases", false),
-        singular: "serverdatabase",
-        short: Some("sdb"),
-    },
+    Kind { resource: SERVER_DATABASE, singular: "serverdatabase", short: Some("sdb") },
     Kind {
         resource: ours("TenantDatabase", "tenantdatabases", true),
         singular: "tenantdatabase",
@@ -71,6 +67,8 @@ pub(super) const PLAN: Resource = ours("Plan", "plans", false);
 pub(super) const BLUEPRINT: Resource = ours("Blueprint", "blueprints", false);
 /// Database servers.
 pub(super) const DATABASE_SERVER: Resource = ours("DatabaseServer", "databaseservers", false);
+/// Databases on servers.
+pub(super) const SERVER_DATABASE: Resource = ours("ServerDatabase", "serverdatabases", false);
 /// Claims.
 pub(super) const TENANT_DATABASE: Resource = ours("TenantDatabase", "tenantdatabases", true);
 /// Services.

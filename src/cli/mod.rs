@@ -39,6 +39,7 @@ mod run;
 mod status;
 mod suspend;
 mod table;
+mod undelete;
 mod uninstall;
 mod until;
 mod user;
@@ -87,6 +88,8 @@ enum Command {
     Resume(suspend::StateArgs),
     /// Delete objects; databases are kept
     Delete(delete::DeleteArgs),
+    /// Give released databases back to the claims of their names
+    Undelete(undelete::UndeleteArgs),
     /// Print the version of this program, of the operator and of the API server
     Version(version::VersionArgs),
     /// Run a role of the platform; this is what its pods do
@@ -190,6 +193,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<Exit, Failu
         Command::Suspend(args) => suspend::run(&args, suspend::State::Suspended, session).await,
         Command::Resume(args) => suspend::run(&args, suspend::State::Active, session).await,
         Command::Delete(args) => delete::run(&args, session).await,
+        Command::Undelete(args) => undelete::run(&args, session).await,
         Command::Version(args) => version::run(&args, session).await,
         Command::Run(args) => run::run(args, session).await,
         Command::Completion(args) => completion::run(&args, session),

@@ -24,6 +24,7 @@ pub mod look;
 pub mod names;
 pub mod plan;
 pub mod project;
+pub mod protection;
 pub mod refusal;
 mod stages;
 mod target;

@@ -15,8 +15,8 @@ use crate::controller::apply::{ApplyError, Declared};
 use crate::controller::object::Kind;
 use crate::postgres::facts::Marker;
 
-/// The object of a row on that server.
-pub fn object(marker: &Marker, server: &str) -> ServerDatabase {
+/// The object of a row on that server. `protected` says that its tenant is protected from deletion.
+pub fn object(marker: &Marker, server: &str, protected: bool) -> ServerDatabase {
     let spec = ServerDatabaseSpec {
         server_ref: NameRef::new(server),
         claim_ref: ClaimRef {
@@ -35,13 +35,16 @@ pub fn object(marker: &Marker, server: &str) -> ServerDatabase {
     if let Some(tenant) = names::tenant_of_namespace(&marker.claim.namespace) {
         all.insert(labels::TENANT.to_owned(), tenant.to_owned());
     }
+    if protected {
+        all.insert(labels::PROTECTED.to_owned(), "true".to_owned());
+    }
     object.metadata = ObjectMeta { labels: Some(all), ..object.metadata };
     object
 }
 
 /// The declaration of a row's object. It belongs to the database itself: neither tenant nor server take it along.
-pub fn declared(marker: &Marker, server: &str) -> Result<Declared, ApplyError> {
-    Declared::new(Kind::ServerDatabase, &marker.physical_name, &object(marker, server))
+pub fn declared(marker: &Marker, server: &str, protected: bool) -> Result<Declared, ApplyError> {
+    Declared::new(Kind::ServerDatabase, &marker.physical_name, &object(marker, server, protected))
 }
 
 /// Name of the object of the database `physical`.

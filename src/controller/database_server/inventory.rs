@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::api::condition::{Summary, reason};
 use crate::controller::apply::ApplyError;
 use crate::controller::context::Context;
-use crate::controller::database::project;
+use crate::controller::database::{project, protection};
 use crate::controller::object::Key;
 use crate::controller::{outcome, triggers};
 use crate::postgres::facts::{Marker, Phase};
@@ -126,7 +126,7 @@ pub async fn project(context: &Context, server: &str, markers: &[Marker]) {
 }
 
 async fn make(context: &Context, server: &str, marker: &Marker) -> Result<(), ApplyError> {
-    context.gate.apply(&project::declared(marker, server)?).await?;
+    context.gate.apply(&project::declared(marker, server, protection::of(context, marker))?).await?;
     Ok(())
 }
 

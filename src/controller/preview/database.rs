@@ -12,7 +12,7 @@ use crate::api::{DatabaseServer, ServerDatabase, TenantDatabase};
 use crate::controller::apply::ApplyError;
 use crate::controller::database::look::look;
 use crate::controller::database::want::{CredentialSpec, PasswordWish};
-use crate::controller::database::{plan, project, refusal};
+use crate::controller::database::{plan, project, protection, refusal};
 use crate::controller::database_server::managed;
 use crate::controller::object::{Key, Kind};
 use crate::controller::tenant_database::binding::{self, Passwords};
@@ -62,7 +62,8 @@ impl Rehearsal<'_> {
             }
         };
         let Planned { batches, provisioned } = planned;
-        let mut declared = vec![project::declared(&provisioned.marker, &validated.server)?];
+        let protected = protection::of(&self.world, &provisioned.marker);
+        let mut declared = vec![project::declared(&provisioned.marker, &validated.server, protected)?];
         declared.extend(binding::declare(&fetched, &validated, &provisioned)?);
         let mut standing = Standing::Firm;
         for declared in &declared {

@@ -8,15 +8,20 @@ pub mod release;
 pub mod status;
 pub mod validate;
 
+use kube::ResourceExt;
+use serde_json::json;
+
 use self::validate::Verdict;
 use super::apply::ApplyError;
 use super::context::Context;
-use super::database::project;
+use super::database::{project, protection};
 use super::object::{Key, Kind};
 use super::outcome::Next;
-use super::publish::publish;
+use super::publish::{patch_metadata, publish};
 use super::worker::{Reconciler, key_of};
 use crate::api::ServerDatabase;
+use crate::api::labels::PROTECTED;
+use crate::postgres::facts::Marker;
 
 /// The server databases' controller.
 pub struct Controller;
@@ -45,8 +50,12 @@ impl Reconciler for Controller {
                 Err(summary) => problem = Some(summary),
             },
             (Verdict::Show, Ok(Some(row))) => {
-                context.gate.apply(&project::declared(row, &fetched.database.spec.server_ref.name)?).await?;
+                let (server, protected) =
+                    (&fetched.database.spec.server_ref.name, protection::of(context, row));
+                context.gate.apply(&project::declared(row, server, protected)?).await?;
             }
+            // Its claimRef is an admin's to set, so the object is not declared; what protects it is.
+            (Verdict::Keep, Ok(Some(row))) => mark_protection(context, &fetched.database, row).await?,
             _ => {}
         }
         let settled = problem.is_none() && marker.is_ok();
@@ -66,4 +75,18 @@ impl Reconciler for Controller {
         // A server that cannot be used wakes what is on it when it can.
         Ok(if settled || !context.servers.is_usable(server) { Next::Resync } else { Next::Backoff })
     }
+}
+
+/// Mirrors whether the tenant is protected from deletion into the label by which admission refuses the object's.
+async fn mark_protection(
+    context: &Context,
+    database: &ServerDatabase,
+    row: &Marker,
+) -> Result<(), ApplyError> {
+    let marked = database.labels().get(PROTECTED).map(String::as_str);
+    let wanted = protection::of(context, row).then_some("true");
+    if marked == wanted {
+        return Ok(());
+    }
+    patch_metadata(context, database, json!({"labels": {PROTECTED: wanted}})).await
 }

@@ -122,6 +122,9 @@ fn namespace(tenant: &Validated) -> Namespace {
     for mode in ["enforce", "warn"] {
         all.insert(format!("pod-security.kubernetes.io/{mode}"), "restricted".into());
     }
+    if tenant.protected {
+        all.insert(labels::PROTECTED.into(), "true".into());
+    }
     let name = Some(tenant.namespace.clone());
     Namespace {
         metadata: ObjectMeta { name, labels: Some(all), ..ObjectMeta::default() },
@@ -252,6 +255,7 @@ mod tests {
             }],
             owners: vec![Owner { kind: OwnerKind::User, name: "alice".into(), namespace: None }],
             suspended: false,
+            protected: false,
         }
     }
 
@@ -315,6 +319,15 @@ mod tests {
                 json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "Microservice", "metadata": metadata("user"), "spec": {"builtin": "user"}}),
             ]
         );
+    }
+
+    #[test]
+    fn the_namespace_of_a_protected_tenant_says_so() {
+        let label = |protected| {
+            let built = build(&Validated { protected, ..tenant() }).unwrap();
+            shown(&built.namespace)["metadata"]["labels"].get(labels::PROTECTED).cloned()
+        };
+        assert_eq!((label(true), label(false)), (Some(json!("true")), None));
     }
 
     #[test]

@@ -5,10 +5,11 @@
 
 use kube::ResourceExt;
 use kube::api::DynamicObject;
+use serde_json::json;
 
 use super::fetch::Fetched;
 use crate::api::condition::{Summary, reason};
-use crate::api::labels::TENANT_FINALIZER;
+use crate::api::labels::{PROTECTED, TENANT_FINALIZER};
 use crate::api::{Tenant, names};
 use crate::controller::apply::ApplyError;
 use crate::controller::context::Context;
@@ -36,7 +37,16 @@ pub async fn finalize(context: &Context, fetched: &Fetched) -> Result<Next, Appl
     let key = Key::cluster(&names::tenant_namespace(&tenant.name_any()));
     let uid = tenant.uid().unwrap_or_default();
     if let Some(live) = ours(context, &key, &uid).await? {
+        if live.metadata.deletion_timestamp.is_none() && tenant.spec.is_protected() {
+            return held(context, tenant).await;
+        }
         if live.metadata.deletion_timestamp.is_none() {
+            // What a tenant was protected by must not outlive its protection: admission obeys the label.
+            if live.labels().contains_key(PROTECTED) {
+                let lifted = json!({"metadata": {"labels": {PROTECTED: null}}});
+                let uid = live.uid().unwrap_or_default();
+                context.gate.patch(Kind::Namespace, &key, &uid, None, lifted).await?;
+            }
             context.gate.delete(Kind::Namespace, &key, &live.uid().unwrap_or_default()).await?;
         }
         let message =
@@ -53,6 +63,21 @@ pub async fn finalize(context: &Context, fetched: &Fetched) -> Result<Next, Appl
     set_finalizers(context, tenant, &rest).await?;
     context.progress.clear(&uid);
     Ok(Next::Never)
+}
+
+/// Admission refuses the deletion of a protected tenant. One that was protected since, or deleted past admission, stays
+/// as it is.
+async fn held(context: &Context, tenant: &Tenant) -> Result<Next, ApplyError> {
+    let name = tenant.name_any();
+    let message = format!(
+        "spec.deletionProtection: the tenant is being deleted and protected from it, so nothing is removed; to let it go: \
+         kubectl patch tenant {name} --type=merge -p '{{\"spec\":{{\"deletionProtection\":false}}}}'"
+    );
+    let mut status = tenant.status.clone().unwrap_or_default();
+    let summary = Summary::Stalled { reason: reason::DELETION_PROTECTED, message };
+    summary.write(&mut status.conditions, tenant.metadata.generation.unwrap_or_default(), context.now());
+    publish(context, tenant, status).await?;
+    Ok(Next::Resync)
 }
 
 /// The tenant's namespace by a live read: a finalizer must not go by what a cache says. One that is not ours is

@@ -279,6 +279,7 @@ mod tests {
             services: vec![BlueprintService { name: "user".into(), spec: MicroserviceSpec::default() }],
             owners: vec![],
             suspended,
+            protected: false,
         }
     }
 
@@ -299,6 +300,7 @@ mod tests {
                 blueprints: None,
                 state: None,
                 owners: None,
+                deletion_protection: None,
             },
         );
         tenant.metadata = ObjectMeta { uid: Some("uid-1".into()), generation: Some(1), ..tenant.metadata };

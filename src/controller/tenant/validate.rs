@@ -32,6 +32,8 @@ pub struct Validated {
     pub owners: Vec<Owner>,
     /// Whether it is suspended.
     pub suspended: bool,
+    /// Whether it is protected from deletion.
+    pub protected: bool,
 }
 
 /// Validates it. The error is what Ready says.
@@ -70,6 +72,7 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Summary> {
         services: services.into_values().map(|(_, service)| service).collect(),
         owners: spec.owners.clone().unwrap_or_default(),
         suspended: spec.is_suspended(),
+        protected: spec.is_protected(),
         name,
         uid,
     })
@@ -103,6 +106,7 @@ mod tests {
                 blueprints: Some(blueprints.iter().map(|(name, _)| NameRef::new(*name)).collect()),
                 state: None,
                 owners: None,
+                deletion_protection: None,
             },
         );
         tenant.metadata.uid = Some("uid-1".into());

@@ -21,7 +21,7 @@ use self::provision::Provisioned;
 use self::validate::{Refusal, Validated};
 use super::apply::{Applied, ApplyError};
 use super::context::Context;
-use super::database::project;
+use super::database::{project, protection};
 use super::object::Kind;
 use super::outcome::{self, Next};
 use super::publish::publish;
@@ -104,7 +104,8 @@ async fn provision(
         Ok(provisioned) => provisioned,
         Err(summary) => return Ok(Err(summary)),
     };
-    let mut declared = vec![project::declared(&provisioned.marker, &validated.server)?];
+    let protected = protection::of(context, &provisioned.marker);
+    let mut declared = vec![project::declared(&provisioned.marker, &validated.server, protected)?];
     declared.extend(binding::declare(fetched, validated, &provisioned)?);
     for declared in declared {
         match context.gate.apply(&declared).await {

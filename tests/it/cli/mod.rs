@@ -9,6 +9,7 @@ mod plan;
 mod policies;
 mod schema;
 mod transcripts;
+mod undelete;
 mod waiting;
 
 use std::path::{Path, PathBuf};

@@ -44,6 +44,49 @@ async fn a_crd_goes_only_with_the_annotation_and_a_server_only_when_unused() {
 }
 
 #[tokio::test]
+async fn what_belongs_to_a_protected_tenant_goes_only_when_the_protection_is_lifted() {
+    let plane = ControlPlane::own().await;
+    let shell = Shell::new(&plane);
+    effective(&shell).await;
+    shell
+        .apply(
+            "apiVersion: tenantry.dev/v1alpha1\nkind: Tenant\nmetadata: {name: acme}\nspec: {planRef: {name: p}, deletionProtection: true}\n---\n\
+             apiVersion: v1\nkind: Namespace\nmetadata: {name: tenant-acme, labels: {tenantry.dev/protected: \"true\", tenantry.dev/tenant: acme}}\n---\n\
+             apiVersion: tenantry.dev/v1alpha1\nkind: ServerDatabase\nmetadata: {name: t-x-app, labels: {tenantry.dev/protected: \"true\", tenantry.dev/tenant: acme}}\n\
+             spec: {serverRef: {name: pg}, physicalName: t_x_app, claimRef: {namespace: tenant-acme, name: app}}\n---\n\
+             apiVersion: tenantry.dev/v1alpha1\nkind: TenantDatabase\nmetadata: {name: app, namespace: tenant-acme}\nspec: {}\n",
+        )
+        .await;
+    let lift = "kubectl patch tenant acme --type=merge -p '{\"spec\":{\"deletionProtection\":false}}'";
+    for target in
+        [["delete", "tenant", "acme"], ["delete", "namespace", "tenant-acme"], ["delete", "sdb", "t-x-app"]]
+    {
+        wait_until(Duration::from_secs(30), "the deletion is refused", async || {
+            let refused = shell.kubectl(&[&target[..], &["--dry-run=server"]].concat()).await;
+            let said = refused.code == Some(1) && refused.stderr.contains(&format!("first run: {lift}"));
+            if said { Ok(()) } else { Err(format!("{refused:?}")) }
+        })
+        .await;
+    }
+    let refused = shell.tenantry(&["delete", "tenant", "acme", "--yes"]).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains(lift), "{refused:?}");
+    // A claim is never kept: its namespace could not be emptied.
+    let claim = shell.kubectl(&["delete", "tdb", "app", "-n", "tenant-acme"]).await;
+    assert_eq!(claim.code, Some(0), "{claim:?}");
+
+    let change = lift.split_once("-p ").unwrap().1.trim_matches('\'');
+    shell.kubectl(&["patch", "tenant", "acme", "--type=merge", "-p", change]).await;
+    shell.kubectl(&["label", "namespace", "tenant-acme", "tenantry.dev/protected-"]).await;
+    shell.kubectl(&["label", "sdb", "t-x-app", "tenantry.dev/protected-"]).await;
+    for target in
+        [["delete", "tenant", "acme"], ["delete", "namespace", "tenant-acme"], ["delete", "sdb", "t-x-app"]]
+    {
+        let gone = shell.kubectl(&target).await;
+        assert_eq!(gone.code, Some(0), "{gone:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_operator_writes_only_secrets_labelled_ours() {
     let plane = ControlPlane::own().await;
     let shell = Shell::new(&plane);

@@ -3,7 +3,7 @@
 mod bad_input;
 mod change;
 mod circuit;
-mod claims;
+pub mod claims;
 mod creation;
 mod databases;
 mod deletion;
@@ -13,6 +13,7 @@ mod guard;
 mod leadership;
 mod microservice;
 mod owned;
+mod protection;
 mod samples;
 pub mod scene;
 mod servers;

@@ -79,6 +79,13 @@ impl<'a> Scene<'a> {
         dynamic_api(&self.client, kind, key).get_opt(&key.name).await.unwrap().map(value)
     }
 
+    /// Asks for an object's deletion, or says why not.
+    pub async fn try_delete(&self, kind: Kind, key: &Key) -> kube::Result<Value> {
+        let answer =
+            dynamic_api(&self.client, kind, key).delete(&key.name, &DeleteParams::background()).await?;
+        Ok(answer.either(value, |status| serde_json::to_value(status).unwrap()))
+    }
+
     /// Asks for an object's deletion. `true` if there was one.
     pub async fn delete(&self, kind: Kind, key: &Key) -> bool {
         match dynamic_api(&self.client, kind, key).delete(&key.name, &DeleteParams::background()).await {
