@@ -14,8 +14,12 @@ pub const BLOCKING: Duration = Duration::from_millis(500);
 pub const LOCKS: u32 = 4_000;
 /// A transaction may name another's role for this long: a GRANT to somebody that is not of the database is no attack yet.
 const FOREIGN_ROLE: Duration = Duration::from_secs(1);
-/// Filled to this part, the notification queue is on its way to refuse everybody's NOTIFY.
+/// Filled to this part, the notification queue is on its way to refuse everybody's NOTIFY: whoever goes on filling it
+/// ends, with the long transactions of the same database.
 const QUEUE: f64 = 0.25;
+/// Filled to this part nevertheless, it is held up by somebody else. PostgreSQL does not tell who listens, so every
+/// transaction that lasts has to end.
+const QUEUE_LAST: f64 = 0.5;
 /// What keeps the notification queue from being emptied is a transaction that lasts.
 const QUEUE_HOLDER: Duration = Duration::from_secs(10);
 
@@ -43,6 +47,8 @@ pub struct Seen {
     pub databases: Vec<String>,
     /// Roles that it holds or waits for.
     pub roles: Vec<String>,
+    /// Whether it holds or waits for the lock under which notifications enter their queue.
+    pub notifies: bool,
     /// Age of its transaction.
     pub transaction: Duration,
     /// What it waits for.
@@ -110,7 +116,9 @@ pub enum Reason {
     BlocksOperator(Duration),
     /// Another tenant waits for it.
     BlocksTenant(Duration),
-    /// The notification queue, which all databases share, cannot be emptied while it goes on.
+    /// The notification queue, which all databases share, is filling, and it goes on filling it.
+    FloodsNotifications,
+    /// The notification queue may not be emptied while it goes on.
     ParksNotifications(Duration),
 }
 
@@ -125,6 +133,7 @@ impl Reason {
             Self::BlocksLogins(_) => "BlocksLogins",
             Self::BlocksOperator(_) => "BlocksOperator",
             Self::BlocksTenant(_) => "BlocksTenant",
+            Self::FloodsNotifications => "FloodsNotifications",
             Self::ParksNotifications(_) => "ParksNotifications",
         }
     }
@@ -150,6 +159,9 @@ impl fmt::Display for Reason {
             Self::BlocksLogins(time) => after(f, "logins to the server", time),
             Self::BlocksOperator(time) => after(f, "the operator", time),
             Self::BlocksTenant(time) => after(f, "another tenant", time),
+            Self::FloodsNotifications => {
+                f.write_str("sent notifications while the server's queue for them was filling")
+            }
             Self::ParksNotifications(time) => write!(
                 f,
                 "held up the server's notification queue in a transaction of {:.0} s",
@@ -164,10 +176,11 @@ impl Look {
     pub fn decide(&self) -> Vec<Intervention> {
         let mut ends = BTreeMap::new();
         for (pid, session, login, database) in self.tenants() {
-            if let Some(reason) = self.offence(session, login, database) {
+            if let Some(reason) = Self::offence(session, login, database) {
                 ends.insert(pid, reason);
             }
         }
+        self.notifications(&mut ends);
         self.floods(&mut ends);
         self.blocks(&mut ends);
         let described = self.tenants().filter_map(|(pid, session, login, database)| {
@@ -198,7 +211,7 @@ impl Look {
     }
 
     /// What a session does by itself, whoever is hurt.
-    fn offence(&self, session: &Seen, login: &str, database: &str) -> Option<Reason> {
+    fn offence(session: &Seen, login: &str, database: &str) -> Option<Reason> {
         if let Some(catalog) = &session.catalog {
             return Some(Reason::LocksSharedCatalog(catalog.clone()));
         }
@@ -212,8 +225,31 @@ impl Look {
         {
             return Some(Reason::LocksForeignRole(role.clone()));
         }
-        (self.notification_queue >= QUEUE && session.transaction >= QUEUE_HOLDER)
-            .then_some(Reason::ParksNotifications(session.transaction))
+        None
+    }
+
+    /// A queue of notifications that fills is held up by a transaction that lasts, most likely one of the same tenant
+    /// who fills it: others', a dump say, end only when that did not help.
+    fn notifications(&self, ends: &mut BTreeMap<i32, Reason>) {
+        if self.notification_queue < QUEUE {
+            return;
+        }
+        let filling: BTreeSet<&str> = self
+            .tenants()
+            .filter(|(_, session, ..)| session.notifies)
+            .map(|(.., database)| database)
+            .collect();
+        for (pid, session, _, database) in self.tenants() {
+            let suspect = filling.contains(database) || self.notification_queue >= QUEUE_LAST;
+            let reason = if session.notifies {
+                Reason::FloodsNotifications
+            } else if suspect && session.transaction >= QUEUE_HOLDER {
+                Reason::ParksNotifications(session.transaction)
+            } else {
+                continue;
+            };
+            ends.entry(pid).or_insert(reason);
+        }
     }
 
     /// The sessions of one database may hold so many locks together: those with the most go until the rest fits.
@@ -269,6 +305,7 @@ mod tests {
             catalog: None,
             databases: vec![],
             roles: vec![],
+            notifies: false,
             transaction: Duration::from_millis(300),
             wait: None,
         }
@@ -354,14 +391,26 @@ mod tests {
     }
 
     #[test]
-    fn a_full_notification_queue_costs_the_transactions_that_last() {
-        let long = Seen { transaction: QUEUE_HOLDER, ..tenant("t_a") };
-        let sessions = BTreeMap::from([(1, long), (2, tenant("t_a"))]);
-        let mut look = Look { sessions, notification_queue: 0.24 };
-        assert_eq!(look.decide(), []);
+    fn a_filling_notification_queue_costs_the_tenant_who_fills_it_and_others_only_when_that_did_not_help() {
+        let long = |database| Seen { transaction: QUEUE_HOLDER, ..tenant(database) };
+        let notifying = Seen { notifies: true, ..tenant("t_a") };
+        let sessions =
+            [(1, long("t_a")), (2, tenant("t_a")), (3, notifying), (4, long("t_b")), (5, tenant("t_b"))];
+        let mut look = Look { sessions: BTreeMap::from(sessions), notification_queue: 0.24 };
+        let ends = |look: &Look| -> Vec<(i32, &str)> {
+            look.decide().iter().map(|it| (it.pid, it.reason.name())).collect()
+        };
+        assert_eq!(ends(&look), []);
         look.notification_queue = 0.25;
-        let reasons: Vec<_> = look.decide().iter().map(|it| (it.pid, it.reason.name())).collect();
-        assert_eq!(reasons, [(1, "ParksNotifications")]);
+        assert_eq!(ends(&look), [(1, "ParksNotifications"), (3, "FloodsNotifications")]);
+        look.notification_queue = 0.5;
+        assert_eq!(
+            ends(&look),
+            [(1, "ParksNotifications"), (3, "FloodsNotifications"), (4, "ParksNotifications")]
+        );
+        look.sessions.remove(&3);
+        look.notification_queue = 0.4;
+        assert_eq!(ends(&look), [], "nobody fills it: it can wait");
     }
 
     #[test]

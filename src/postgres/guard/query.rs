@@ -19,6 +19,8 @@ WITH held AS MATERIALIZED ( \
            AND l.classid = 'pg_database'::regclass) AS databases, \
          array_agg(DISTINCT l.objid) FILTER (WHERE l.locktype = 'object' AND l.database = 0 \
            AND l.classid = 'pg_authid'::regclass) AS roles, \
+         coalesce(bool_or(l.locktype = 'object' AND l.database = 0 AND l.objid = 0 \
+           AND l.classid = 'pg_database'::regclass), false) AS notifies, \
          min(l.waitstart) FILTER (WHERE NOT l.granted) AS waitstart, \
          coalesce(bool_or(l.database = 0) FILTER (WHERE NOT l.granted), false) AS waits_shared \
   FROM pg_lock_status() l WHERE l.pid <> pg_backend_pid() GROUP BY l.pid \
@@ -36,7 +38,7 @@ SELECT s.pid, coalesce(s.backend_start::text, ''), s.login, m.physical_name, coa
        extract(epoch FROM clock_timestamp() - s.waitstart)::float8, s.waits_shared, \
        CASE WHEN extract(epoch FROM clock_timestamp() - s.waitstart) >= $1 \
          AND (s.ours OR s.waits_shared) THEN pg_blocking_pids(s.pid) ELSE '{}' END, \
-       pg_notification_queue_usage() \
+       pg_notification_queue_usage(), s.notifies \
 FROM seen s \
 LEFT JOIN (SELECT physical_name, unnest(logins) AS login FROM tenantry.marker) m ON m.login = s.login";
 
@@ -62,6 +64,7 @@ pub(super) fn seen(row: &PgRow) -> Result<(i32, Seen, f64), sqlx::Error> {
         catalog: row.try_get(7)?,
         databases: row.try_get(8)?,
         roles: row.try_get(9)?,
+        notifies: row.try_get(15)?,
         transaction: time(row.try_get(10)?),
         wait,
     };

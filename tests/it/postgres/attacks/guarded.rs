@@ -7,7 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use tenantry::controller::database::want::DatabaseSpec;
 use tenantry::postgres::connect::ServerPool;
 use tenantry::postgres::execute::Gate;
-use tenantry::postgres::guard::decide::Intervention;
+use tenantry::postgres::guard::decide::{Intervention, Who};
 use tenantry::postgres::guard::{GuardError, PERIOD, Watch};
 use tenantry::postgres::scram::Password;
 use tokio::task::JoinSet;
@@ -19,6 +19,7 @@ use crate::support::wait_until;
 on_every_version! {
     a_freeze_of_the_server_costs_another_tenants_login_less_than_a_moment,
     a_revocation_ends_who_stands_in_its_way,
+    who_sends_notifications_is_known_by_the_lock_that_it_takes,
     an_admin_gets_a_shared_catalog_for_himself,
     an_admin_login_without_the_rights_is_told_them,
 }
@@ -129,6 +130,27 @@ async fn a_revocation_ends_who_stands_in_its_way(version: Version) {
     assert_eq!(guard.wait_for(0, "BlocksOperator").await.len(), 1);
     assert_eq!(sqlstate(fixture.tenant(&login, name).await), "28000");
     assert!(try_run(&mut session, "SELECT 1").await.is_err(), "the session has ended");
+}
+
+async fn who_sends_notifications_is_known_by_the_lock_that_it_takes(version: Version) {
+    let Pair { fixture, a, b } = pair(version).await;
+    let mut session = fixture.tenant(&login(&a, 0), a.physical.as_str()).await.unwrap();
+    let quiet = fixture.tenant(&login(&b, 0), b.physical.as_str()).await.unwrap();
+    let mut watch = Watch::open(&fixture.pool).await.unwrap();
+    let sending = tokio::spawn(async move {
+        let notify = "SELECT count(pg_notify('c', i::text)) FROM generate_series(1, 20000) AS i";
+        while try_run(&mut session, notify).await.is_ok() {}
+    });
+    let notifying = wait_until(PATIENCE, "a session notifies", async || {
+        let look = watch.look().await.unwrap();
+        let who = look.sessions.into_values().filter(|session| session.notifies).map(|session| session.who);
+        let who: Vec<Who> = who.collect();
+        if who.is_empty() { Err("none does".to_owned()) } else { Ok(who) }
+    })
+    .await;
+    assert_eq!(notifying, [Who::Tenant { login: login(&a, 0), database: a.physical.to_string() }]);
+    sending.abort();
+    drop(quiet);
 }
 
 async fn an_admin_gets_a_shared_catalog_for_himself(version: Version) {
