@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sqlx::AssertSqlSafe;
 use tempfile::NamedTempFile;
-use tenantry::api::names::{CredentialName, DatabaseName, PhysicalName, TenantId};
+use tenantry::api::names::{CredentialName, DatabaseName, Group, PhysicalName, TenantId};
 use tenantry::controller::database::plan::plan;
 use tenantry::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
 use tenantry::postgres::bootstrap::bootstrap;
@@ -108,8 +108,11 @@ fn want(number: usize) -> DatabaseSpec {
     let tenant_uid = format!("uid-{number}");
     let (id, name) = (TenantId::of_uid(&tenant_uid), DatabaseName::parse("app").unwrap());
     let verifier = Verifier::generate(&Password::new("of a bench"), &mut StdRng::seed_from_u64(7));
-    let credential =
-        CredentialSpec { name: CredentialName::parse("app").unwrap(), password: PasswordWish::Set(verifier) };
+    let credential = CredentialSpec {
+        name: CredentialName::parse("app").unwrap(),
+        group: Group::Owner,
+        password: PasswordWish::Set(verifier),
+    };
     DatabaseSpec {
         physical: PhysicalName::new(&id, &name),
         tenant_uid,

@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::names::Group;
 use super::plan::DatabaseLimits;
 use super::schema::{self, NameRef};
 use super::step::Step;
@@ -50,7 +51,7 @@ pub struct TenantDatabaseSpec {
     pub fresh: Option<bool>,
 }
 
-/// A credential with the owner's rights in the database.
+/// A credential: who may log in, and with which rights.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Credential {
@@ -61,6 +62,33 @@ pub struct Credential {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), pattern("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub secret_name: Option<String>,
+    /// What it may do in the database. Absent means Owner. A change ends the sessions of its login, so that every session
+    /// has what is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
+}
+
+/// What a credential may do in its database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Access {
+    /// Everything inside the database: what one owner makes, every owner can change.
+    #[default]
+    Owner,
+    /// Reads and writes what owners make. It makes nothing of its own but temporary tables.
+    ReadWrite,
+    /// Reads what owners make.
+    ReadOnly,
+}
+
+impl Access {
+    /// The group role whose rights these are.
+    pub const fn group(self) -> Group {
+        match self {
+            Self::Owner => Group::Owner,
+            Self::ReadWrite => Group::ReadWrite,
+            Self::ReadOnly => Group::ReadOnly,
+        }
+    }
 }
 
 impl Credential {
@@ -73,7 +101,9 @@ impl Credential {
 impl TenantDatabaseSpec {
     /// The credentials, one named `app` if absent.
     pub fn credentials(&self) -> Vec<Credential> {
-        self.credentials.clone().unwrap_or_else(|| vec![Credential { name: "app".into(), secret_name: None }])
+        self.credentials
+            .clone()
+            .unwrap_or_else(|| vec![Credential { name: "app".into(), ..Credential::default() }])
     }
 }
 

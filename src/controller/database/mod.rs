@@ -9,15 +9,17 @@
 //!   `template0` (C.UTF-8 on managed servers) or, if that has another encoding, with C: those two always exist.
 //! - Three group roles without login: owner (CONNECT, TEMPORARY, CREATE), rw (CONNECT, TEMPORARY), ro (CONNECT).
 //!   PUBLIC has nothing, on schema public neither. Default privileges of the owner group serve rw and ro.
-//! - Logins are NOINHERIT members of the owner group and become it by a setting of the database (`role`), so what
-//!   one makes the others own. A login needs CONNECT of its own, since it inherits none.
+//! - Logins are NOINHERIT members of the one group whose rights they have, and become it by a setting of the database
+//!   (`role`), so what one owner makes the others own. A login needs CONNECT of its own, since it inherits none. Those of
+//!   the ro group are read-only by setting too.
 //! - Large objects can be created by owner and rw only.
 //!
 //! # The order
 //! The marker row comes first, in one transaction with the roles: what exists is recorded as ours. The database is
 //! made with ALLOW_CONNECTIONS false, loses what PUBLIC has, and is then opened to our own session, which works
 //! inside it. What lets the tenant in, LOGIN and CONNECT, comes last, in one transaction with the marker's `Bound`.
-//! When logins have to be refused that comes first, and their sessions are ended after it is committed.
+//! When logins have to be refused that comes first, and their sessions are ended after it is committed. A login that gets
+//! another group is refused in between: a session keeps the role that it began with, so none may last from before.
 
 mod inside;
 pub mod look;

@@ -30,6 +30,15 @@ impl Names {
         })
     }
 
+    /// One of the group roles.
+    pub const fn group(&self, group: Group) -> &Ident {
+        match group {
+            Group::Owner => &self.owner,
+            Group::ReadWrite => &self.read_write,
+            Group::ReadOnly => &self.read_only,
+        }
+    }
+
     /// The group roles, in the order in which they are made.
     pub fn groups(&self) -> [&Ident; 3] {
         [&self.owner, &self.read_write, &self.read_only]

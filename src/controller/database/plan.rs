@@ -74,9 +74,10 @@ pub fn plan(want: &DatabaseSpec, have: &Facts) -> Result<Plan, Conflict> {
     let mut stages = Stages::default();
     let recorded = marker.map(|marker| marker.logins.clone()).unwrap_or_default();
     let mut logins: BTreeMap<String, Login<'_>> =
-        recorded.iter().map(|name| (name.clone(), Login { open: false, password: None })).collect();
+        recorded.iter().map(|name| (name.clone(), Login::CLOSED)).collect();
     for credential in &want.credentials {
-        let login = Login { open: want.logins_allowed, password: Some(&credential.password) };
+        let group = Some(credential.group);
+        let login = Login { open: want.logins_allowed, group, password: Some(&credential.password) };
         logins.insert(want.physical.login(&credential.name), login);
     }
     markers(want, marker, logins.keys().cloned().collect(), &mut stages);
@@ -121,7 +122,7 @@ fn refuse(marker: &Marker, have: &Facts, mut stages: Stages) -> Result<Plan, Con
     if !have.databases.contains_key(&marker.physical_name) {
         return Err(Conflict::Missing { name: marker.physical_name.clone() });
     }
-    let closed = |name: &String| (name.clone(), Login { open: false, password: None });
+    let closed = |name: &String| (name.clone(), Login::CLOSED);
     let target = Target::new(&physical, have, marker.logins.iter().map(closed).collect())?;
     target.close_logins(&mut stages)?;
     target.end_sessions(&mut stages)?;

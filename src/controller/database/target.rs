@@ -7,21 +7,28 @@ use super::names::Names;
 use super::plan::Conflict;
 use super::stages::Stages;
 use super::want::PasswordWish;
-use crate::api::names::PhysicalName;
+use crate::api::names::{Group, PhysicalName};
 use crate::postgres::facts::{
     Acl, DATABASE_OWNER, Database, Facts, Grantee, Inside, Membership, Phase, Privilege, Role, StoredPassword,
 };
 use crate::postgres::quote::{Ident, QuoteError};
 use crate::postgres::scram::Verifier;
-use crate::postgres::statement::{DatabaseChange, Object, RoleAttribute, Statement};
+use crate::postgres::statement::{DatabaseChange, Object, READ_ONLY, RoleAttribute, Statement};
 
 /// A login as it has to be.
 #[derive(Clone, Copy)]
 pub(super) struct Login<'a> {
     /// Whether it is let in.
     pub open: bool,
+    /// The one group role that it is a member of; absent for a login whose credential is not asked for any more.
+    pub group: Option<Group>,
     /// Absent for a login whose credential is not asked for any more.
     pub password: Option<&'a PasswordWish>,
+}
+
+impl Login<'_> {
+    /// A login that is refused, whatever it was for.
+    pub const CLOSED: Self = Self { open: false, group: None, password: None };
 }
 
 /// One database's part of the facts, and its logins as they have to be.
@@ -90,8 +97,8 @@ impl<'a> Target<'a> {
                 }
                 (None, PasswordWish::Keep) => return Err(Conflict::PasswordNeeded { name: name.clone() }),
             };
-            self.settings(&role, &have, stages)?;
-            if login.open && !have.login {
+            self.settings(&role, &have, login.group.unwrap_or(Group::Owner), stages)?;
+            if login.open && (!have.login || self.changes_group(name, login)) {
                 let attributes = vec![RoleAttribute::Login(true)];
                 stages.last.push(Statement::AlterRole { role, attributes });
             }
@@ -101,25 +108,49 @@ impl<'a> Target<'a> {
 
     /// A login's settings are exactly those that we declare: a login may change its own, and so lift what limits it, or
     /// keep another's database from being dropped.
-    fn settings(&self, role: &Ident, have: &Role, stages: &mut Stages) -> Result<(), Conflict> {
-        let (database, group) = (self.names.database.clone(), self.names.owner.clone());
+    fn settings(&self, role: &Ident, have: &Role, group: Group, stages: &mut Stages) -> Result<(), Conflict> {
+        let (database, acts_as) = (self.names.database.clone(), self.names.group(group).clone());
         let scope = Some(database.as_str().to_owned());
-        let wanted = BTreeMap::from([("role".to_owned(), group.as_str().to_owned())]);
+        let mut wanted = BTreeMap::from([("role".to_owned(), acts_as.as_str().to_owned())]);
+        let reads = (group == Group::ReadOnly).then(|| (READ_ONLY.to_owned(), "on".to_owned()));
+        wanted.extend(reads.clone());
         let right = have.settings.get(&scope) == Some(&wanted);
         stages.last.extend(reset_settings(role, have, scope.filter(|_| right).as_ref())?);
         if !right {
-            stages.last.push(Statement::SetGroupInDatabase { role: role.clone(), database, group });
+            let set = Statement::SetGroupInDatabase {
+                role: role.clone(),
+                database: database.clone(),
+                group: acts_as,
+            };
+            stages.last.push(set);
+            let read_only = || Statement::SetReadOnlyInDatabase { role: role.clone(), database };
+            stages.last.extend(reads.map(|_| read_only()));
         }
         Ok(())
     }
 
-    /// Takes LOGIN and CONNECT from the logins that have to be refused.
+    /// Whether a login that is let in has another group's rights now.
+    fn changes_group(&self, name: &str, login: &Login<'_>) -> bool {
+        let member = |group: &Ident| {
+            let membership = Membership { group: group.as_str().to_owned(), member: name.to_owned() };
+            self.have.memberships.contains_key(&membership)
+        };
+        let wanted = login.group.map(|group| self.names.group(group));
+        wanted.is_some_and(|wanted| !member(wanted) && self.names.groups().into_iter().any(member))
+    }
+
+    /// Takes LOGIN from the logins that have to be refused, for good or while they change their group; from the former
+    /// CONNECT too.
     pub fn close_logins(&self, stages: &mut Stages) -> Result<(), Conflict> {
-        for (name, _) in self.logins.iter().filter(|(_, login)| !login.open) {
+        let closing = |(name, login): &(&String, &Login<'_>)| !login.open || self.changes_group(name, login);
+        for (name, login) in self.logins.iter().filter(closing) {
             let role = Ident::parse(name).map_err(Conflict::Quote)?;
             if self.have.roles.get(name).is_some_and(|have| have.login) {
                 let attributes = vec![RoleAttribute::Login(false)];
                 stages.first.push(Statement::AlterRole { role, attributes });
+            }
+            if login.open {
+                continue;
             }
             let grantee = Grantee::Role(name.clone());
             let privileges = privileges_of(&self.database.acl, &grantee);
@@ -130,10 +161,13 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// Sessions of refused logins end, those that a login opened just before it was refused too.
+    /// Sessions of refused logins end, those that a login opened just before it was refused too. What a login that is
+    /// refused now has left over ends before it is let in.
     pub fn end_sessions(&self, stages: &mut Stages) -> Result<(), Conflict> {
-        let closed =
-            self.logins.iter().filter(|(name, login)| !login.open && self.have.roles.contains_key(*name));
+        let closed = self.logins.iter().filter(|(name, login)| {
+            let have = self.have.roles.get(*name);
+            have.is_some_and(|have| !login.open || !have.login || self.changes_group(name, login))
+        });
         let closed: BTreeSet<String> = closed.map(|(name, _)| name.clone()).collect();
         let open_now = closed.iter().any(|name| self.have.roles[name].login);
         let sessions = self.have.sessions_of(self.names.database.as_str(), &closed);
@@ -152,7 +186,7 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// Every login is a member of the owner group and of nothing else, and nobody else is a member of a role of
+    /// Every login is a member of its one group and of nothing else, and nobody else is a member of a role of
     /// ours but our own login, which the server makes one of what it creates.
     pub fn memberships(&self, stages: &mut Stages) -> Result<(), Conflict> {
         let ours = |role: &str| self.names.is_group(role) || self.logins.contains_key(role);
@@ -160,7 +194,10 @@ impl<'a> Target<'a> {
             if !ours(group) && !ours(member) || *member == self.have.server.admin {
                 continue;
             }
-            let wanted = group == self.names.owner.as_str() && self.logins.contains_key(member);
+            let wanted = self.logins.get(member).is_some_and(|login| match login.group {
+                Some(own) => group == self.names.group(own).as_str(),
+                None => self.names.is_group(group),
+            });
             if !wanted || *admin_option {
                 stages.first.push(Statement::RevokeRole {
                     group: Ident::foreign(group).map_err(Conflict::Quote)?,
@@ -169,11 +206,12 @@ impl<'a> Target<'a> {
                 });
             }
         }
-        for (name, _) in self.logins.iter().filter(|(_, login)| login.password.is_some()) {
-            let membership = Membership { group: self.names.owner.as_str().to_owned(), member: name.clone() };
+        for (name, login) in self.logins.iter().filter(|(_, login)| login.password.is_some()) {
+            let Some(group) = login.group.map(|group| self.names.group(group)) else { continue };
+            let membership = Membership { group: group.as_str().to_owned(), member: name.clone() };
             if !self.have.memberships.contains_key(&membership) {
                 let member = Ident::parse(name).map_err(Conflict::Quote)?;
-                stages.first.push(Statement::GrantRole { group: self.names.owner.clone(), member });
+                stages.first.push(Statement::GrantRole { group: group.clone(), member });
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Want: what a claim asks of a server. Pure.
 
-use crate::api::names::{CredentialName, DatabaseName, PhysicalName};
+use crate::api::names::{CredentialName, DatabaseName, Group, PhysicalName};
 use crate::postgres::facts::Claim;
 use crate::postgres::scram::Verifier;
 
@@ -19,7 +19,7 @@ pub struct DatabaseSpec {
     pub claim: Claim,
     /// Greatest number of connections, to the database and of each login. Absent means no limit.
     pub connection_limit: Option<u32>,
-    /// Credentials with the owner's rights.
+    /// Credentials.
     pub credentials: Vec<CredentialSpec>,
     /// Whether logins are let in; not while the tenant is suspended.
     pub logins_allowed: bool,
@@ -30,6 +30,8 @@ pub struct DatabaseSpec {
 pub struct CredentialSpec {
     /// Its name.
     pub name: CredentialName,
+    /// The group role whose rights it has.
+    pub group: Group,
     /// What becomes of its password.
     pub password: PasswordWish,
 }

@@ -18,7 +18,7 @@ use crate::controller::object::{Key, Kind};
 use crate::controller::tenant_database::binding::{self, Passwords};
 use crate::controller::tenant_database::choose::{Chosen, choose};
 use crate::controller::tenant_database::provision::{self, Prepared, Provisioned};
-use crate::controller::tenant_database::validate::{self, Refusal, Validated};
+use crate::controller::tenant_database::validate::{self, Refusal, ValidCredential, Validated};
 use crate::controller::tenant_database::{fetch, place};
 use crate::controller::worker::key_of;
 use crate::postgres::facts::{Facts, Marker, Phase, Server};
@@ -109,11 +109,12 @@ impl Rehearsal<'_> {
             ..Server::default()
         };
         let (mut credentials, mut passwords) = (Vec::new(), Passwords::new());
-        for (name, secret) in &claim.credentials {
+        for ValidCredential { name, secret, access } in &claim.credentials {
             let password = self.world.random(Password::generate);
             let verifier = self.world.random(|random| Verifier::generate(&password, random));
             passwords.insert(secret.clone(), password);
-            credentials.push(CredentialSpec { name: name.clone(), password: PasswordWish::Set(verifier) });
+            let (name, password) = (name.clone(), PasswordWish::Set(verifier));
+            credentials.push(CredentialSpec { name, group: access.group(), password });
         }
         let want = provision::want(claim, &chosen.physical, credentials, claim.logins_allowed);
         let plan = plan::plan(&want, &Facts { server, ..Facts::default() });

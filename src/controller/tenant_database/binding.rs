@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::fetch::Fetched;
 use super::provision::Provisioned;
-use super::validate::Validated;
+use super::validate::{ValidCredential, Validated};
 use crate::api::condition::{Summary, reason};
 use crate::api::{TenantDatabase, labels};
 use crate::controller::apply::{ApplyError, Declared};
@@ -33,7 +33,7 @@ pub type Passwords = BTreeMap<String, Password>;
 pub async fn fetch(context: &Context, claim: &Validated) -> Result<Result<Passwords, Summary>, ApplyError> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &claim.namespace);
     let mut passwords = Passwords::new();
-    for (_, name) in &claim.credentials {
+    for name in claim.credentials.iter().map(|it| &it.secret) {
         let key = Key::namespaced(&claim.namespace, name);
         let live = api.get_opt(name).await;
         let live = live.map_err(|source| ApplyError::Api { verb: "get", kind: Kind::Secret, key, source })?;
@@ -73,7 +73,7 @@ pub fn declare(
     claim
         .credentials
         .iter()
-        .filter_map(|(credential, secret)| {
+        .filter_map(|ValidCredential { name: credential, secret, .. }| {
             let password = provisioned.passwords.get(secret)?;
             let login = provisioned.physical.login(credential);
             Some(Declared::new(

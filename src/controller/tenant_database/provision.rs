@@ -25,7 +25,7 @@ use super::binding::Passwords;
 use super::choose::{Chosen, choose};
 use super::fetch::{Fetched, SUSPEND_LIMIT};
 use super::place;
-use super::validate::Validated;
+use super::validate::{ValidCredential, Validated};
 
 /// What a claim has on its server.
 #[derive(Clone, Debug)]
@@ -258,7 +258,7 @@ async fn credentials(
 ) -> Result<(Vec<CredentialSpec>, Passwords), Summary> {
     let mut specs = Vec::new();
     let mut passwords = Passwords::new();
-    for (name, secret) in &claim.credentials {
+    for ValidCredential { name, secret, access } in &claim.credentials {
         let held = secrets.get(secret);
         let opens = match held {
             Some(password) => opens(context, pool, physical, name, facts, password).await?,
@@ -272,7 +272,7 @@ async fn credentials(
             (password, PasswordWish::Set(verifier))
         };
         passwords.insert(secret.clone(), password);
-        specs.push(CredentialSpec { name: name.clone(), password: wish });
+        specs.push(CredentialSpec { name: name.clone(), group: access.group(), password: wish });
     }
     Ok((specs, passwords))
 }

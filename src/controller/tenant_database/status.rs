@@ -76,7 +76,7 @@ pub fn status(
     status.server = Some(claim.server.clone());
     if let Ok(provisioned) = provisioned {
         status.server_database = Some(provisioned.physical.object_name());
-        status.binding = claim.credentials.first().map(|(_, secret)| NameRef::new(secret.clone()));
+        status.binding = claim.credentials.first().map(|it| NameRef::new(it.secret.clone()));
     }
     status
 }

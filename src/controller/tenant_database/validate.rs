@@ -9,6 +9,7 @@ use super::place;
 use crate::api::condition::{Summary, reason};
 use crate::api::names::{CredentialName, DatabaseName, PhysicalName, TenantId};
 use crate::api::server_database::DatabasePhase;
+use crate::api::tenant_database::Access;
 use crate::api::{Plan, ServerDatabase, TenantDatabase};
 
 /// The single input of the later steps.
@@ -26,8 +27,8 @@ pub struct Validated {
     pub id: TenantId,
     /// Name of the tenant.
     pub tenant: String,
-    /// Credentials with the names of their Secrets.
-    pub credentials: Vec<(CredentialName, String)>,
+    /// Credentials.
+    pub credentials: Vec<ValidCredential>,
     /// Greatest number of connections.
     pub connection_limit: Option<u32>,
     /// The server that the database is on, or goes to.
@@ -40,6 +41,17 @@ pub struct Validated {
     pub suspended: bool,
     /// Whether logins are let in.
     pub logins_allowed: bool,
+}
+
+/// A credential of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidCredential {
+    /// Its name.
+    pub name: CredentialName,
+    /// Name of its Secret.
+    pub secret: String,
+    /// What it may do.
+    pub access: Access,
 }
 
 /// What is known of a claim's earlier database.
@@ -130,7 +142,7 @@ fn invalid(message: String) -> Summary {
     Summary::Stalled { reason: reason::INVALID_SPEC, message }
 }
 
-fn credentials(fetched: &Fetched) -> Result<Vec<(CredentialName, String)>, Summary> {
+fn credentials(fetched: &Fetched) -> Result<Vec<ValidCredential>, Summary> {
     let (mut all, mut secrets) = (Vec::new(), BTreeSet::new());
     for (index, credential) in fetched.claim.spec.credentials().iter().enumerate() {
         let at = format!("spec.credentials[{index}]");
@@ -142,7 +154,7 @@ fn credentials(fetched: &Fetched) -> Result<Vec<(CredentialName, String)>, Summa
                 "{at}.secretName: two credentials name the Secret {secret}: give each its own"
             )));
         }
-        all.push((name, secret));
+        all.push(ValidCredential { name, secret, access: credential.access.unwrap_or_default() });
     }
     Ok(all)
 }

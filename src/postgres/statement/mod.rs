@@ -14,6 +14,9 @@ use super::function::RestrictedFunction;
 use super::quote::{Ident, Literal, QuoteError};
 use super::scram::Verifier;
 
+/// The setting that makes a login's transactions read-only.
+pub const READ_ONLY: &str = "default_transaction_read_only";
+
 /// Where a statement runs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
@@ -80,6 +83,13 @@ pub enum Statement {
         database: Ident,
         /// The group.
         group: Ident,
+    },
+    /// Makes a role's transactions read-only from the start in one database.
+    SetReadOnlyInDatabase {
+        /// The login.
+        role: Ident,
+        /// The database.
+        database: Ident,
     },
     /// Takes back every setting of a role, those of one database or those for all.
     ResetSettings {
@@ -263,6 +273,7 @@ impl Statement {
             | Self::CreateLogin { .. }
             | Self::SetPassword { .. }
             | Self::SetGroupInDatabase { .. }
+            | Self::SetReadOnlyInDatabase { .. }
             | Self::ResetSettings { .. }
             | Self::GrantRole { .. }
             | Self::RevokeRole { .. }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Backend, DatabaseChange, Object, RoleAttribute, Statement, marker};
+use super::{Backend, DatabaseChange, Object, READ_ONLY, RoleAttribute, Statement, marker};
 use crate::postgres::connect::OPERATOR_DATABASE;
 use crate::postgres::facts::{Grantee, Privilege};
 use crate::postgres::quote::{Ident, Literal, QuoteError};
@@ -29,6 +29,9 @@ pub(super) fn render(
         }
         Statement::SetGroupInDatabase { role, database, group } => {
             format!("ALTER ROLE {role} IN DATABASE {database} SET role TO {group}")
+        }
+        Statement::SetReadOnlyInDatabase { role, database } => {
+            format!("ALTER ROLE {role} IN DATABASE {database} SET {READ_ONLY} TO on")
         }
         Statement::ResetSettings { role, database } => {
             let place = database.as_ref().map(|name| format!(" IN DATABASE {name}")).unwrap_or_default();

@@ -171,6 +171,13 @@ const CASES: &[Case] = &[
         "{credentials: [{name: aaaaaaaaaaaaaaaaa}]}",
         "spec.credentials[0].name",
     ),
+    case(
+        "an unknown access",
+        "TenantDatabase",
+        "NAME",
+        "{credentials: [{name: a, access: Admin}]}",
+        "spec.credentials[0].access: Unsupported value",
+    ),
     case("no credential at all", "TenantDatabase", "NAME", "{credentials: []}", "spec.credentials"),
     case(
         "a hostile credential",

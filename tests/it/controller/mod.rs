@@ -5,6 +5,7 @@ mod change;
 mod circuit;
 pub mod claims;
 mod creation;
+mod credentials;
 mod databases;
 mod deletion;
 mod drift;

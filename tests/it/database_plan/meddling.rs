@@ -196,8 +196,13 @@ impl Model {
 
 pub fn specs() -> impl Strategy<Value = DatabaseSpec> {
     let credentials = prop_oneof![Just(vec!["app"]), Just(vec!["b-c"]), Just(vec!["app", "b-c"])];
-    (credentials, prop::option::of(1u32..5), any::<bool>())
-        .prop_map(|(credentials, limit, allowed)| want(&credentials, limit, allowed))
+    (credentials, prop::option::of(1u32..5), any::<bool>(), prop::array::uniform2(0usize..3)).prop_map(
+        |(credentials, limit, allowed, groups)| {
+            let mut want = want(&credentials, limit, allowed);
+            want.credentials.iter_mut().zip(groups).for_each(|(it, group)| it.group = Group::ALL[group]);
+            want
+        },
+    )
 }
 
 fn meddlings() -> impl Strategy<Value = Meddling> {

@@ -10,7 +10,8 @@ use tenantry::api::names::{CredentialName, DatabaseName, Group, PhysicalName, Te
 use tenantry::controller::database::plan::{Conflict, Plan, plan, release};
 use tenantry::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
 use tenantry::postgres::facts::{
-    Claim, DATABASE_OWNER, Database, Facts, Grantee, Marker, Phase, Privilege, Role, StoredPassword,
+    Claim, DATABASE_OWNER, Database, Facts, Grantee, Marker, Membership, Phase, Privilege, Role,
+    StoredPassword,
 };
 use tenantry::postgres::scram::{Password, Verifier};
 
@@ -30,6 +31,7 @@ fn verifier(credential: &str) -> Verifier {
 fn want(credentials: &[&str], connection_limit: Option<u32>, logins_allowed: bool) -> DatabaseSpec {
     let credential = |name: &&str| CredentialSpec {
         name: CredentialName::parse(name).unwrap(),
+        group: Group::Owner,
         password: PasswordWish::Set(verifier(name)),
     };
     DatabaseSpec {
@@ -95,6 +97,23 @@ proptest! {
         let second = plan(&want, &model.observe()).unwrap();
         prop_assert_eq!(second.to_string(), "", "after {}", first);
 
+        let mut groups = BTreeSet::new();
+        for credential in &want.credentials {
+            let (login, group) = (want.physical.login(&credential.name), want.physical.group(credential.group));
+            groups.insert((login.clone(), group.clone()));
+            // A session keeps the role that it began with.
+            let other = Group::ALL.map(|it| want.physical.group(it)).into_iter().any(|it| {
+                it != group && facts.memberships.contains_key(&Membership { group: it, member: login.clone() })
+            });
+            let own = facts.memberships.contains_key(&Membership { group, member: login.clone() });
+            let of_login = BTreeSet::from([login]);
+            let sessions = model.truth.sessions_of(want.physical.as_str(), &of_login);
+            prop_assert!(!other || own || sessions == 0, "sessions last from before by {}", first);
+        }
+        let asked = |it: &&Membership| groups.iter().any(|(login, _)| *login == it.member);
+        let memberships = model.truth.memberships.keys().filter(asked);
+        let memberships: BTreeSet<_> = memberships.map(|it| (it.member.clone(), it.group.clone())).collect();
+        prop_assert_eq!(memberships, groups);
         let logins = want.credentials.iter().map(|it| want.physical.login(&it.name));
         let expected = if want.logins_allowed { logins.collect() } else { BTreeSet::new() };
         prop_assert_eq!(open_logins(&model), expected);

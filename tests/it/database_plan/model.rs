@@ -3,7 +3,7 @@
 use tenantry::postgres::facts::{
     Acl, Database, Facts, Grantee, Inside, Membership, Privilege, Role, Server, StoredPassword,
 };
-use tenantry::postgres::statement::{Batch, DatabaseChange, Object, RoleAttribute, Statement};
+use tenantry::postgres::statement::{Batch, DatabaseChange, Object, READ_ONLY, RoleAttribute, Statement};
 
 use super::physical;
 
@@ -71,6 +71,12 @@ impl Model {
                 let role = self.truth.roles.get_mut(role.as_str()).expect("the role exists");
                 let settings = role.settings.entry(Some(database.as_str().to_owned())).or_default();
                 settings.insert("role".into(), group.as_str().into());
+            }
+            Statement::SetReadOnlyInDatabase { role, database } => {
+                assert!(self.truth.databases.contains_key(database.as_str()), "{text}");
+                let role = self.truth.roles.get_mut(role.as_str()).expect("the role exists");
+                let settings = role.settings.entry(Some(database.as_str().to_owned())).or_default();
+                settings.insert(READ_ONLY.into(), "on".into());
             }
             Statement::ResetSettings { role, database } => {
                 let role = self.truth.roles.get_mut(role.as_str()).expect("the role exists");

@@ -23,7 +23,7 @@ fn death(number: u64, done: bool) -> Probe {
 }
 
 /// Runs until the probe panics; the connections are dropped with the task, as they are with a process.
-async fn die(fixture: &Arc<Fixture>, spec: &DatabaseSpec, number: u64, done: bool) {
+pub(super) async fn die(fixture: &Arc<Fixture>, spec: &DatabaseSpec, number: u64, done: bool) {
     let (fixture, spec) = (Arc::clone(fixture), spec.clone());
     let task = tokio::spawn(async move {
         fixture.converge_with(&spec, Some(death(number, done))).await.unwrap();

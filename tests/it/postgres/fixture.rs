@@ -7,7 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
-use tenantry::api::names::{CredentialName, DatabaseName, PhysicalName, TenantId};
+use tenantry::api::names::{CredentialName, DatabaseName, Group, PhysicalName, TenantId};
 use tenantry::controller::database::look::look;
 use tenantry::controller::database::plan::{Conflict, Plan, plan, release};
 use tenantry::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
@@ -134,7 +134,7 @@ pub async fn epoch(fixture: &Fixture) -> i64 {
     texts(&mut operator, "SELECT epoch::text FROM tenantry.epoch").await[0].parse().unwrap()
 }
 
-/// A new tenant's database `app`, with these credentials.
+/// A new tenant's database `app`, with these credentials of owners.
 pub fn want(credentials: &[&str]) -> DatabaseSpec {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let uid = format!("{}-{}", Prefix::new().name("uid"), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -142,6 +142,7 @@ pub fn want(credentials: &[&str]) -> DatabaseSpec {
     let name = DatabaseName::parse("app").unwrap();
     let credential = |name: &&str| CredentialSpec {
         name: CredentialName::parse(name).unwrap(),
+        group: Group::Owner,
         password: PasswordWish::Set(verifier()),
     };
     DatabaseSpec {

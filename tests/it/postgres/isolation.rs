@@ -6,7 +6,6 @@ use crate::support::postgres::Version;
 on_every_version! {
     a_tenant_enters_its_own_database_and_no_other,
     what_one_login_makes_belongs_to_all_of_the_database,
-    readers_and_writers_are_served_by_default_privileges,
     a_tenant_neither_owns_its_database_nor_opens_it_to_others,
     no_password_reaches_the_servers_log,
 }
@@ -37,45 +36,6 @@ async fn what_one_login_makes_belongs_to_all_of_the_database(version: Version) {
     let owner = "SELECT DISTINCT tableowner::text FROM pg_tables WHERE schemaname = 'area'";
     assert_eq!(texts(&mut app, owner).await, [format!("{name}_owner")]);
     run(&mut app, "SELECT lo_create(0)").await;
-}
-
-async fn readers_and_writers_are_served_by_default_privileges(version: Version) {
-    let fixture = Fixture::shared(version).await;
-    let spec = want(&["app"]);
-    fixture.converge(&spec).await;
-    let name = spec.physical.as_str();
-    let mut app = fixture.tenant(&login(&spec, 0), name).await.unwrap();
-    run(&mut app, "CREATE SCHEMA area; CREATE TABLE area.note (id serial, text text)").await;
-    run(&mut app, "CREATE FUNCTION area.one() RETURNS int LANGUAGE sql AS 'SELECT 1'").await;
-
-    let mut admin = fixture.superuser("postgres").await;
-    let password = PASSWORD.replace('\'', "''");
-    let (writer, reader) = (format!("writer_{}", spec.tenant_id), format!("reader_{}", spec.tenant_id));
-    for (role, group) in [(&writer, "rw"), (&reader, "ro")] {
-        run(&mut admin, &format!("CREATE ROLE {role} LOGIN PASSWORD '{password}' IN ROLE {name}_{group}"))
-            .await;
-    }
-    let mut writer = fixture.tenant(&writer, name).await.unwrap();
-    let mut reader = fixture.tenant(&reader, name).await.unwrap();
-    run(
-        &mut writer,
-        "INSERT INTO area.note (text) VALUES ('a'); UPDATE area.note SET text = 'b'; SELECT area.one()",
-    )
-    .await;
-    assert_eq!(texts(&mut reader, "SELECT text FROM area.note").await, ["b"]);
-    for sql in [
-        "INSERT INTO area.note (text) VALUES ('a')",
-        "DELETE FROM area.note",
-        "CREATE TABLE mine ()",
-        "CREATE TEMPORARY TABLE mine ()",
-        "SELECT lo_create(0)",
-        "SELECT nextval('area.note_id_seq')",
-    ] {
-        assert_eq!(sqlstate(try_run(&mut reader, sql).await), "42501", "{sql}");
-    }
-    for sql in ["DROP TABLE area.note", "CREATE TABLE public.mine ()", "CREATE SCHEMA mine"] {
-        assert_eq!(sqlstate(try_run(&mut writer, sql).await), "42501", "{sql}");
-    }
 }
 
 async fn a_tenant_neither_owns_its_database_nor_opens_it_to_others(version: Version) {

@@ -18,6 +18,7 @@ macro_rules! on_every_version {
     };
 }
 
+mod access;
 mod attacks;
 mod bootstrap;
 mod connect;
