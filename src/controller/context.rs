@@ -18,6 +18,7 @@ use super::metrics::Metrics;
 use super::microservice::rollout::Rollouts;
 use super::object::{Key, Kind};
 use super::own::{Own, OwnKind};
+use super::pool::known::Pools;
 use super::preview::desk::Desk;
 use super::progress::Progress;
 use super::queue::{Lane, Queue, Queues};
@@ -138,6 +139,8 @@ pub struct Context {
     pub servers: Arc<Servers>,
     /// What the servers' marker rows name.
     pub inventory: Arc<Inventory>,
+    /// The servers' warm pools.
+    pub pools: Pools,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Events for people.
@@ -183,6 +186,7 @@ impl Context {
             rollouts: Rollouts::default(),
             verified: Verified::default(),
             inventory: Arc::default(),
+            pools: Pools::default(),
             servers: Arc::new(Servers::new(
                 registry,
                 sql,
@@ -219,6 +223,7 @@ impl Context {
             verified: Verified::default(),
             servers: Arc::clone(&self.servers),
             inventory: Arc::clone(&self.inventory),
+            pools: self.pools.fork(),
             metrics,
             config: self.config.clone(),
             queues: Arc::new(Queues::none()),

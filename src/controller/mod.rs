@@ -28,6 +28,7 @@ pub mod object;
 pub mod outcome;
 pub mod own;
 pub mod plan;
+pub mod pool;
 pub mod preview;
 pub mod progress;
 pub mod publish;
@@ -156,6 +157,7 @@ fn start_workers(context: &Arc<Context>, workers: &mut JoinSet<()>, shutdown: &C
     start.controller::<tenant_database::Controller>();
     start.controller::<microservice::Controller>();
     start.workers.spawn(guard::run(Arc::clone(context), shutdown.clone()));
+    start.workers.spawn(pool::run(Arc::clone(context), shutdown.clone()));
 }
 
 struct Start<'a> {

@@ -1,6 +1,6 @@
 //! Bootstrap: a server is prepared once, and kept prepared.
 //!
-//! The operator database `tenantry` holds the marker and epoch tables. It is made closed, with CONNECTION LIMIT
+//! The operator database `tenantry` holds the marker, epoch and pool tables. It is made closed, with CONNECTION LIMIT
 //! 0: a database of that name in exactly that state, ours and without a comment, is one that we did not finish.
 //! One transaction then takes PUBLIC's rights, makes the role that owns tenant databases, sets the comment that
 //! says whose it is, and opens it. So at every point a crash leaves either nothing, or something that is known
@@ -25,7 +25,7 @@ use super::facts::{DATABASE_OWNER, Database, Facts, Grantee, Membership, Privile
 use super::observe::{self, ObserveError, Scope};
 use super::quote::{Ident, Literal, QuoteError};
 use super::record::Cause;
-use super::statement::{Batch, DatabaseChange, Object, RoleAttribute, Statement};
+use super::statement::{Batch, DatabaseChange, Object, PoolChange, RoleAttribute, Statement};
 
 const COMMENT: &str = "Operator database of Tenantry";
 /// The oldest release whose schema public belongs to the database's owner.
@@ -167,9 +167,11 @@ fn plan(have: &Facts, parts: &Parts) -> Result<Vec<Batch>, BootstrapError> {
     if !parts.schema {
         inside.push(Statement::CreateOperatorSchema);
     }
-    for (table, statement) in
-        [("marker", Statement::CreateMarkerTable), ("epoch", Statement::CreateEpochTable)]
-    {
+    for (table, statement) in [
+        ("marker", Statement::CreateMarkerTable),
+        ("epoch", Statement::CreateEpochTable),
+        ("pool", Statement::Pool(PoolChange::CreateTable)),
+    ] {
         if !parts.tables.contains(table) {
             inside.push(statement);
         }

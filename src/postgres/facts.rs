@@ -45,6 +45,8 @@ pub struct Server {
     pub read_only: bool,
     /// Encoding of `template0`.
     pub template_encoding: String,
+    /// Version of the collation that `template0` uses, as the operating system has it now; empty if it has none.
+    pub collation_version: String,
     /// Name of our login.
     pub admin: String,
     /// Whether our login is a superuser.

@@ -13,6 +13,7 @@ pub mod fence;
 pub mod function;
 pub mod guard;
 pub mod observe;
+pub mod pool;
 pub mod quote;
 pub mod record;
 pub mod scram;

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::pool::PoolName;
 use crate::api::names::PhysicalName;
 
 /// PostgreSQL keeps the first 63 bytes of an identifier; a longer one would silently name something else.
@@ -57,6 +58,13 @@ impl Ident {
 impl From<&PhysicalName> for Ident {
     /// A physical name is `t_` and at most 36 lower-case letters, digits and underscores: always a name of ours.
     fn from(name: &PhysicalName) -> Self {
+        Self(name.as_str().to_owned())
+    }
+}
+
+impl From<&PoolName> for Ident {
+    /// A name of the pool is `tenantry_`, a word and ten digits: always a name of ours.
+    fn from(name: &PoolName) -> Self {
         Self(name.as_str().to_owned())
     }
 }

@@ -7,6 +7,7 @@ use crate::api::names::PhysicalName;
 use crate::postgres::connect::{ConnectError, Connection, ServerPool};
 use crate::postgres::facts::{Facts, Marker, Phase};
 use crate::postgres::observe::{self, ObserveError, Scope};
+use crate::postgres::pool::PoolName;
 use crate::postgres::quote::Ident;
 
 /// Why the facts about a database could not be read.
@@ -40,6 +41,16 @@ pub async fn outside(
 ) -> Result<Facts, LookError> {
     let facts = observe::catalog(reader, &Scope::database(physical)).await.map_err(LookError::Observe)?;
     Ok(Facts { markers, ..facts })
+}
+
+/// The same with a database of the warm pool that it may be made from.
+pub async fn beside(
+    reader: &mut Connection,
+    physical: &PhysicalName,
+    member: &PoolName,
+) -> Result<Facts, LookError> {
+    let scope = Scope::database(physical).and_member(member);
+    observe::catalog(reader, &scope).await.map_err(LookError::Observe)
 }
 
 /// Adds what the database itself says, if it takes connections and a marker says that it is ours. A settled one that is

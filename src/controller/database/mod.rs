@@ -25,6 +25,7 @@ mod inside;
 pub mod look;
 pub mod names;
 pub mod plan;
+pub mod pool;
 pub mod project;
 pub mod protection;
 pub mod refusal;

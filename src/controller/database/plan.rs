@@ -72,16 +72,10 @@ pub enum Conflict {
 pub fn plan(want: &DatabaseSpec, have: &Facts) -> Result<Plan, Conflict> {
     let marker = standing(want, have)?;
     let mut stages = Stages::default();
-    let recorded = marker.map(|marker| marker.logins.clone()).unwrap_or_default();
-    let mut logins: BTreeMap<String, Login<'_>> =
-        recorded.iter().map(|name| (name.clone(), Login::CLOSED)).collect();
-    for credential in &want.credentials {
-        let group = Some(credential.group);
-        let login = Login { open: want.logins_allowed, group, password: Some(&credential.password) };
-        logins.insert(want.physical.login(&credential.name), login);
-    }
+    let logins = logins(want, marker);
     markers(want, marker, logins.keys().cloned().collect(), &mut stages);
-    let target = Target::new(&want.physical, have, logins)?;
+    let names = Names::new(&want.physical).map_err(Conflict::Quote)?;
+    let target = Target::new(names, have, logins);
     target.groups(&mut stages)?;
     target.logins(want.connection_limit, &mut stages)?;
     target.memberships(&mut stages)?;
@@ -92,6 +86,19 @@ pub fn plan(want: &DatabaseSpec, have: &Facts) -> Result<Plan, Conflict> {
         stages.inside = statements.map_err(Conflict::Quote)?;
     }
     Ok(stages.plan(&target.names.database))
+}
+
+/// The logins as they have to be: those that are wanted, and refused those that were.
+pub(super) fn logins<'a>(want: &'a DatabaseSpec, marker: Option<&Marker>) -> BTreeMap<String, Login<'a>> {
+    let recorded = marker.map(|marker| marker.logins.clone()).unwrap_or_default();
+    let mut logins: BTreeMap<String, Login<'_>> =
+        recorded.iter().map(|name| (name.clone(), Login::CLOSED)).collect();
+    for credential in &want.credentials {
+        let group = Some(credential.group);
+        let login = Login { open: want.logins_allowed, group, password: Some(&credential.password) };
+        logins.insert(want.physical.login(&credential.name), login);
+    }
+    logins
 }
 
 /// Statements that release a database: every login is refused, everything else stays as it is. A database that is still
@@ -123,14 +130,15 @@ fn refuse(marker: &Marker, have: &Facts, mut stages: Stages) -> Result<Plan, Con
         return Err(Conflict::Missing { name: marker.physical_name.clone() });
     }
     let closed = |name: &String| (name.clone(), Login::CLOSED);
-    let target = Target::new(&physical, have, marker.logins.iter().map(closed).collect())?;
+    let names = Names::new(&physical).map_err(Conflict::Quote)?;
+    let target = Target::new(names, have, marker.logins.iter().map(closed).collect());
     target.close_logins(&mut stages)?;
     target.end_sessions(&mut stages)?;
     Ok(stages.plan(&target.names.database))
 }
 
 /// The marker row of the wanted database, if the server has nothing that stands against it.
-fn standing<'a>(want: &DatabaseSpec, have: &'a Facts) -> Result<Option<&'a Marker>, Conflict> {
+pub(super) fn standing<'a>(want: &DatabaseSpec, have: &'a Facts) -> Result<Option<&'a Marker>, Conflict> {
     let physical = want.physical.as_str();
     let own = |marker: &&Marker| marker.tenant_uid == want.tenant_uid && marker.name == want.name.as_str();
     if let Some(other) = have.markers.iter().find(|marker| own(marker) && marker.physical_name != physical) {
@@ -186,17 +194,7 @@ fn is_offered(marker: &Marker, want: &DatabaseSpec) -> bool {
 fn markers(want: &DatabaseSpec, marker: Option<&Marker>, logins: BTreeSet<String>, stages: &mut Stages) {
     let intent = Marker {
         logins,
-        ..marker.cloned().unwrap_or_else(|| Marker {
-            tenant_uid: want.tenant_uid.clone(),
-            name: want.name.as_str().to_owned(),
-            tenant_id: want.tenant_id.clone(),
-            physical_name: want.physical.as_str().to_owned(),
-            claim: want.claim.clone(),
-            phase: Phase::Creating,
-            generation: 1,
-            epoch: 0,
-            logins: BTreeSet::new(),
-        })
+        ..marker.cloned().unwrap_or_else(|| Marker { phase: Phase::Creating, ..bound(want) })
     };
     let rebound =
         intent.phase == Phase::Released || intent.claim != want.claim || intent.tenant_uid != want.tenant_uid;
@@ -219,6 +217,21 @@ fn markers(want: &DatabaseSpec, marker: Option<&Marker>, logins: BTreeSet<String
     if outcome != intent {
         stages.outcome =
             Some(Statement::UpdateMarker { marker: outcome, expected_generation: intent.generation });
+    }
+}
+
+/// The row of a database that is made for its claim.
+pub(super) fn bound(want: &DatabaseSpec) -> Marker {
+    Marker {
+        tenant_uid: want.tenant_uid.clone(),
+        name: want.name.as_str().to_owned(),
+        tenant_id: want.tenant_id.clone(),
+        physical_name: want.physical.as_str().to_owned(),
+        claim: want.claim.clone(),
+        phase: Phase::Bound,
+        generation: 1,
+        epoch: 0,
+        logins: logins(want, None).into_keys().collect(),
     }
 }
 

@@ -7,7 +7,7 @@ use super::names::Names;
 use super::plan::Conflict;
 use super::stages::Stages;
 use super::want::PasswordWish;
-use crate::api::names::{Group, PhysicalName};
+use crate::api::names::Group;
 use crate::postgres::facts::{
     Acl, DATABASE_OWNER, Database, Facts, Grantee, Inside, Membership, Phase, Privilege, Role, StoredPassword,
 };
@@ -42,16 +42,11 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// The database of that name.
-    pub fn new(
-        physical: &PhysicalName,
-        have: &'a Facts,
-        logins: BTreeMap<String, Login<'a>>,
-    ) -> Result<Self, Conflict> {
-        let names = Names::new(physical).map_err(Conflict::Quote)?;
+    /// The database of those names.
+    pub fn new(names: Names, have: &'a Facts, logins: BTreeMap<String, Login<'a>>) -> Self {
         let new = || Database { owner: DATABASE_OWNER.to_owned(), acl: new_acl(), ..Database::default() };
-        let database = have.databases.get(physical.as_str()).cloned().unwrap_or_else(new);
-        Ok(Self { names, have, logins, database })
+        let database = have.databases.get(names.database.as_str()).cloned().unwrap_or_else(new);
+        Self { names, have, logins, database }
     }
 
     fn exists(&self) -> bool {

@@ -83,6 +83,12 @@ fn stays(fetched: &Fetched, reached: Option<Result<Reached, Summary>>) -> Option
             let names: Vec<String> = reached.markers.into_iter().map(|marker| marker.physical_name).collect();
             Some(in_use(&names))
         }
+        // A managed server's volume is kept as it is.
+        Some(Ok(reached)) if !reached.pool.is_empty() && fetched.server.spec.external.is_some() => {
+            let names: Vec<&str> = reached.pool.iter().map(|it| it.name.as_str()).take(LISTED).collect();
+            let message = format!("the server stays until its warm pool is dropped: {}", names.join(", "));
+            Some(Summary::Progressing { reason: reason::IN_USE, message })
+        }
         Some(Err(Summary::Progressing { message, .. } | Summary::Stalled { message, .. })) if known => {
             let message = format!("cannot tell whether databases are still on the server: {message}");
             Some(Summary::Progressing { reason: reason::IN_USE, message })

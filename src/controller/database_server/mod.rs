@@ -20,6 +20,7 @@ use self::fetch::Fetched;
 use self::reach::Reached;
 use super::apply::ApplyError;
 use super::context::Context;
+use super::database::pool;
 use super::outcome::Next;
 use super::publish::publish;
 use super::worker::Reconciler;
@@ -63,6 +64,7 @@ impl Reconciler for Controller {
 
     async fn removed(context: &Context, key: &super::object::Key) -> Result<Next, ApplyError> {
         context.servers.forget(&key.name);
+        context.pools.forget(&key.name);
         inventory::tell(context, &context.inventory.forget(&key.name));
         Ok(Next::Never)
     }
@@ -112,10 +114,14 @@ async fn turn(context: &Context, fetched: &Fetched) -> Result<Result<Reached, Su
         },
     };
     let known = fetched.server.status.as_ref().and_then(|status| status.system_identifier.clone());
+    let reading = context.pools.reading(&fetched.name);
     let reached = match reach::reach(context, &fetched.name, target, known.as_deref()).await {
         Ok(reached) => reached,
         Err(summary) => return Ok(Err(summary)),
     };
     inventory::project(context, &fetched.name, &reached.markers).await;
+    if let Ok(layout) = pool::layout(&reached.server) {
+        context.pools.see(&fetched.name, &reading, layout, reached.pool.clone());
+    }
     Ok(Ok(reached))
 }

@@ -10,6 +10,7 @@ use crate::postgres::bootstrap;
 use crate::postgres::connect::{AdminTarget, ConnectError, Connection, ServerPool};
 use crate::postgres::facts::{Marker, Server};
 use crate::postgres::observe::{self, Markers};
+use crate::postgres::pool::Member;
 use crate::postgres::quote::Ident;
 
 /// What is known of a server that can be used.
@@ -19,6 +20,8 @@ pub struct Reached {
     pub server: Server,
     /// Its marker rows.
     pub markers: Vec<Marker>,
+    /// The rows of its warm pool.
+    pub pool: Vec<Member>,
 }
 
 /// Connects, compares the system identifier with the one `known` and the marker rows with the ServerDatabases before
@@ -41,8 +44,10 @@ pub async fn reach(
     let seen = context.servers.gate().fences().see(&mut connection).await;
     seen.map_err(|error| refusal::of_fence(&error))?;
     let markers = observe::markers(&mut connection, &Markers::All).await;
+    let warm = observe::pool(&mut connection).await;
     connection.release().await;
-    Ok(Reached { server, markers: markers.map_err(|error| refusal::of_observe(&error))? })
+    let failed = |error| refusal::of_observe(&error);
+    Ok(Reached { server, markers: markers.map_err(failed)?, pool: warm.map_err(failed)? })
 }
 
 async fn recognise(pool: &ServerPool, known: Option<&str>) -> Result<(), Summary> {

@@ -15,6 +15,7 @@ use crate::controller::database::want::{CredentialSpec, PasswordWish};
 use crate::controller::database::{plan, project, protection, refusal};
 use crate::controller::database_server::managed;
 use crate::controller::object::{Key, Kind};
+use crate::controller::pool::known::Taken;
 use crate::controller::tenant_database::binding::{self, Passwords};
 use crate::controller::tenant_database::choose::{Chosen, choose};
 use crate::controller::tenant_database::provision::{self, Prepared, Provisioned};
@@ -92,7 +93,9 @@ impl Rehearsal<'_> {
         let mut session = session.map_err(|error| refusal::of_execute(&error))?;
         let prepared = provision::prepare(&self.world, &pool, &mut session, claim, secrets).await;
         session.close().await;
-        let Prepared { chosen, batches, passwords, logins_allowed } = prepared?;
+        let Prepared { chosen, batches, passwords, logins_allowed, mut taken } = prepared?;
+        // Another claim of the question gets another one.
+        taken.iter_mut().for_each(Taken::uses);
         let target = pool.target();
         let at =
             At { host: target.host.clone(), port: target.port, ca: target.ca_pem.clone(), logins_allowed };
@@ -194,7 +197,7 @@ impl Rehearsal<'_> {
 
     fn send(&mut self, claim: &Key, server: &str, physical: &PhysicalName, batches: &[Batch]) {
         let mut statements = batches.iter().flat_map(|batch| &batch.statements);
-        let new = statements.any(|statement| matches!(statement, Statement::CreateDatabase { .. }));
+        let new = statements.any(Statement::makes_database);
         self.so_far().databases.push(DatabaseChange {
             action: if new { Action::Add } else { Action::Change },
             namespace: claim.namespace.to_string(),

@@ -8,9 +8,11 @@ use crate::api::ServerDatabase;
 use crate::api::condition::Summary;
 use crate::api::names::{CredentialName, DatabaseName, PhysicalName, TenantId};
 use crate::controller::context::Context;
+use crate::controller::database::plan::{Conflict, Plan};
 use crate::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
-use crate::controller::database::{look, plan, refusal};
+use crate::controller::database::{look, plan, pool, refusal};
 use crate::controller::object::{Key, Kind};
+use crate::controller::pool::known::Taken;
 use crate::controller::worker::key_of;
 use crate::postgres::connect::{ConnectError, ServerPool};
 use crate::postgres::execute::Session;
@@ -64,7 +66,8 @@ pub async fn provision(
             session.close().await;
             Err(summary)
         }
-        Ok(Prepared { chosen, batches, passwords, logins_allowed }) => {
+        Ok(Prepared { chosen, batches, passwords, logins_allowed, mut taken }) => {
+            taken.iter_mut().for_each(Taken::uses);
             run(session, &batches).await?;
             let known = chosen.rows.first().filter(|_| batches.is_empty()).cloned();
             let marker = match known {
@@ -167,7 +170,7 @@ pub async fn close(context: &Context, fetched: &Fetched) -> Result<bool, Summary
 }
 
 /// What the server has to be told, and what the workloads are then told.
-pub(crate) struct Prepared {
+pub(crate) struct Prepared<'a> {
     /// Which database it is.
     pub chosen: Chosen,
     /// What makes the server as the claim wants it.
@@ -176,6 +179,8 @@ pub(crate) struct Prepared {
     pub passwords: Passwords,
     /// Whether logins are let in.
     pub logins_allowed: bool,
+    /// The clone that it is made from, which nobody else is given as long.
+    pub taken: Option<Taken<'a>>,
 }
 
 /// For what a claim's statements are sent.
@@ -184,23 +189,28 @@ pub(crate) fn cause(claim: &Validated, reason: &'static str) -> Cause {
 }
 
 /// Chooses, observes and plans. Nothing on the server is changed: a preview ends here.
-pub(crate) async fn prepare(
-    context: &Context,
+pub(crate) async fn prepare<'a>(
+    context: &'a Context,
     pool: &ServerPool,
     session: &mut Session<'_>,
     claim: &Validated,
     secrets: &Passwords,
-) -> Result<Prepared, Summary> {
+) -> Result<Prepared<'a>, Summary> {
     let chosen = chosen(session, claim).await?;
-    let facts = look::look(pool, session.reader(), &chosen.physical, chosen.rows.clone()).await;
+    let new = chosen.rows.is_empty();
+    let mut taken = new.then(|| context.pools.take(&claim.server)).flatten();
+    let facts = match &taken {
+        Some(taken) => look::beside(session.reader(), &chosen.physical, taken.name()).await,
+        None => look::look(pool, session.reader(), &chosen.physical, chosen.rows.clone()).await,
+    };
     let facts = facts.map_err(|error| refusal::of_look(&error))?;
     let (credentials, passwords) =
         credentials(context, pool, claim, &chosen.physical, &facts, secrets).await?;
     // While a suspended tenant's workloads end, what is open stays open, and what is closed closed.
     let logins_allowed = claim.logins_allowed && !(claim.suspended && all_closed(&chosen, &facts));
     let want = want(claim, &chosen.physical, credentials, logins_allowed);
-    let plan = plan::plan(&want, &facts).map_err(|conflict| refusal::of_conflict(&conflict))?;
-    Ok(Prepared { chosen, batches: plan.batches, passwords, logins_allowed })
+    let plan = planned(&want, &facts, taken.as_mut()).map_err(|conflict| refusal::of_conflict(&conflict))?;
+    Ok(Prepared { chosen, batches: plan.batches, passwords, logins_allowed, taken })
 }
 
 /// What the claim's database is to be like.
@@ -224,6 +234,18 @@ pub(crate) fn want(
         credentials,
         logins_allowed,
     }
+}
+
+/// The plan, from the clone if it can be.
+fn planned(want: &DatabaseSpec, facts: &Facts, taken: Option<&mut Taken<'_>>) -> Result<Plan, Conflict> {
+    if let Some(taken) = taken {
+        if let Some(plan) = pool::adopt(want, facts, taken.name())? {
+            return Ok(plan);
+        }
+        // It is not as it was prepared: the pool has to look at it.
+        taken.uses();
+    }
+    plan::plan(want, facts)
 }
 
 /// Which database it is, by the marker rows.

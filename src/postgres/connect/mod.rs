@@ -95,6 +95,20 @@ struct Shared {
     statements: Counter,
 }
 
+impl Shared {
+    fn new(target: AdminTarget, options: PgConnectOptions, statements: Counter) -> Self {
+        Self {
+            target,
+            options,
+            operator: Arc::new(Semaphore::new(OPERATOR_SESSIONS)),
+            elsewhere: Arc::new(Semaphore::new(TENANT_SESSIONS)),
+            guard: Arc::new(Semaphore::new(1)),
+            idle: Mutex::default(),
+            statements,
+        }
+    }
+}
+
 impl ServerPool {
     /// A pool for that server. Nothing is opened yet. `statements` counts everything that is sent.
     pub fn new(target: AdminTarget, statements: Counter) -> Result<Self, ConnectError> {
@@ -117,18 +131,8 @@ impl ServerPool {
             .application_name("tenantry")
             .options(SETTINGS)
             .disable_statement_logging();
-        Ok(Self {
-            shared: Arc::new(Shared {
-                target,
-                options,
-                operator: Arc::new(Semaphore::new(OPERATOR_SESSIONS)),
-                elsewhere: Arc::new(Semaphore::new(TENANT_SESSIONS)),
-                guard: Arc::new(Semaphore::new(1)),
-                idle: Mutex::default(),
-                statements,
-            }),
-            heard: Heard::default(),
-        })
+        let shared = Shared::new(target, options, statements);
+        Ok(Self { shared: Arc::new(shared), heard: Heard::default() })
     }
 
     /// The same pool with an ear of its own, that hears what this user of it hears.
@@ -136,6 +140,15 @@ impl ServerPool {
     pub fn listening(&self) -> (Self, Heard) {
         let heard = Heard::default();
         (Self { shared: Arc::clone(&self.shared), heard: heard.clone() }, heard)
+    }
+
+    /// As many sessions again on the same server, for who must not take those that others wait for. What is heard is heard
+    /// here too.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let Shared { target, options, statements, .. } = &*self.shared;
+        let shared = Shared::new(target.clone(), options.clone(), statements.clone());
+        Self { shared: Arc::new(shared), heard: self.heard.clone() }
     }
 
     /// How the pool reaches its server; a changed target needs a new pool.

@@ -15,10 +15,14 @@ use super::facts::{
     Privilege, Role, Server, StoredPassword,
 };
 use super::function::RestrictedFunction;
+mod pool;
 mod queries;
 
+pub use pool::pool;
+
 use super::scram::Verifier;
-use crate::api::names::PhysicalName;
+use crate::api::names::{Group, PhysicalName};
+use crate::postgres::pool::{self as warm, PoolName};
 
 /// Why the catalogs could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +78,30 @@ impl Scope {
         }
     }
 
+    /// And that database of the warm pool with its group roles.
+    #[must_use]
+    pub fn and_member(mut self, member: &PoolName) -> Self {
+        self.databases.push(member.as_str().to_owned());
+        self.roles.extend(Group::ALL.map(|group| member.group(group)));
+        self
+    }
+
+    /// One database of the warm pool with its group roles.
+    pub fn member(member: &PoolName) -> Self {
+        let none = Self { databases: vec![], database_prefix: None, roles: vec![], role_prefix: None };
+        none.and_member(member)
+    }
+
+    /// The warm pool's databases and their group roles.
+    pub fn pool() -> Self {
+        Self {
+            databases: vec![],
+            database_prefix: Some(warm::PREFIX.to_owned()),
+            roles: vec![],
+            role_prefix: Some(warm::PREFIX.to_owned()),
+        }
+    }
+
     /// What [`bootstrap`](super::bootstrap) looks after.
     pub fn server() -> Self {
         Self {
@@ -118,6 +146,7 @@ pub async fn server(connection: &mut Connection) -> Result<Server, ObserveError>
             create_role: row.try_get(7)?,
             create_database: row.try_get(8)?,
             reads_passwords: row.try_get(9)?,
+            collation_version: row.try_get(10)?,
         })
     };
     let server = rows.first().ok_or(sqlx::Error::RowNotFound).and_then(decode);

@@ -8,7 +8,8 @@ SELECT split_part(current_setting('server_version'), ' ', 1), current_setting('s
        (SELECT system_identifier::text FROM pg_control_system()), pg_is_in_recovery(), \
        (SELECT pg_encoding_to_char(encoding)::text FROM pg_database WHERE datname = 'template0'), \
        rolname::text, rolsuper, rolcreaterole, rolcreatedb, \
-       has_table_privilege('pg_catalog.pg_authid', 'SELECT') \
+       has_table_privilege('pg_catalog.pg_authid', 'SELECT'), \
+       (SELECT coalesce(pg_database_collation_actual_version(oid), '') FROM pg_database WHERE datname = 'template0') \
 FROM pg_roles WHERE rolname = current_user";
 
 /// Databases with one row a privilege.
@@ -82,6 +83,10 @@ pub(super) const MARKER_OF_DATABASE: &str = "\
 SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, \
        logins \
 FROM tenantry.marker WHERE physical_name = $1";
+
+/// All rows of the warm pool. No statement of ours runs for longer than half a minute.
+pub(super) const POOL: &str = "\
+SELECT name, layout, phase, changed_at < now() - interval '1 minute' FROM tenantry.pool ORDER BY created_at, name";
 
 /// What the session's own database holds of ours, one row a privilege.
 pub(super) const INSIDE: &str = "\

@@ -5,7 +5,7 @@ use crate::postgres::facts::Marker;
 use crate::postgres::quote::{Literal, QuoteError};
 
 /// The epoch of whoever writes: it holds the fence.
-const EPOCH: &str = "(SELECT epoch FROM tenantry.epoch)";
+pub(super) const EPOCH: &str = "(SELECT epoch FROM tenantry.epoch)";
 
 /// A new row.
 pub(super) fn insert(marker: &Marker) -> Result<String, QuoteError> {

@@ -1,9 +1,10 @@
 //! Statements: everything that the operator ever asks a server to change, as typed values. Pure.
 //!
 //! [`Statement::sql`] renders the exact text through [`quote`](super::quote); `Display` shows the same text
-//! without password material. There is no variant that drops a database or a role.
+//! without password material. Nothing drops a database or a role but what the [warm pool](PoolChange) does to its own.
 
 mod marker;
+mod pool;
 mod render;
 
 use std::collections::BTreeSet;
@@ -13,6 +14,8 @@ use super::facts::{DefaultKind, Grantee, Marker, Privilege, Role};
 use super::function::RestrictedFunction;
 use super::quote::{Ident, Literal, QuoteError};
 use super::scram::Verifier;
+
+pub use pool::PoolChange;
 
 /// The setting that makes a login's transactions read-only.
 pub const READ_ONLY: &str = "default_transaction_read_only";
@@ -170,6 +173,8 @@ pub enum Statement {
         /// Generation that the row was read with.
         expected_generation: i64,
     },
+    /// Changes the warm pool.
+    Pool(PoolChange),
     /// Makes the schema of the operator database.
     CreateOperatorSchema,
     /// Makes the marker table.
@@ -263,10 +268,17 @@ impl Statement {
         }
     }
 
+    /// Whether there is a tenant's database afterwards that was not there before.
+    pub const fn makes_database(&self) -> bool {
+        matches!(self, Self::CreateDatabase { .. } | Self::Pool(PoolChange::RenameDatabase { .. }))
+    }
+
     /// Whether it takes something from people who use the database: their sessions, or that they can log in.
     pub fn is_destructive(&self) -> bool {
         match self {
-            Self::EndSessions { .. } | Self::EndBackend(_) => true,
+            Self::EndSessions { .. }
+            | Self::EndBackend(_)
+            | Self::Pool(PoolChange::DropDatabase(_) | PoolChange::DropRole(..)) => true,
             Self::AlterRole { attributes, .. } => attributes.contains(&RoleAttribute::Login(false)),
             Self::AlterDatabase { change, .. } => *change == DatabaseChange::AllowConnections(false),
             Self::CreateGroup { .. }
@@ -282,6 +294,7 @@ impl Statement {
             | Self::Revoke { .. }
             | Self::InsertMarker(_)
             | Self::UpdateMarker { .. }
+            | Self::Pool(_)
             | Self::CreateOperatorSchema
             | Self::CreateMarkerTable
             | Self::CreateEpochTable => false,
@@ -292,6 +305,7 @@ impl Statement {
     pub const fn expected_rows(&self) -> Option<u64> {
         match self {
             Self::InsertMarker(_) | Self::UpdateMarker { .. } => Some(1),
+            Self::Pool(change) => change.expected_rows(),
             _ => None,
         }
     }

@@ -69,6 +69,7 @@ pub(super) fn render(
         Statement::UpdateMarker { marker, expected_generation } => {
             marker::update(marker, *expected_generation)?
         }
+        Statement::Pool(change) => change.sql()?,
         Statement::CreateOperatorSchema => format!("CREATE SCHEMA {OPERATOR_DATABASE}"),
         Statement::CreateMarkerTable => marker::CREATE_MARKER_TABLE.to_owned(),
         Statement::CreateEpochTable => marker::CREATE_EPOCH_TABLE.to_owned(),

@@ -14,6 +14,7 @@ mod guard;
 mod leadership;
 mod microservice;
 mod owned;
+mod pool;
 mod protection;
 mod samples;
 pub mod scene;

@@ -135,6 +135,7 @@ impl Model {
             Statement::CreateOperatorSchema | Statement::CreateMarkerTable | Statement::CreateEpochTable => {
                 panic!("that is bootstrap's: {text}")
             }
+            Statement::Pool(_) => panic!("that is the warm pool's: {text}"),
             Statement::EndBackend(_) => panic!("that is the guard's: {text}"),
         }
     }

@@ -16,7 +16,7 @@ on_every_version! {
 }
 
 /// Dies at that effect, before or after it.
-fn death(number: u64, done: bool) -> Probe {
+pub fn death(number: u64, done: bool) -> Probe {
     Arc::new(move |effect: Effect<'_>| {
         assert!(effect.number != number || effect.done != done, "the world stops at effect {number}");
     })

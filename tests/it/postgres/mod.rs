@@ -27,5 +27,6 @@ mod crash;
 mod fence;
 mod fixture;
 mod isolation;
+mod pool;
 mod quote;
 mod records;

@@ -12,9 +12,10 @@
 //!
 //! What is heard on a [`Visit`] is recorded when it ends, however it ends.
 
+mod visit;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::time::Instant;
 
+use self::visit::Use;
+pub use self::visit::Visit;
 use super::circuits::{CONFIG, Metrics, reported};
 use super::object::{Key, Kind};
 use super::outcome::Next;
@@ -109,19 +112,6 @@ pub enum NoLook {
     Rejected(Summary),
 }
 
-/// The use of a server, until dropped.
-#[derive(Debug)]
-pub struct Visit<'a> {
-    servers: &'a Servers,
-    server: String,
-    number: u64,
-    pool: ServerPool,
-    heard: Heard,
-    permit: Option<Permit>,
-    /// Whether it is the server's own turn, which has no place in the bulkhead.
-    own: bool,
-}
-
 impl Servers {
     /// None yet. What is sent and heard is counted in `registry`; who is called in gets a turn by `queues`.
     pub fn new(registry: &telemetry::Metrics, gate: Gate, queues: Arc<Queues>, random: StdRng) -> Self {
@@ -184,7 +174,22 @@ impl Servers {
             return None;
         }
         let permit = known.circuit.try_acquire(Instant::now().into_std()).ok();
-        Some(self.visit(server, known.number, pool, permit, false))
+        Some(self.visit(server, known.number, pool, permit, Use::Turn))
+    }
+
+    /// Lets the server's warm pool use it, if it can be used now. It has no place in the bulkhead, and takes its sessions
+    /// apart ([`ServerPool::apart`]).
+    pub fn for_pool(&self, server: &str) -> Option<Visit<'_>> {
+        let mut all = self.all();
+        let known = all.known.get_mut(server)?;
+        let pool = known.usable().map(ServerPool::listening)?;
+        let permit = known.circuit.try_acquire(Instant::now().into_std()).ok();
+        Some(self.visit(server, known.number, pool, permit, Use::Pool))
+    }
+
+    /// Whether as many turns use the server as may at once.
+    pub fn is_full(&self, server: &str) -> bool {
+        self.ask(server, |known| known.bulkhead.inside() >= PLACES).unwrap_or(false)
     }
 
     /// The server's sessions for its guard, if the server can be used now. The guard keeps one, beside all others, and goes
@@ -218,7 +223,7 @@ impl Servers {
                 known.trouble.clone().unwrap_or_else(|| silent("it does not answer")),
             ));
         };
-        Ok(self.visit(server, known.number, pool.listening(), Some(permit), true))
+        Ok(self.visit(server, known.number, pool.listening(), Some(permit), Use::Look))
     }
 
     /// How the server was reached last, whether or not it can be used.
@@ -307,9 +312,9 @@ impl Servers {
         number: u64,
         (pool, heard): (ServerPool, Heard),
         permit: Option<Permit>,
-        own: bool,
+        what_for: Use,
     ) -> Visit<'_> {
-        Visit { servers: self, server: server.to_owned(), number, pool, heard, permit, own }
+        Visit { servers: self, server: server.to_owned(), number, pool, heard, permit, what_for }
     }
 
     /// A visit is over.
@@ -332,10 +337,10 @@ impl Servers {
             if let Some(permit) = visit.permit.take() {
                 known.circuit.record(permit, outcome, Instant::now().into_std(), jitter);
             }
-            if visit.own {
-                known.silent = outcome == Outcome::Failure;
-            } else {
-                called.extend(known.bulkhead.leave());
+            match visit.what_for {
+                Use::Look => known.silent = outcome == Outcome::Failure,
+                Use::Turn => called.extend(known.bulkhead.leave()),
+                Use::Pool => {}
             }
             let opened = before != State::Open && known.circuit.state() == State::Open;
             if let (true, Last::Silence(text)) = (opened, heard) {
@@ -347,7 +352,7 @@ impl Servers {
         for who in &called {
             self.call(who);
         }
-        if outcome == Outcome::Failure && !visit.own {
+        if outcome == Outcome::Failure && visit.what_for != Use::Look {
             self.queues.add(Kind::DatabaseServer, &Key::cluster(&visit.server), Lane::Urgent);
         }
     }
@@ -376,19 +381,5 @@ fn silent(text: &str) -> Summary {
 impl fmt::Debug for Servers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Servers({})", self.all().known.len())
-    }
-}
-
-impl Deref for Visit<'_> {
-    type Target = ServerPool;
-
-    fn deref(&self) -> &ServerPool {
-        &self.pool
-    }
-}
-
-impl Drop for Visit<'_> {
-    fn drop(&mut self) {
-        self.servers.leave(self);
     }
 }

@@ -1,0 +1,211 @@
+//! What this process knows of every server's warm pool, so that a turn that needs a database finds one without asking.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::plan::{Wish, Work, work};
+use crate::postgres::pool::{Member, MemberPhase, PoolName};
+
+/// One server's pool.
+#[derive(Clone, Debug, Default)]
+struct Pool {
+    layout: String,
+    members: Vec<Member>,
+    /// Clones that turns have taken, with whether the turn is over. What became of one shows when the rows are read
+    /// after that.
+    taken: BTreeMap<PoolName, bool>,
+}
+
+impl Pool {
+    fn free(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| !self.taken.contains_key(&member.name))
+    }
+}
+
+/// The pools, by name of their DatabaseServer.
+#[derive(Default)]
+pub struct Pools {
+    all: Mutex<HashMap<String, Pool>>,
+    news: Notify,
+}
+
+/// Turns that were over when the rows began to be read.
+#[derive(Debug)]
+pub struct Reading(BTreeSet<PoolName>);
+
+/// A clone that nobody else is given. One that is dropped without having been used is free again.
+#[derive(Debug)]
+pub struct Taken<'a> {
+    pools: &'a Pools,
+    server: String,
+    name: PoolName,
+    used: bool,
+}
+
+impl Pools {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Pool>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy, to think something through with.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self { all: Mutex::new(self.all().clone()), news: Notify::new() }
+    }
+
+    /// The rows are about to be read.
+    pub fn reading(&self, server: &str) -> Reading {
+        let all = self.all();
+        let taken = all.get(server).into_iter().flat_map(|pool| &pool.taken);
+        Reading(taken.filter(|(_, over)| **over).map(|(name, _)| name.clone()).collect())
+    }
+
+    /// The rows that were read, and what databases are prepared as now.
+    pub fn see(&self, server: &str, reading: &Reading, layout: String, members: Vec<Member>) {
+        {
+            let mut all = self.all();
+            let pool = all.entry(server.to_owned()).or_default();
+            pool.taken.retain(|name, _| !reading.0.contains(name));
+            (pool.layout, pool.members) = (layout, members);
+        }
+        self.news.notify_one();
+    }
+
+    /// A clone was made and can be taken.
+    pub fn add(&self, server: &str, name: PoolName) {
+        let mut all = self.all();
+        let Some(pool) = all.get_mut(server) else { return };
+        let layout = pool.layout.clone();
+        pool.members.push(Member { name, layout, phase: MemberPhase::Ready, settled: false });
+    }
+
+    /// A database of the pool is no more to be thought of until the rows are read again: it is gone, or is left as it is.
+    pub fn dismiss(&self, server: &str, name: &PoolName) {
+        if let Some(pool) = self.all().get_mut(server) {
+            pool.members.retain(|member| member.name != *name);
+        }
+    }
+
+    /// The server is gone.
+    pub fn forget(&self, server: &str) {
+        self.all().remove(server);
+    }
+
+    /// A clone of that server, if there is one that nobody else has been given: the oldest.
+    pub fn take(&self, server: &str) -> Option<Taken<'_>> {
+        let mut all = self.all();
+        let pool = all.get_mut(server)?;
+        let ready = |it: &&Member| {
+            it.phase == MemberPhase::Ready && it.layout == pool.layout && !it.name.is_template()
+        };
+        let name = pool.free().find(ready)?.name.clone();
+        pool.taken.insert(name.clone(), false);
+        Some(Taken { pools: self, server: server.to_owned(), name, used: false })
+    }
+
+    /// What has to be done for the pool of that server, as far as is known.
+    pub fn work(&self, server: &str, wish: Wish) -> Work {
+        let all = self.all();
+        let Some(pool) = all.get(server) else { return Work::default() };
+        work(wish, &pool.layout, &pool.free().cloned().collect::<Vec<_>>(), |_| true)
+    }
+
+    /// Clones that can be taken.
+    pub fn ready(&self, server: &str) -> usize {
+        let all = self.all();
+        let free = all.get(server).into_iter().flat_map(Pool::free);
+        free.filter(|it| it.phase == MemberPhase::Ready && !it.name.is_template()).count()
+    }
+
+    /// Waits until something has changed since the last time.
+    pub async fn news(&self) {
+        self.news.notified().await;
+    }
+}
+
+impl Taken<'_> {
+    /// Its name.
+    pub fn name(&self) -> &PoolName {
+        &self.name
+    }
+
+    /// It is about to be used: what becomes of it the rows tell.
+    pub fn uses(&mut self) {
+        self.used = true;
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut all = self.pools.all();
+        if let Some(pool) = all.get_mut(&self.server) {
+            if self.used {
+                pool.taken.insert(self.name.clone(), true);
+            } else {
+                pool.taken.remove(&self.name);
+            }
+        }
+        drop(all);
+        if self.used {
+            self.pools.news.notify_one();
+        }
+    }
+}
+
+impl fmt::Debug for Pools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pools({:?})", self.all())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(number: u64) -> Member {
+        let (name, phase) = (PoolName::clone_of(number), MemberPhase::Ready);
+        Member { name, layout: "l".into(), phase, settled: true }
+    }
+
+    fn see(pools: &Pools, reading: &Reading, numbers: &[u64]) {
+        pools.see("main", reading, "l".into(), numbers.iter().map(|it| member(*it)).collect());
+    }
+
+    #[test]
+    fn a_clone_is_given_to_one_turn_only_whatever_was_read_meanwhile() {
+        let pools = Pools::default();
+        assert!(pools.take("main").is_none());
+        see(&pools, &pools.reading("main"), &[1, 2]);
+        let mut first = pools.take("main").unwrap();
+        let second = pools.take("main").unwrap();
+        assert_eq!((first.name(), second.name()), (&PoolName::clone_of(1), &PoolName::clone_of(2)));
+        assert!(pools.take("main").is_none());
+        drop(second);
+        assert_eq!(pools.ready("main"), 1, "it was not used");
+
+        // Rows that were read while the turn was under way, or that had begun to be read, still name it.
+        first.uses();
+        let reading = pools.reading("main");
+        see(&pools, &reading, &[1, 2]);
+        assert_eq!(pools.ready("main"), 1);
+        let reading = pools.reading("main");
+        drop(first);
+        see(&pools, &reading, &[1, 2]);
+        assert_eq!(pools.ready("main"), 1);
+        // Now the rows say what became of it: the turn got nowhere.
+        see(&pools, &pools.reading("main"), &[1, 2]);
+        assert_eq!(pools.ready("main"), 2);
+    }
+
+    #[test]
+    fn a_clone_of_another_layout_is_not_given_to_anybody() {
+        let pools = Pools::default();
+        let reading = pools.reading("main");
+        pools.see("main", &reading, "newer".into(), vec![member(1)]);
+        assert!(pools.take("main").is_none());
+        assert_eq!(pools.work("main", Wish { size: 1 }).retire, [PoolName::clone_of(1)]);
+    }
+}

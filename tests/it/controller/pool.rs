@@ -1,0 +1,111 @@
+//! Warm pools: filled in the background, taken by claims, filled up again, and gone when they are not wanted.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sqlx::Row;
+use tenantry::controller::object::{Key, Kind};
+
+use super::scene::A_MINUTE;
+use super::shop;
+use super::site::{Site, Stage};
+use crate::support::{Operator, OperatorProcess, wait_until};
+
+/// A database of a pool that is not there counts as never made after a minute, and a server is looked at every 30 s.
+const TWO_MINUTES: Duration = Duration::from_mins(2);
+
+/// Databases, roles and rows of the site's pool: `kind name phase`.
+async fn pool(site: &Site) -> BTreeSet<String> {
+    let mut operator = site.postgres.admin("tenantry").await;
+    let sql = r"SELECT 'database ' || datname || ' ' || datallowconn FROM pg_database WHERE datname LIKE 'tenantry\_%'
+        UNION ALL SELECT 'role ' || rolname || ' ' || rolcanlogin FROM pg_roles
+        WHERE rolname LIKE 'tenantry\_%' AND rolname <> 'tenantry_databases'
+        UNION ALL SELECT 'row ' || name || ' ' || phase FROM tenantry.pool";
+    let rows = sqlx::query(sql).fetch_all(&mut operator).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// Waits until the pool is exactly a template and so many clones, all of them ready.
+async fn holds(site: &Site, clones: usize) -> BTreeSet<String> {
+    wait_until(TWO_MINUTES, &format!("the pool holds {clones}"), async || {
+        let pool = pool(site).await;
+        let names: BTreeSet<&str> = pool.iter().filter_map(|it| it.split(' ').nth(1)).collect();
+        let bases = names.iter().filter(|name| name.matches('_').count() == 2);
+        let mut expected = BTreeSet::new();
+        for base in bases.clone() {
+            expected.insert(format!("database {base} false"));
+            expected.insert(format!("row {base} Ready"));
+            if base.starts_with("tenantry_pool") {
+                expected.extend(["owner", "rw", "ro"].map(|group| format!("role {base}_{group} false")));
+            }
+        }
+        let template = names.iter().filter(|name| name.starts_with("tenantry_template")).count();
+        let whole = clones == 0 && bases.clone().count() == 0 || bases.count() == clones + 1 && template == 1;
+        if pool == expected && whole { Ok(pool) } else { Err(format!("{pool:#?}")) }
+    })
+    .await
+}
+
+fn sized(size: usize) -> Value {
+    json!({"spec": {"warmPool": {"size": size}}})
+}
+
+#[tokio::test]
+async fn claims_take_databases_of_the_pool_and_it_is_filled_up_again() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let server = Key::cluster(&site.server);
+    let scene = shop::furnish(&site).await;
+    scene.ready(Kind::DatabaseServer, &server).await;
+    assert_eq!(holds(&site, 0).await, BTreeSet::new(), "nobody has asked for a pool");
+
+    scene.patch(Kind::DatabaseServer, &server, sized(3)).await;
+    let first = holds(&site, 3).await;
+    scene.create(Kind::Tenant, &scene.cluster("acme"), shop::tenant(&scene)).await;
+    scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
+    let log = site.postgres.log();
+    assert_eq!(log.matches("RENAME TO \"t_").count(), 2 * 4, "both databases are from the pool");
+    assert!(!log.contains("CREATE DATABASE \"t_"), "and none was made on demand");
+    let second = holds(&site, 3).await;
+    assert_eq!(
+        first.intersection(&second).count(),
+        2 + 5,
+        "the template and the clone that nobody took stay"
+    );
+
+    // Too small a pool is no obstacle, and one that is not wanted any more goes.
+    scene.patch(Kind::DatabaseServer, &server, sized(1)).await;
+    assert!(holds(&site, 1).await.is_subset(&second));
+    scene.patch(Kind::DatabaseServer, &server, json!({"spec": {"warmPool": null}})).await;
+    assert_eq!(holds(&site, 0).await, BTreeSet::new());
+    scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn neither_an_operator_that_dies_while_it_fills_a_pool_nor_a_server_that_goes_leaves_anything_behind() {
+    let site = Site::own().await;
+    let scene = Stage::new(&site).await;
+    let server = Key::cluster(&site.server);
+    scene.patch(Kind::DatabaseServer, &server, sized(4)).await;
+    // Each dies at another point: while the template is made, while clones are, while one of them is dropped.
+    for rows in [1, 2, 4] {
+        let operator = OperatorProcess::start(&site).await;
+        scene.ready(Kind::DatabaseServer, &server).await;
+        wait_until(A_MINUTE, "the pool is being filled", async || {
+            let pool = pool(&site).await;
+            let count = pool.iter().filter(|it| it.starts_with("row ")).count();
+            if count >= rows { Ok(()) } else { Err(format!("{pool:?}")) }
+        })
+        .await;
+        operator.kill();
+    }
+    let operator = OperatorProcess::start(&site).await;
+    holds(&site, 4).await;
+    // A server that is given up has nothing of it left.
+    scene.delete(Kind::DatabaseServer, &server).await;
+    scene.gone(Kind::DatabaseServer, &server).await;
+    assert_eq!(holds(&site, 0).await, BTreeSet::new());
+    operator.terminate();
+}
