@@ -51,7 +51,8 @@ complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "wait" -d 'Wait un
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "suspend" -d 'Suspend a tenant: workloads at zero, logins refused, data kept'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "resume" -d 'Resume a suspended tenant'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "delete" -d 'Delete objects; databases are kept'
-complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "undelete" -d 'Give released databases back to the claims of their names'
+complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "undelete" -d 'Give released or purged databases back to the claims of their names'
+complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "purge" -d 'Ask for the end of a released database: it is renamed out of the way and kept'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "version" -d 'Print the version of this program, of the operator and of the API server'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "run" -d 'Run a role of the platform; this is what its pods do'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "completion" -d 'Print a shell\'s completion script'
@@ -302,6 +303,23 @@ complete -c tenantry -n "__fish_tenantry_using_subcommand undelete" -l tls-serve
 complete -c tenantry -n "__fish_tenantry_using_subcommand undelete" -l wait -d 'Wait until their claims have them'
 complete -c tenantry -n "__fish_tenantry_using_subcommand undelete" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
 complete -c tenantry -n "__fish_tenantry_using_subcommand undelete" -s h -l help -d 'Print help'
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -s y -l yes -d 'Do not ask'
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -l dry-run -d 'Only say what would be done; the API server checks the change and keeps nothing'
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand purge" -s h -l help -d 'Print help'
 complete -c tenantry -n "__fish_tenantry_using_subcommand version" -s o -l output -d 'Output format' -r -f -a "text\t'Text for people'
 json\t'JSON for programs'"
 complete -c tenantry -n "__fish_tenantry_using_subcommand version" -s n -l namespace -d 'Namespace of the request' -r

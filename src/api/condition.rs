@@ -98,6 +98,8 @@ pub mod reason {
     pub const IN_USE: &str = "InUse";
     /// The database is bound to its claim.
     pub const BOUND: &str = "Bound";
+    /// The database was renamed out of the way by a purge.
+    pub const TOMBSTONED: &str = "Tombstoned";
     /// The database has no claim; it refuses logins and keeps everything.
     pub const RELEASED: &str = "Released";
 }

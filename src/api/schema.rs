@@ -31,6 +31,11 @@ pub fn quantity(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// A point in time.
+pub fn time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "date-time"})
+}
+
 /// Conditions as a list-map by type, as kubectl, server-side apply and kstatus expect them.
 pub fn conditions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -1,6 +1,6 @@
 //! ServerDatabase: the thing claimed, a database on a server, whether or not it has a claim.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use super::schema::{self, NameRef};
     validation = Rule::new("self.spec.serverRef == oldSelf.spec.serverRef && self.spec.physicalName == oldSelf.spec.physicalName")
         .message("serverRef and physicalName cannot change"),
     selectable = ".spec.serverRef.name",
-    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "Bound or Released"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "Bound, Released or Tombstoned"),
     printcolumn(name = "Tenant", type_ = "string", json_path = ".metadata.labels.tenantry\\.dev/tenant", description = "Tenant in whose namespace the claim is, or was"),
     printcolumn(name = "Claim", type_ = "string", json_path = ".spec.claimRef.name", description = "Claim that the database is bound to, or was last"),
     printcolumn(name = "Server", type_ = "string", json_path = ".spec.serverRef.name", description = "Database server"),
@@ -41,6 +41,20 @@ pub struct ServerDatabaseSpec {
     /// Name of the database on the server.
     #[schemars(length(min = 1, max = 63), pattern("^[a-z_][a-z0-9_]*$"))]
     pub physical_name: String,
+    /// Asks for the end of a Released database: it is renamed out of the way and kept for seven days as a tombstone. It is
+    /// never dropped without a verified archive, which this version does not make. Removing the field brings it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purge: Option<Purge>,
+}
+
+/// The end of a database in exactly the state that was looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Purge {
+    /// Generation of the database, from its status. A database that was bound or released since then is not purged
+    /// (TimeTravel).
+    #[schemars(range(min = 1))]
+    pub generation: i64,
 }
 
 /// A claim.
@@ -71,6 +85,7 @@ pub struct ServerDatabaseStatus {
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
     /// Bound: a claim uses it. Released: nobody does, logins are refused, everything is kept.
+    /// Tombstoned: renamed out of the way by a purge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<DatabasePhase>,
     /// Generation of the database's marker row on the server, which grows at every bind and release. A server that
@@ -78,6 +93,11 @@ pub struct ServerDatabaseStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub generation: Option<i64>,
+    /// When the grace of a tombstone ends, by the server's clock. It is dropped after that and never without a verified
+    /// archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub droppable_when: Option<Time>,
     /// UID of the tenant that the database belongs to.
     #[serde(rename = "tenantUID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
@@ -91,4 +111,6 @@ pub enum DatabasePhase {
     Bound,
     /// Nobody uses it; logins are refused, everything is kept.
     Released,
+    /// Renamed out of the way by a purge; everything is kept, and comes back when the purge is taken back.
+    Tombstoned,
 }

@@ -34,6 +34,7 @@ mod operator;
 mod output;
 mod plan;
 mod proxy;
+mod purge;
 mod reference;
 mod run;
 mod status;
@@ -88,8 +89,10 @@ enum Command {
     Resume(suspend::StateArgs),
     /// Delete objects; databases are kept
     Delete(delete::DeleteArgs),
-    /// Give released databases back to the claims of their names
+    /// Give released or purged databases back to the claims of their names
     Undelete(undelete::UndeleteArgs),
+    /// Ask for the end of a released database: it is renamed out of the way and kept
+    Purge(purge::PurgeArgs),
     /// Print the version of this program, of the operator and of the API server
     Version(version::VersionArgs),
     /// Run a role of the platform; this is what its pods do
@@ -194,6 +197,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<Exit, Failu
         Command::Resume(args) => suspend::run(&args, suspend::State::Active, session).await,
         Command::Delete(args) => delete::run(&args, session).await,
         Command::Undelete(args) => undelete::run(&args, session).await,
+        Command::Purge(args) => purge::run(&args, session).await,
         Command::Version(args) => version::run(&args, session).await,
         Command::Run(args) => run::run(args, session).await,
         Command::Completion(args) => completion::run(&args, session),

@@ -1,7 +1,7 @@
-//! `tenantry undelete`: a released database is given back to the claim of its namespace and name.
+//! `tenantry undelete`: a released or purged database is given back to the claim of its namespace and name.
 //!
-//! The data is as it was left; the claim's credentials are issued anew. It writes one field, `spec.claimRef.uid`, and
-//! the operator does the rest; whoever may not write ServerDatabases may not undelete.
+//! The data is as it was left; the claim's credentials are issued anew. It writes `spec.claimRef.uid` and removes
+//! `spec.purge`, and the operator does the rest; whoever may not write ServerDatabases may not undelete.
 
 use std::time::Duration;
 
@@ -138,11 +138,11 @@ fn claim_of(database: &Value) -> (&str, &str) {
 fn step(database: &Value, claim: Option<&Value>) -> Result<Step, Failure> {
     let name = database["metadata"]["name"].as_str().unwrap_or_default();
     match database["status"]["phase"].as_str() {
-        Some("Released") => {}
+        Some("Released" | "Tombstoned") => {}
         Some("Bound") => return Ok(Step::Bound),
         phase => {
             return Err(Failure::new(format_args!(
-                "ServerDatabase {name} is {}, and only a released database can be given back",
+                "ServerDatabase {name} is {}, and only a released or purged database can be given back",
                 phase.unwrap_or("in no phase yet")
             )));
         }
@@ -154,14 +154,16 @@ fn step(database: &Value, claim: Option<&Value>) -> Result<Step, Failure> {
             .hint(format!("delete the claim first: kubectl delete tdb {claim} -n {namespace}")));
     }
     let uid = claim.map_or(&Value::Null, |claim| &claim["metadata"]["uid"]);
-    if database["spec"]["claimRef"]["uid"] == *uid {
-        return Ok(Step::Said);
-    }
+    let spec = match &database["spec"] {
+        spec if spec["purge"].is_object() => json!({"claimRef": {"uid": uid}, "purge": null}),
+        spec if spec["claimRef"]["uid"] == *uid => return Ok(Step::Said),
+        _ => json!({"claimRef": {"uid": uid}}),
+    };
     // What was decided on is what is written to: neither a later object of that name nor a later state of it.
     let (of, version) = (&database["metadata"]["uid"], &database["metadata"]["resourceVersion"]);
     Ok(Step::Merge(json!({
         "metadata": {"uid": of, "resourceVersion": version},
-        "spec": {"claimRef": {"uid": uid}},
+        "spec": spec,
     })))
 }
 
@@ -220,6 +222,24 @@ mod tests {
         assert_eq!(step(&database("Released", Some("new")), Some(&claim(None))).unwrap(), Step::Said);
         assert_eq!(step(&database("Released", None), None).unwrap(), Step::Said);
         assert_eq!(step(&database("Bound", Some("old")), Some(&claim(None))).unwrap(), Step::Bound);
+    }
+
+    #[test]
+    fn a_purge_is_taken_back() {
+        let spec = |claimed: &str| {
+            let claim = json!({"namespace": "tenant-acme", "name": "app", "uid": claimed});
+            json!({"claimRef": claim, "purge": {"generation": 1}})
+        };
+        for phase in ["Tombstoned", "Released"] {
+            for claimed in ["old", "new"] {
+                let mut purged = database(phase, None);
+                purged["spec"] = spec(claimed);
+                let Step::Merge(change) = step(&purged, Some(&claim(None))).unwrap() else {
+                    panic!("{phase} {claimed}")
+                };
+                assert_eq!(change["spec"], json!({"claimRef": {"uid": "new"}, "purge": null}));
+            }
+        }
     }
 
     #[test]

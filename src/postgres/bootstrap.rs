@@ -1,10 +1,11 @@
 //! Bootstrap: a server is prepared once, and kept prepared.
 //!
-//! The operator database `tenantry` holds the marker, epoch and pool tables. It is made closed, with CONNECTION LIMIT
-//! 0: a database of that name in exactly that state, ours and without a comment, is one that we did not finish.
-//! One transaction then takes PUBLIC's rights, makes the role that owns tenant databases, sets the comment that
-//! says whose it is, and opens it. So at every point a crash leaves either nothing, or something that is known
-//! as ours; any other database of that name is [`BootstrapError::NameConflict`] and is not touched.
+//! The operator database `tenantry` holds the marker, epoch, pool and tombstone tables. It is made closed, with
+//! CONNECTION LIMIT 0: a database of that name in exactly that state, ours and without a comment, is one that
+//! we did not finish. One transaction then takes PUBLIC's rights, makes the role that owns tenant databases,
+//! sets the comment that says whose it is, and opens it. So at every point a crash leaves either nothing, or
+//! something that is known as ours; any other database of that name is [`BootstrapError::NameConflict`] and is
+//! not touched.
 //!
 //! `postgres` and `template1` are closed to PUBLIC: a tenant's login could otherwise enter them. An admin login
 //! that is not a superuser can do that only as their owner; if it is neither, a superuser has to, and until then
@@ -25,7 +26,9 @@ use super::facts::{DATABASE_OWNER, Database, Facts, Grantee, Membership, Privile
 use super::observe::{self, ObserveError, Scope};
 use super::quote::{Ident, Literal, QuoteError};
 use super::record::Cause;
-use super::statement::{Batch, DatabaseChange, Object, PoolChange, RoleAttribute, Statement};
+use super::statement::{
+    Batch, DatabaseChange, Object, PoolChange, RoleAttribute, Statement, TombstoneChange,
+};
 
 const COMMENT: &str = "Operator database of Tenantry";
 /// The oldest release whose schema public belongs to the database's owner.
@@ -73,6 +76,8 @@ pub enum BootstrapError {
 struct Parts {
     schema: bool,
     tables: BTreeSet<String>,
+    /// Whether a marker row may say that its database is a tombstone.
+    tombstones: bool,
 }
 
 /// Brings the server to where tenant databases can be made, and says what it is.
@@ -125,14 +130,20 @@ async fn elsewhere(pool: &ServerPool) -> Result<Connection, BootstrapError> {
 
 async fn parts(connection: &mut Connection) -> Result<Parts, BootstrapError> {
     let query = sqlx::query(
-        "SELECT n.nspname::text, c.relname::text FROM pg_namespace n \
-         LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind = 'r' WHERE n.nspname = 'tenantry'",
+        "SELECT n.nspname::text, c.relname::text, EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid \
+          AND k.conname = 'marker_phase_check' AND pg_get_constraintdef(k.oid) LIKE '%Tombstoned%') \
+         FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind = 'r' WHERE n.nspname = 'tenantry'",
     );
     let at = connection.address().clone();
     let read = |source| read_failed(at.clone(), source);
     let rows = connection.rows(query).await.map_err(read)?;
     let tables: Result<Vec<Option<String>>, _> = rows.iter().map(|row| row.try_get(1)).collect();
-    Ok(Parts { schema: !rows.is_empty(), tables: tables.map_err(read)?.into_iter().flatten().collect() })
+    let tombstones: Result<Vec<bool>, _> = rows.iter().map(|row| row.try_get(2)).collect();
+    Ok(Parts {
+        schema: !rows.is_empty(),
+        tables: tables.map_err(read)?.into_iter().flatten().collect(),
+        tombstones: tombstones.map_err(read)?.contains(&true),
+    })
 }
 
 fn read_failed(at: Address, source: sqlx::Error) -> BootstrapError {
@@ -167,9 +178,13 @@ fn plan(have: &Facts, parts: &Parts) -> Result<Vec<Batch>, BootstrapError> {
     if !parts.schema {
         inside.push(Statement::CreateOperatorSchema);
     }
+    if parts.tables.contains("marker") && !parts.tombstones {
+        inside.push(Statement::Tombstone(TombstoneChange::AdmitPhase));
+    }
     for (table, statement) in [
         ("marker", Statement::CreateMarkerTable),
         ("epoch", Statement::CreateEpochTable),
+        ("tombstone", Statement::Tombstone(TombstoneChange::CreateTable)),
         ("pool", Statement::Pool(PoolChange::CreateTable)),
     ] {
         if !parts.tables.contains(table) {

@@ -284,6 +284,15 @@ pub struct Claim {
     pub uid: Option<String>,
 }
 
+/// What a server says of a tombstone, beside its marker row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    /// When its grace ends, in seconds since 1970 by the server's clock.
+    pub droppable_at: i64,
+    /// Proof of its verified archive. Nothing is dropped without.
+    pub archive: Option<String>,
+}
+
 /// Where in its life a database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -293,6 +302,15 @@ pub enum Phase {
     Bound,
     /// Nobody uses it; logins are refused, everything is kept.
     Released,
+    /// Renamed out of the way, to be dropped when its grace has ended and an archive of it is verified.
+    Tombstoned,
+}
+
+impl Marker {
+    /// Whether the database is renamed out of the way.
+    pub fn is_tombstone(&self) -> bool {
+        self.phase == Phase::Tombstoned
+    }
 }
 
 impl Phase {
@@ -302,12 +320,14 @@ impl Phase {
             Self::Creating => "Creating",
             Self::Bound => "Bound",
             Self::Released => "Released",
+            Self::Tombstoned => "Tombstoned",
         }
     }
 
     /// The phase of that text.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Creating, Self::Bound, Self::Released].into_iter().find(|phase| phase.as_str() == text)
+        let all = [Self::Creating, Self::Bound, Self::Released, Self::Tombstoned];
+        all.into_iter().find(|phase| phase.as_str() == text)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Two looks: [`outside`] asks the server's catalogs and cannot be kept out; [`inside`] needs a connection to the database
 //! itself, of which its tenant may hold all. Whoever refuses logins does so on what the first shows.
 
+use super::tombstone;
 use crate::api::names::PhysicalName;
 use crate::postgres::connect::{ConnectError, Connection, ServerPool};
 use crate::postgres::facts::{Facts, Marker, Phase};
@@ -51,6 +52,20 @@ pub async fn beside(
 ) -> Result<Facts, LookError> {
     let scope = Scope::database(physical).and_member(member);
     observe::catalog(reader, &scope).await.map_err(LookError::Observe)
+}
+
+/// [`outside`], and whether there is a database of the name that this one has, or would have, as a tombstone.
+pub async fn apart(
+    reader: &mut Connection,
+    physical: &PhysicalName,
+    markers: Vec<Marker>,
+) -> Result<Facts, LookError> {
+    let mut scope = Scope::database(physical);
+    if let Ok(tombstone) = tombstone::name(physical) {
+        scope = scope.and_tombstone(&tombstone);
+    }
+    let facts = observe::catalog(reader, &scope).await.map_err(LookError::Observe)?;
+    Ok(Facts { markers, ..facts })
 }
 
 /// Adds what the database itself says, if it takes connections and a marker says that it is ours. A settled one that is

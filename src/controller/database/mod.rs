@@ -31,4 +31,5 @@ pub mod protection;
 pub mod refusal;
 mod stages;
 mod target;
+pub mod tombstone;
 pub mod want;

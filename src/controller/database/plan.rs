@@ -155,12 +155,12 @@ pub(super) fn standing<'a>(want: &DatabaseSpec, have: &'a Facts) -> Result<Optio
     let conflict = |what, name: &str| Err(Conflict::NameConflict { what, name: name.to_owned() });
     let database = have.databases.get(physical);
     match (marker.map(|marker| marker.phase), database) {
-        (None, Some(_)) => return conflict("database", physical),
+        (None | Some(Phase::Tombstoned), Some(_)) => return conflict("database", physical),
         // We give the database to its owner in the statement that makes it: another owner means another maker.
         (Some(Phase::Creating), Some(it)) if it.owner != DATABASE_OWNER => {
             return conflict("database", physical);
         }
-        (Some(Phase::Bound | Phase::Released), None) => {
+        (Some(Phase::Bound | Phase::Released | Phase::Tombstoned), None) => {
             return Err(Conflict::Missing { name: physical.to_owned() });
         }
         _ => {}

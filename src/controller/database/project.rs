@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::tombstone;
 use crate::api::names::{self, PhysicalName};
 use crate::api::schema::NameRef;
-use crate::api::server_database::{ClaimRef, ServerDatabaseSpec};
+use crate::api::server_database::{ClaimRef, Purge, ServerDatabaseSpec};
 use crate::api::{ServerDatabase, labels};
 use crate::controller::apply::{ApplyError, Declared};
 use crate::controller::object::Kind;
-use crate::postgres::facts::Marker;
+use crate::postgres::facts::{Marker, Phase};
 
 /// The object of a row on that server. `protected` says that its tenant is protected from deletion.
 pub fn object(marker: &Marker, server: &str, protected: bool) -> ServerDatabase {
@@ -25,6 +26,8 @@ pub fn object(marker: &Marker, server: &str, protected: bool) -> ServerDatabase 
             uid: marker.claim.uid.clone(),
         },
         physical_name: marker.physical_name.clone(),
+        // Lost with the object, the purge of a tombstone would read as taken back.
+        purge: (marker.phase == Phase::Tombstoned).then(|| Purge { generation: tombstone::purged(marker) }),
     };
     let mut object = ServerDatabase::new(&object_name(&marker.physical_name), spec);
     let mut all = BTreeMap::from([

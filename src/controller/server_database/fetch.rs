@@ -4,6 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::Api;
 use kube::{Resource, ResourceExt};
 
+use super::{obstacle, validate};
 use crate::api::condition::{Summary, reason};
 use crate::api::{Blueprint, ServerDatabase, Tenant, TenantDatabase, names};
 use crate::controller::apply::ApplyError;
@@ -11,7 +12,7 @@ use crate::controller::context::Context;
 use crate::controller::database::refusal;
 use crate::controller::object::{Key, Kind};
 use crate::controller::worker::key_of;
-use crate::postgres::facts::{Marker, Phase};
+use crate::postgres::facts::{Marker, Phase, Tombstone};
 use crate::postgres::observe::{self, Markers};
 
 /// What a server database's turn needs.
@@ -23,6 +24,10 @@ pub struct Fetched {
     pub marker: Result<Option<Marker>, Summary>,
     /// What became of the claim. Read live whenever the stores do not show it.
     pub claim: Claim,
+    /// What stands against the purge that its spec asks for. Read live.
+    pub obstacle: Option<Summary>,
+    /// Its tombstone, if it is one and that could be read.
+    pub tombstone: Option<Tombstone>,
 }
 
 /// What became of a claim.
@@ -38,24 +43,41 @@ pub enum Claim {
 
 /// Reads it.
 pub async fn fetch(context: &Context, database: ServerDatabase) -> Result<Fetched, ApplyError> {
-    let marker = marker(context, &database).await;
+    let (marker, tombstone) = match read(context, &database).await {
+        Ok((marker, tombstone)) => (Ok(marker), tombstone),
+        Err(summary) => (Err(summary), None),
+    };
     let claim = match &marker {
         Ok(Some(row)) if row.phase == Phase::Bound => claim(context, row).await?,
         _ => Claim::Present,
     };
-    Ok(Fetched { database, marker, claim })
+    let obstacle = match &marker {
+        Ok(Some(row)) if validate::is_purge_due(&database, row) => {
+            obstacle::obstacle(context, &database, row).await?
+        }
+        _ => None,
+    };
+    Ok(Fetched { database, marker, claim, obstacle, tombstone })
 }
 
-async fn marker(context: &Context, database: &ServerDatabase) -> Result<Option<Marker>, Summary> {
+async fn read(
+    context: &Context,
+    database: &ServerDatabase,
+) -> Result<(Option<Marker>, Option<Tombstone>), Summary> {
     let server = &database.spec.server_ref.name;
     let Some(pool) = context.servers.enter(server, Kind::ServerDatabase, &key_of(database)) else {
         let message = format!("DatabaseServer {server} is not ready");
         return Err(Summary::Progressing { reason: reason::SERVER_UNREACHABLE, message });
     };
     let mut connection = pool.operator().await.map_err(|error| refusal::of_connect(&error))?;
-    let rows = observe::markers(&mut connection, &Markers::Physical(&database.spec.physical_name)).await;
+    let physical = &database.spec.physical_name;
+    let rows = observe::markers(&mut connection, &Markers::Physical(physical)).await;
+    let row = rows.map(|mut rows| rows.pop());
+    let is_tombstone = row.as_ref().is_ok_and(|row| row.as_ref().is_some_and(Marker::is_tombstone));
+    let tombstone = if is_tombstone { observe::tombstone(&mut connection, physical).await } else { Ok(None) };
     connection.release().await;
-    rows.map(|mut rows| rows.pop()).map_err(|error| refusal::of_observe(&error))
+    let read = row.and_then(|row| Ok((row, tombstone?)));
+    read.map_err(|error| refusal::of_observe(&error))
 }
 
 /// What became of the claim of a bound row. A store that misses it proves nothing: a live read has to say so, and a
@@ -105,7 +127,7 @@ async fn is_served(context: &Context) -> Result<bool, ApplyError> {
 }
 
 /// The tenant that the row belongs to, if it lives.
-async fn tenant(context: &Context, row: &Marker) -> Result<Option<Tenant>, ApplyError> {
+pub(super) async fn tenant(context: &Context, row: &Marker) -> Result<Option<Tenant>, ApplyError> {
     let Some(name) = names::tenant_of_namespace(&row.claim.namespace) else { return Ok(None) };
     let api: Api<Tenant> = Api::all(context.client.clone());
     let live = api.get_opt(name).await.map_err(|source| failed(Kind::Tenant, &Key::cluster(name), source))?;
@@ -123,6 +145,6 @@ fn asks(context: &Context, tenant: &Tenant, claim: &str) -> bool {
     })
 }
 
-fn failed(kind: Kind, key: &Key, source: kube::Error) -> ApplyError {
+pub(super) fn failed(kind: Kind, key: &Key, source: kube::Error) -> ApplyError {
     ApplyError::Api { verb: "get", kind, key: key.clone(), source }
 }

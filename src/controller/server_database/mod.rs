@@ -1,12 +1,15 @@
-//! ServerDatabase: the phase of a database, and its release when its claim is gone.
+//! ServerDatabase: the phase of a database, its release when its claim is gone, and its purge when an admin asks for one.
 //!
 //! *fetch* reads the marker row, the truth; *validate* decides (pure) whether the database stays as it is, whether
-//! its object has to be corrected, or whether it has to be released; then apply or execute, and *status*.
+//! its object has to be corrected, or what has to be done to it; then apply or execute ([`act`]), and *status*.
 
+pub mod act;
 pub mod fetch;
-pub mod release;
+pub mod obstacle;
 pub mod status;
 pub mod validate;
+
+use std::time::Duration;
 
 use kube::ResourceExt;
 use serde_json::json;
@@ -20,6 +23,7 @@ use super::outcome::Next;
 use super::publish::{patch_metadata, publish};
 use super::worker::{Reconciler, key_of};
 use crate::api::ServerDatabase;
+use crate::api::condition::Summary;
 use crate::api::labels::PROTECTED;
 use crate::postgres::facts::Marker;
 
@@ -42,12 +46,15 @@ impl Reconciler for Controller {
             return Ok(Next::Resync);
         }
         let fetched = fetch::fetch(context, database).await?;
-        let mut marker = fetched.marker.clone();
-        let mut problem = None;
-        match (validate::validate(&fetched), &marker) {
-            (Verdict::Release, Ok(Some(row))) => match release::release(context, &fetched, row).await {
-                Ok(()) => marker = Ok(Some(validate::released(row))),
-                Err(summary) => problem = Some(summary),
+        let mut problem = validate::objection(&fetched);
+        // A person has to change something first, and is seen when it happens.
+        let mut settled =
+            fetched.marker.is_ok() && problem.as_ref().is_none_or(|it| matches!(it, Summary::Stalled { .. }));
+        match (validate::validate(&fetched), &fetched.marker) {
+            (Verdict::Act(act), Ok(Some(row))) => match act::act(context, &fetched, row, act).await {
+                // What has become of it is read from the row, as any other time.
+                Ok(()) => return Ok(Next::After(Duration::ZERO)),
+                Err(summary) => (problem, settled) = (Some(summary), false),
             },
             (Verdict::Show, Ok(Some(row))) => {
                 let (server, protected) =
@@ -58,19 +65,18 @@ impl Reconciler for Controller {
             (Verdict::Keep, Ok(Some(row))) => mark_protection(context, &fetched.database, row).await?,
             _ => {}
         }
-        let settled = problem.is_none() && marker.is_ok();
         let server = &fetched.database.spec.server_ref.name;
         let key = key_of(&fetched.database);
         let held_back = context.servers.holds_back(server, Kind::ServerDatabase, &key);
         if let Some(next) = held_back.filter(|_| !settled) {
             return Ok(next);
         }
-        let row = marker.as_ref().ok().and_then(Option::as_ref);
+        let row = fetched.marker.as_ref().ok().and_then(Option::as_ref);
         let conflict = row.and_then(|row| {
             context.inventory.rows().conflict(&row.physical_name, &row.tenant_uid, &row.name)
         });
         let trouble = problem.as_ref().or(conflict.as_ref());
-        let status = status::status(&fetched.database, &marker, trouble, context.now());
+        let status = status::status(&fetched, trouble, context.now());
         publish(context, &fetched.database, status).await?;
         // A server that cannot be used wakes what is on it when it can.
         Ok(if settled || !context.servers.is_usable(server) { Next::Resync } else { Next::Backoff })

@@ -21,7 +21,7 @@ pub struct Chosen {
 pub fn choose(claim: &Validated, rows: &[Marker]) -> Result<Chosen, Summary> {
     let own = rows.iter().find(|row| row.tenant_uid == claim.tenant_uid && row.name == claim.name.as_str());
     if let Some(row) = own {
-        return chosen(row.clone());
+        return if row.phase == Phase::Tombstoned { Err(tombstoned(row)) } else { chosen(row.clone()) };
     }
     if let Some(physical) = &claim.offered {
         let row = rows.iter().find(|row| row.physical_name == physical.as_str());
@@ -35,6 +35,7 @@ pub fn choose(claim: &Validated, rows: &[Marker]) -> Result<Chosen, Summary> {
                 };
                 row.map_or_else(|| Err(gone(physical)), |row| chosen(Marker { claim: to, ..row.clone() }))
             }
+            Some(Phase::Tombstoned) => Err(row.map_or_else(|| gone(physical), tombstoned)),
             Some(Phase::Bound | Phase::Creating) => {
                 let message =
                     format!("database {physical} is not released: its claim of another tenant still has it");
@@ -53,6 +54,15 @@ pub fn choose(claim: &Validated, rows: &[Marker]) -> Result<Chosen, Summary> {
         _ if claim.past == Past::Known => Err(forgotten(claim)),
         _ => Ok(Chosen { physical: PhysicalName::new(&claim.id, &claim.name), rows: Vec::new() }),
     }
+}
+
+/// A database that is being purged is nobody's to use.
+fn tombstoned(row: &Marker) -> Summary {
+    let object = project::object_name(&row.physical_name);
+    let message = format!(
+        "ServerDatabase {object} is being purged: to get it back, have an admin run: tenantry undelete {object}"
+    );
+    Summary::Stalled { reason: reason::TOMBSTONED, message }
 }
 
 /// The server has no row of a database that there was: an empty one in its place would look as if nothing had happened.
@@ -128,6 +138,20 @@ mod tests {
         let own = row("tenant-2", "t_old_app", Phase::Released);
         let chosen = choose(&claim(None, false), std::slice::from_ref(&own)).unwrap();
         assert_eq!((chosen.physical.as_str(), chosen.rows), ("t_old_app", vec![own]));
+    }
+
+    #[test]
+    fn a_tombstone_is_not_handed_out_to_anybody() {
+        let own = row("tenant-2", "t_old_app", Phase::Tombstoned);
+        for fresh in [false, true] {
+            assert_eq!(reason_of(choose(&claim(None, fresh), std::slice::from_ref(&own))), "Tombstoned");
+        }
+        let earlier = row("tenant-1", "t_old_app", Phase::Tombstoned);
+        assert_eq!(
+            reason_of(choose(&claim(Some("t_old_app"), false), std::slice::from_ref(&earlier))),
+            "Tombstoned"
+        );
+        assert_eq!(reason_of(choose(&claim(None, false), &[earlier])), "ReleasedDatabaseExists");
     }
 
     #[test]

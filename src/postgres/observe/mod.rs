@@ -17,9 +17,12 @@ use super::facts::{
 use super::function::RestrictedFunction;
 mod pool;
 mod queries;
+mod tombstone;
 
 pub use pool::pool;
+pub use tombstone::tombstone;
 
+use super::quote::Ident;
 use super::scram::Verifier;
 use crate::api::names::{Group, PhysicalName};
 use crate::postgres::pool::{self as warm, PoolName};
@@ -100,6 +103,13 @@ impl Scope {
             roles: vec![],
             role_prefix: Some(warm::PREFIX.to_owned()),
         }
+    }
+
+    /// The same database, and the one that it is or would be as a tombstone.
+    #[must_use]
+    pub fn and_tombstone(mut self, tombstone: &Ident) -> Self {
+        self.databases.push(tombstone.as_str().to_owned());
+        self
     }
 
     /// What [`bootstrap`](super::bootstrap) looks after.

@@ -6,6 +6,7 @@
 mod marker;
 mod pool;
 mod render;
+mod tombstone;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,6 +17,7 @@ use super::quote::{Ident, Literal, QuoteError};
 use super::scram::Verifier;
 
 pub use pool::PoolChange;
+pub use tombstone::TombstoneChange;
 
 /// The setting that makes a login's transactions read-only.
 pub const READ_ONLY: &str = "default_transaction_read_only";
@@ -175,6 +177,8 @@ pub enum Statement {
     },
     /// Changes the warm pool.
     Pool(PoolChange),
+    /// Renames a database out of the way, or back.
+    Tombstone(TombstoneChange),
     /// Makes the schema of the operator database.
     CreateOperatorSchema,
     /// Makes the marker table.
@@ -278,7 +282,8 @@ impl Statement {
         match self {
             Self::EndSessions { .. }
             | Self::EndBackend(_)
-            | Self::Pool(PoolChange::DropDatabase(_) | PoolChange::DropRole(..)) => true,
+            | Self::Pool(PoolChange::DropDatabase(_) | PoolChange::DropRole(..))
+            | Self::Tombstone(TombstoneChange::Bury { .. } | TombstoneChange::Rename { .. }) => true,
             Self::AlterRole { attributes, .. } => attributes.contains(&RoleAttribute::Login(false)),
             Self::AlterDatabase { change, .. } => *change == DatabaseChange::AllowConnections(false),
             Self::CreateGroup { .. }
@@ -295,6 +300,7 @@ impl Statement {
             | Self::InsertMarker(_)
             | Self::UpdateMarker { .. }
             | Self::Pool(_)
+            | Self::Tombstone(_)
             | Self::CreateOperatorSchema
             | Self::CreateMarkerTable
             | Self::CreateEpochTable => false,
@@ -306,6 +312,7 @@ impl Statement {
         match self {
             Self::InsertMarker(_) | Self::UpdateMarker { .. } => Some(1),
             Self::Pool(change) => change.expected_rows(),
+            Self::Tombstone(change) => change.expected_rows(),
             _ => None,
         }
     }

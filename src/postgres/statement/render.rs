@@ -70,6 +70,7 @@ pub(super) fn render(
             marker::update(marker, *expected_generation)?
         }
         Statement::Pool(change) => change.sql()?,
+        Statement::Tombstone(change) => change.sql()?,
         Statement::CreateOperatorSchema => format!("CREATE SCHEMA {OPERATOR_DATABASE}"),
         Statement::CreateMarkerTable => marker::CREATE_MARKER_TABLE.to_owned(),
         Statement::CreateEpochTable => marker::CREATE_EPOCH_TABLE.to_owned(),

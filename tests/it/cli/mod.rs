@@ -7,6 +7,7 @@ mod install;
 mod kubeconfig;
 mod plan;
 mod policies;
+mod purge;
 mod schema;
 mod transcripts;
 mod undelete;

@@ -136,6 +136,7 @@ impl Model {
                 panic!("that is bootstrap's: {text}")
             }
             Statement::Pool(_) => panic!("that is the warm pool's: {text}"),
+            Statement::Tombstone(_) => panic!("that is a purge's: {text}"),
             Statement::EndBackend(_) => panic!("that is the guard's: {text}"),
         }
     }

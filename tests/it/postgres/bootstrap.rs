@@ -15,6 +15,7 @@ use crate::support::postgres::Version;
 on_every_version! {
     a_crash_at_any_effect_converges_and_a_second_run_does_nothing,
     what_drifts_is_healed,
+    a_server_that_was_prepared_before_there_were_tombstones_is_brought_up_to_date,
     a_foreign_database_or_role_of_our_name_is_not_touched,
     an_admin_that_is_no_superuser_is_enough_once_the_system_databases_are_closed,
     an_admin_without_rights_is_told_the_statement,
@@ -38,6 +39,31 @@ async fn prepared(fixture: &Fixture) -> Vec<String> {
     state.extend(texts(&mut operator, tables).await);
     state.extend(texts(&mut operator, "SELECT 'epoch ' || epoch FROM tenantry.epoch").await);
     state
+}
+
+async fn a_server_that_was_prepared_before_there_were_tombstones_is_brought_up_to_date(version: Version) {
+    let fixture = Fixture::prepared(version).await;
+    let spec = want(&["app"]);
+    fixture.converge(&spec).await;
+    let right = prepared(&fixture).await;
+    let mut operator = fixture.superuser("tenantry").await;
+    let constraint =
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'marker_phase_check'";
+    let admitted = texts(&mut operator, constraint).await;
+    run(
+        &mut operator,
+        "DROP TABLE tenantry.tombstone; ALTER TABLE tenantry.marker DROP CONSTRAINT marker_phase_check, \
+         ADD CONSTRAINT marker_phase_check CHECK (phase IN ('Creating', 'Bound', 'Released'))",
+    )
+    .await;
+    let gate = Gate::default();
+    bootstrap(&gate, &fixture.pool).await.unwrap();
+    assert_eq!((prepared(&fixture).await, texts(&mut operator, constraint).await), (right, admitted));
+    let rows = texts(&mut operator, "SELECT physical_name FROM tenantry.marker").await;
+    assert_eq!(rows, [spec.physical.as_str()]);
+    let effects = gate.effects();
+    bootstrap(&gate, &fixture.pool).await.unwrap();
+    assert_eq!(gate.effects(), effects, "nothing was left to do");
 }
 
 async fn undo(fixture: &Fixture) {

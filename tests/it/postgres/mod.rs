@@ -30,3 +30,4 @@ mod isolation;
 mod pool;
 mod quote;
 mod records;
+mod tombstone;

@@ -1,0 +1,140 @@
+//! Tombstones: how a released database is renamed out of the way, and how it comes back. Pure.
+//!
+//! Marker row, tombstone and name change in one transaction, so there is no state in between: after a crash the
+//! database is either what it was or what it had to become. Its generation grows, so a plan that was made for the
+//! database before, whoever made it, finds another row than it was made for.
+
+use std::time::Duration;
+
+use super::plan::{Conflict, Plan, close};
+use crate::api::names::PhysicalName;
+use crate::postgres::facts::{Facts, Marker, Phase};
+use crate::postgres::quote::Ident;
+use crate::postgres::statement::{Batch, Statement, TombstoneChange};
+
+/// Name of the database while it is a tombstone. No tenant's database has one that begins so.
+pub fn name(physical: &PhysicalName) -> Result<Ident, Conflict> {
+    Ident::parse(&format!("tombstone_{physical}")).map_err(Conflict::Quote)
+}
+
+/// The row of a released database after it became a tombstone.
+pub fn buried(marker: &Marker) -> Marker {
+    Marker { phase: Phase::Tombstoned, generation: marker.generation + 1, ..marker.clone() }
+}
+
+/// Generation that the purge of a tombstone named: [`buried`] is the only step from there.
+pub const fn purged(marker: &Marker) -> i64 {
+    marker.generation - 1
+}
+
+/// Statements that make a released database a tombstone for so long. Logins are refused once more: somebody may have let
+/// one in behind our back, and a database that is in use cannot be renamed.
+pub fn bury(
+    physical: &PhysicalName,
+    marker: &Marker,
+    have: &Facts,
+    grace: Duration,
+) -> Result<Plan, Conflict> {
+    let (database, tombstone) = (Ident::from(physical), name(physical)?);
+    vacant(&tombstone, have)?;
+    let mut plan = close(marker, have)?;
+    plan.batches.push(Batch::server(vec![
+        Statement::UpdateMarker { marker: buried(marker), expected_generation: marker.generation },
+        Statement::Tombstone(TombstoneChange::Bury { physical: database.clone(), grace }),
+        Statement::Tombstone(TombstoneChange::Rename { from: database, to: tombstone }),
+    ]));
+    Ok(plan)
+}
+
+/// Statements that bring a tombstone back as the released database that it was.
+pub fn exhume(physical: &PhysicalName, marker: &Marker, have: &Facts) -> Result<Plan, Conflict> {
+    let (database, tombstone) = (Ident::from(physical), name(physical)?);
+    vacant(&database, have)?;
+    if !have.databases.contains_key(tombstone.as_str()) {
+        return Err(Conflict::Missing { name: tombstone.as_str().to_owned() });
+    }
+    let released = Marker { phase: Phase::Released, generation: marker.generation + 1, ..marker.clone() };
+    let statements = vec![
+        Statement::UpdateMarker { marker: released, expected_generation: marker.generation },
+        Statement::Tombstone(TombstoneChange::Exhume { physical: database.clone() }),
+        Statement::Tombstone(TombstoneChange::Rename { from: tombstone, to: database }),
+    ];
+    Ok(Plan { batches: vec![Batch::server(statements)] })
+}
+
+/// A database of the name that ours has to get is somebody else's.
+fn vacant(name: &Ident, have: &Facts) -> Result<(), Conflict> {
+    if have.databases.contains_key(name.as_str()) {
+        return Err(Conflict::NameConflict { what: "database", name: name.as_str().to_owned() });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::facts::{Claim, Database};
+
+    fn marker(phase: Phase) -> Marker {
+        Marker {
+            tenant_uid: "u".into(),
+            name: "app".into(),
+            tenant_id: "x".into(),
+            physical_name: "t_x_app".into(),
+            claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: None },
+            phase,
+            generation: 3,
+            epoch: 0,
+            logins: [].into(),
+        }
+    }
+
+    fn facts(databases: &[&str]) -> Facts {
+        let databases = databases.iter().map(|name| ((*name).to_owned(), Database::default())).collect();
+        Facts { databases, ..Facts::default() }
+    }
+
+    fn physical() -> PhysicalName {
+        PhysicalName::parse("t_x_app").unwrap()
+    }
+
+    fn buries(databases: &[&str]) -> Result<Plan, Conflict> {
+        bury(&physical(), &marker(Phase::Released), &facts(databases), Duration::from_hours(1))
+    }
+
+    fn exhumes(databases: &[&str]) -> Result<Plan, Conflict> {
+        exhume(&physical(), &marker(Phase::Tombstoned), &facts(databases))
+    }
+
+    #[test]
+    fn a_tombstone_is_one_transaction_there_and_one_back() {
+        let there = buries(&["t_x_app"]).unwrap();
+        assert_eq!(there.batches.len(), 1);
+        let there = there.to_string();
+        let lines = [
+            "phase = 'Tombstoned', generation = 4",
+            "VALUES ('t_x_app', now() + interval '3600 seconds');",
+            "ALTER DATABASE \"t_x_app\" RENAME TO \"tombstone_t_x_app\";",
+        ];
+        assert!(lines.iter().all(|line| there.contains(line)), "{there}");
+        let back = exhumes(&["tombstone_t_x_app"]).unwrap();
+        assert_eq!(back.batches.len(), 1);
+        let back = back.to_string();
+        let lines = [
+            "phase = 'Released', generation = 4",
+            "DELETE FROM tenantry.tombstone WHERE physical_name = 't_x_app';",
+            "ALTER DATABASE \"tombstone_t_x_app\" RENAME TO \"t_x_app\";",
+        ];
+        assert!(lines.iter().all(|line| back.contains(line)), "{back}");
+    }
+
+    #[test]
+    fn what_is_missing_and_what_is_in_the_way_is_named() {
+        let missing = |name: &str| Err(Conflict::Missing { name: name.into() });
+        let taken = |name: &str| Err(Conflict::NameConflict { what: "database", name: name.into() });
+        assert_eq!(buries(&[]), missing("t_x_app"));
+        assert_eq!(buries(&["t_x_app", "tombstone_t_x_app"]), taken("tombstone_t_x_app"));
+        assert_eq!(exhumes(&[]), missing("tombstone_t_x_app"));
+        assert_eq!(exhumes(&["t_x_app", "tombstone_t_x_app"]), taken("t_x_app"));
+    }
+}

@@ -1,0 +1,56 @@
+//! What stands against a purge, by live reads: a purge is for what the API server says now, not for what a store holds.
+
+use kube::ResourceExt;
+use kube::api::Api;
+
+use super::fetch::{failed, tenant};
+use crate::api::condition::{Summary, reason};
+use crate::api::{ServerDatabase, TenantDatabase};
+use crate::controller::apply::ApplyError;
+use crate::controller::context::Context;
+use crate::controller::database::protection;
+use crate::controller::object::{Key, Kind};
+use crate::postgres::facts::Marker;
+
+/// What stands against purging the released database of that row, if anything does.
+pub async fn obstacle(
+    context: &Context,
+    database: &ServerDatabase,
+    row: &Marker,
+) -> Result<Option<Summary>, ApplyError> {
+    let api: Api<ServerDatabase> = Api::all(context.client.clone());
+    let name = database.name_any();
+    let live = api.get_opt(&name).await;
+    let live = live.map_err(|source| failed(Kind::ServerDatabase, &Key::cluster(&name), source))?;
+    let same = |live: &ServerDatabase| {
+        live.metadata.uid == database.metadata.uid
+            && live.metadata.deletion_timestamp.is_none()
+            && live.spec == database.spec
+    };
+    if !live.as_ref().is_some_and(same) {
+        let message = "the object changed while its purge was looked at; it is looked at again".to_owned();
+        return Ok(Some(Summary::Progressing { reason: reason::PROGRESSING, message }));
+    }
+    let tenant = tenant(context, row).await?;
+    if let Some(tenant) = tenant.as_ref().filter(|tenant| protection::protects(tenant, row)) {
+        let message = format!(
+            "spec.purge: Tenant {} is protected from deletion: first set its spec.deletionProtection to false",
+            tenant.name_any()
+        );
+        return Ok(Some(Summary::Stalled { reason: reason::DELETION_PROTECTED, message }));
+    }
+    let claim = &database.spec.claim_ref;
+    let key = Key::namespaced(&claim.namespace, &claim.name);
+    let api: Api<TenantDatabase> = Api::namespaced(context.client.clone(), &claim.namespace);
+    let live = api.get_opt(&claim.name).await;
+    let live = live.map_err(|source| failed(Kind::TenantDatabase, &key, source))?;
+    let live = live.filter(|live| live.metadata.deletion_timestamp.is_none());
+    // It gets the database as soon as its turn comes: it is the tenant's own, or an admin has given it.
+    let given = claim.uid.is_none() || live.as_ref().is_some_and(|live| live.metadata.uid == claim.uid);
+    Ok(live.filter(|_| tenant.is_some() || given).map(|_| {
+        let message = format!(
+            "spec.purge: TenantDatabase {key} is about to get the database: delete the claim, or let spec.claimRef.uid name no claim"
+        );
+        Summary::Stalled { reason: reason::CLAIM_CONFLICT, message }
+    }))
+}

@@ -1,0 +1,85 @@
+//! Tombstones: a database is renamed out of the way, with a row that says until when it is kept, and comes back.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::postgres::quote::{Ident, Literal, QuoteError};
+
+/// What is done to tombstones. Nothing here drops anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TombstoneChange {
+    /// Makes the table.
+    CreateTable,
+    /// Lets a marker row say `Tombstoned`, on a server that was prepared before there were tombstones.
+    AdmitPhase,
+    /// Records that the database is kept for so long from now on, by the server's clock.
+    Bury {
+        /// Name that the database has in its marker row.
+        physical: Ident,
+        /// How long it is kept.
+        grace: Duration,
+    },
+    /// Forgets the tombstone of a database that comes back.
+    Exhume {
+        /// Name that the database has in its marker row.
+        physical: Ident,
+    },
+    /// Renames a database that nobody is connected to.
+    Rename {
+        /// Name that it has.
+        from: Ident,
+        /// Name that it gets.
+        to: Ident,
+    },
+}
+
+impl TombstoneChange {
+    /// Number of rows that have to change.
+    pub(super) const fn expected_rows(&self) -> Option<u64> {
+        match self {
+            Self::Bury { .. } | Self::Exhume { .. } => Some(1),
+            Self::CreateTable | Self::AdmitPhase | Self::Rename { .. } => None,
+        }
+    }
+
+    /// The text to send. It holds no secret.
+    pub(super) fn sql(&self) -> Result<String, QuoteError> {
+        Ok(match self {
+            Self::CreateTable => CREATE_TABLE.to_owned(),
+            Self::AdmitPhase => format!(
+                "ALTER TABLE tenantry.marker DROP CONSTRAINT IF EXISTS marker_phase_check, \
+                 ADD CONSTRAINT marker_phase_check {}",
+                super::marker::PHASES
+            ),
+            Self::Bury { physical, grace } => format!(
+                "INSERT INTO tenantry.tombstone (physical_name, droppable_at) \
+                 VALUES ({}, now() + interval '{} seconds')",
+                Literal::new(physical.as_str())?,
+                grace.as_secs()
+            ),
+            Self::Exhume { physical } => {
+                format!(
+                    "DELETE FROM tenantry.tombstone WHERE physical_name = {}",
+                    Literal::new(physical.as_str())?
+                )
+            }
+            Self::Rename { from, to } => format!("ALTER DATABASE {from} RENAME TO {to}"),
+        })
+    }
+}
+
+impl fmt::Display for TombstoneChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.sql() {
+            Ok(sql) => f.write_str(&sql),
+            Err(error) => write!(f, "-- {error}"),
+        }
+    }
+}
+
+/// One row for each tombstone. `archive` is where the proof of its verified archive goes.
+const CREATE_TABLE: &str = "CREATE TABLE tenantry.tombstone (\
+    physical_name text PRIMARY KEY REFERENCES tenantry.marker (physical_name) ON DELETE CASCADE, \
+    buried_at timestamptz NOT NULL DEFAULT now(), \
+    droppable_at timestamptz NOT NULL, \
+    archive text)";
