@@ -35,6 +35,11 @@ generate: ## Write the generated files again: crds/ completions/ docs/reference/
 test: ## Run every test; what needs pods or packages needs root
 	@tests/run.sh
 
+# TENANTRY_FAULTS names a scenario (create) or one plan, as a red one is printed.
+.PHONY: test-faults
+test-faults: deps target/bin/localcluster ## Stop the world at every effect of the operator, and see that all ends well
+	@TENANTRY_FAULTS="$${TENANTRY_FAULTS:-all}" $(CARGO) test --locked --quiet --test it -- --exact --nocapture faults::wherever_the_world_stops_everything_ends_as_if_it_had_not
+
 .PHONY: test-images
 test-images: deps images ## Prove what images/README.md promises
 	@$(SUDO) images/test.sh $(IMAGES)

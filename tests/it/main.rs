@@ -5,6 +5,7 @@ mod cli;
 mod controller;
 mod database_plan;
 mod e2e;
+mod faults;
 mod generated;
 mod postgres;
 mod services;

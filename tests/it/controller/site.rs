@@ -28,7 +28,12 @@ impl Site {
 
     /// One of the test's own, without an operator.
     pub async fn own() -> Self {
-        Self::at(Plane::Own(ControlPlane::own().await), Postgres::own()).await
+        Self::of(ControlPlane::own().await, Postgres::own()).await
+    }
+
+    /// One of the test's own, with that server.
+    pub async fn of(plane: ControlPlane, postgres: Postgres) -> Self {
+        Self::at(Plane::Own(plane), postgres).await
     }
 
     async fn at(plane: Plane, postgres: Postgres) -> Self {

@@ -29,8 +29,16 @@ impl OperatorProcess {
 
     /// [`Self::start`] of another build of `tenantry`.
     pub async fn start_program(plane: &ControlPlane, tenantry: &Path) -> Self {
+        Self::start_any(plane, tenantry, plane.operator_kubeconfig().await).await
+    }
+
+    /// [`Self::start`] with another way to that control plane.
+    pub async fn start_with(plane: &ControlPlane, kubeconfig: TempPath) -> Self {
+        Self::start_any(plane, Path::new(env!("CARGO_BIN_EXE_tenantry")), kubeconfig).await
+    }
+
+    async fn start_any(plane: &ControlPlane, tenantry: &Path, kubeconfig: TempPath) -> Self {
         let identity = identity();
-        let kubeconfig = plane.operator_kubeconfig().await;
         let log = NamedTempFile::new().unwrap();
         let output = log.reopen().unwrap();
         let mut command = Command::new(tenantry);

@@ -56,6 +56,12 @@ impl Mask {
                     }
                 }
             }
+            // A claim that is gone while its tenant is not.
+            let claim = &object["spec"]["claimRef"];
+            if let Some(uid) = claim["uid"].as_str() {
+                let former = format!("{}/{}", claim["namespace"], claim["name"]).replace('"', "");
+                mask.replace(uid, &format!("FORMER-UID({former})"));
+            }
         }
         // Last, since what stands for an id or a UID has the prefix in it.
         mask.replace(prefix.as_str(), "PREFIX");
@@ -82,6 +88,11 @@ impl Mask {
     pub fn value(&self, value: Value) -> Value {
         match value {
             Value::String(text) => Value::String(self.text(&text)),
+            Value::Number(number) => {
+                let text = number.to_string();
+                let stands = self.replacements.iter().find(|(from, _)| *from == text);
+                stands.map_or(Value::Number(number), |(_, to)| to.as_str().into())
+            }
             Value::Array(items) => items.into_iter().map(|item| self.value(item)).collect(),
             Value::Object(fields) => {
                 let kept = fields.into_iter().filter(|(name, _)| !DRAWN.contains(&name.as_str()));
