@@ -108,11 +108,11 @@ fn want(number: usize) -> DatabaseSpec {
     let tenant_uid = format!("uid-{number}");
     let (id, name) = (TenantId::of_uid(&tenant_uid), DatabaseName::parse("app").unwrap());
     let verifier = Verifier::generate(&Password::new("of a bench"), &mut StdRng::seed_from_u64(7));
-    let credential = CredentialSpec {
-        name: CredentialName::parse("app").unwrap(),
-        group: Group::Owner,
-        password: PasswordWish::Set(verifier),
-    };
+    let credential = CredentialSpec::plain(
+        CredentialName::parse("app").unwrap(),
+        Group::Owner,
+        PasswordWish::Set(verifier),
+    );
     DatabaseSpec {
         physical: PhysicalName::new(&id, &name),
         tenant_uid,

@@ -15,6 +15,8 @@ pub const RECONCILING: &str = "Reconciling";
 pub const STALLED: &str = "Stalled";
 /// The tenant is suspended: workloads at zero, logins refused.
 pub const SUSPENDED: &str = "Suspended";
+/// A login of the claim is being replaced; the earlier one still works.
+pub const ROTATING: &str = "Rotating";
 /// The database server can be reached and its admin login works.
 pub const SERVER_REACHABLE: &str = "ServerReachable";
 
@@ -86,6 +88,10 @@ pub mod reason {
     pub const UNSCHEDULABLE: &str = "Unschedulable";
     /// The tenant is suspended.
     pub const SUSPENDED: &str = "Suspended";
+    /// Pods still run with a login that was replaced.
+    pub const ROLLING_OUT: &str = "RollingOut";
+    /// A login that was replaced still works for a while.
+    pub const GRACE_PERIOD: &str = "GracePeriod";
     /// The tenant is active.
     pub const ACTIVE: &str = "Active";
     /// The Kubernetes API refused a request of ours.

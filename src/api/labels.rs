@@ -33,6 +33,11 @@ pub const MANAGER: &str = "tenantry";
 pub const OWNER_UID: &str = "tenantry.dev/owner-uid";
 /// SHA-256 of a binding Secret's content; pods carry it so that new credentials roll them.
 pub const BINDING_HASH: &str = "tenantry.dev/binding-hash";
+/// On a claim, with the name of a credential behind it: asks for a rotation whenever its value changes.
+pub const ROTATE: &str = "rotate.tenantry.dev/";
+/// On a claim, with the name of a credential behind it: says, whenever its value changes, that others know the
+/// credential. Its logins are refused at once and a new one is issued.
+pub const COMPROMISED: &str = "compromised.tenantry.dev/";
 /// On a CRD of ours: `"true"` lets admission accept its deletion.
 pub const ALLOW_DELETE: &str = "tenantry.dev/allow-delete";
 

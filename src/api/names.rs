@@ -1,6 +1,6 @@
 //! Names: parsed once, derived in one place.
 //!
-//! Physical names are `t_ID_NAME`, with roles `t_ID_NAME_owner|rw|ro` and logins `t_ID_NAME_CRED_a`. With an id
+//! Physical names are `t_ID_NAME`, with roles `t_ID_NAME_owner|rw|ro` and logins `t_ID_NAME_CRED_a|b`. With an id
 //! of 10, a name of at most 24 and a credential of at most 16 characters the longest is
 //! `t_` + 10 + `_` + 24 + `_` + 16 + `_a` = 56 characters, below PostgreSQL's 63 bytes, so nothing is ever cut.
 
@@ -119,6 +119,39 @@ impl Group {
     }
 }
 
+/// Which of a credential's two logins. They are used alternately: a rotation issues the other one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// The first, with which every credential begins.
+    A,
+    /// The second, made by the first rotation.
+    B,
+}
+
+impl Side {
+    /// End of the login's name.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+        }
+    }
+
+    /// The side of that suffix.
+    pub fn parse(suffix: &str) -> Option<Self> {
+        [Self::A, Self::B].into_iter().find(|side| side.suffix() == suffix)
+    }
+
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}
+
 impl PhysicalName {
     /// The name that a new database of that tenant gets.
     pub fn new(id: &TenantId, name: &DatabaseName) -> Self {
@@ -147,9 +180,9 @@ impl PhysicalName {
         format!("{}_{}", self.0, group.suffix())
     }
 
-    /// Name of the first of a credential's two logins (the second ends in `_b` and comes with rotation).
-    pub fn login(&self, credential: &CredentialName) -> String {
-        format!("{}_{}_a", self.0, underscored(&credential.0))
+    /// Name of one of a credential's two logins.
+    pub fn login(&self, credential: &CredentialName, side: Side) -> String {
+        format!("{}_{}_{}", self.0, underscored(&credential.0), side.suffix())
     }
 
     /// Name of the ServerDatabase.
@@ -195,7 +228,7 @@ mod tests {
     fn the_longest_names_fit_into_63_bytes() {
         let id = TenantId::of_uid("u");
         let name = PhysicalName::new(&id, &DatabaseName::parse(&"a".repeat(24)).unwrap());
-        assert!(name.login(&CredentialName::parse(&"c".repeat(16)).unwrap()).len() <= 63);
+        assert!(name.login(&CredentialName::parse(&"c".repeat(16)).unwrap(), Side::B).len() <= 63);
         assert_eq!(PhysicalName::parse(name.as_str()), Ok(name));
     }
 

@@ -1,5 +1,7 @@
 //! Schema pieces that derive cannot say, and the rules that every CRD of ours keeps.
 
+use std::time::Duration;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
@@ -20,6 +22,28 @@ impl NameRef {
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into() }
     }
+}
+
+/// A duration in whole hours, minutes and seconds, kept as it was written (`720h`, `1h30m`, `45s`).
+pub fn duration(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 2,
+        "maxLength": 24,
+        "pattern": "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$",
+    })
+}
+
+/// The length of a [`duration`]; `None` if it is none.
+pub fn length(duration: &str) -> Option<Duration> {
+    let (mut rest, mut seconds) = (duration, 0u64);
+    for (unit, factor) in [('h', 3600), ('m', 60), ('s', 1)] {
+        if let Some((amount, further)) = rest.split_once(unit) {
+            seconds += amount.parse::<u32>().ok().map(u64::from)? * factor;
+            rest = further;
+        }
+    }
+    (rest.is_empty() && !duration.is_empty()).then(|| Duration::from_secs(seconds))
 }
 
 /// A Kubernetes quantity, kept as it was written (`500m`, `1Gi`).

@@ -66,6 +66,27 @@ pub struct Credential {
     /// has what is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
+    /// When its login is replaced. Absent means on demand: whenever the value of the claim's annotation
+    /// `rotate.tenantry.dev/NAME` changes (the time, by custom). A change of `compromised.tenantry.dev/NAME` refuses the
+    /// credential's logins at once and issues a new one without a grace period.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+}
+
+/// When a credential's login is replaced. The next of its two logins is issued with a new password, the binding Secret names
+/// it, and the pods of every Microservice that binds the Secret roll.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rotation {
+    /// How long a login is used, for example `720h`. Absent means until a rotation is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::duration")]
+    pub interval: Option<String>,
+    /// How long the earlier login still works after the rollout of every Microservice that binds the Secret is complete. It is
+    /// refused sooner when nobody has used it for some time. Absent means `1h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::duration")]
+    pub grace_period: Option<String>,
 }
 
 /// What a credential may do in its database.

@@ -1,5 +1,7 @@
 //! Who has to look again when something changed. Only hints: a turn never knows why it was called.
 
+use std::collections::BTreeMap;
+
 use kube::ResourceExt;
 use kube::core::object::HasStatus;
 
@@ -9,8 +11,8 @@ use super::object::{Key, Kind};
 use super::own::{Own, OwnKind, Status};
 use super::queue::Lane;
 use super::store::Change;
-use crate::api::names;
 use crate::api::{DatabaseServer, Microservice, Tenant, TenantDatabase};
+use crate::api::{labels, names};
 
 /// An object of ours changed.
 pub fn own_changed<K: OwnKind>(context: &Context, change: &Change<Own<K>>) {
@@ -41,12 +43,18 @@ pub fn own_changed<K: OwnKind>(context: &Context, change: &Change<Own<K>>) {
 fn lane_of<K: OwnKind>(before: Option<&Own<K>>, after: &Own<K>) -> Lane {
     let seen = |own: &Own<K>| (own.meta().generation, own.meta().deletion_timestamp.is_some());
     let news = if let Some(before) = before {
-        seen(before) != seen(after)
+        seen(before) != seen(after) || requests(before) != requests(after)
     } else {
         let observed = after.valid().and_then(HasStatus::status).and_then(Status::observed_generation);
         observed != after.meta().generation || after.meta().deletion_timestamp.is_some()
     };
     if news { Lane::Urgent } else { Lane::Background }
+}
+
+/// What people ask for without a change of the spec.
+fn requests<K: OwnKind>(own: &Own<K>) -> BTreeMap<&String, &String> {
+    let asks = |name: &String| name.starts_with(labels::ROTATE) || name.starts_with(labels::COMPROMISED);
+    own.meta().annotations.iter().flatten().filter(|(name, _)| asks(name)).collect()
 }
 
 /// The object that `child` belongs to.

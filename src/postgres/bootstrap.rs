@@ -186,6 +186,7 @@ fn plan(have: &Facts, parts: &Parts) -> Result<Vec<Batch>, BootstrapError> {
         ("epoch", Statement::CreateEpochTable),
         ("tombstone", Statement::Tombstone(TombstoneChange::CreateTable)),
         ("pool", Statement::Pool(PoolChange::CreateTable)),
+        ("credential", Statement::CreateCredentialTable),
     ] {
         if !parts.tables.contains(table) {
             inside.push(statement);

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::function::RestrictedFunction;
+use super::issue::Issue;
 use super::scram::Verifier;
 
 /// NOLOGIN role without members of its own that owns every tenant database.
@@ -27,6 +28,8 @@ pub struct Facts {
     pub markers: Vec<Marker>,
     /// Sessions of each database, counted by login.
     pub sessions: BTreeMap<String, BTreeMap<String, u32>>,
+    /// Rows of the credential table, by name of the credential; read for one database only.
+    pub issues: BTreeMap<String, Issue>,
     /// What was read inside databases.
     pub inside: BTreeMap<String, Inside>,
 }

@@ -12,6 +12,7 @@ pub mod facts;
 pub mod fence;
 pub mod function;
 pub mod guard;
+pub mod issue;
 pub mod observe;
 pub mod pool;
 pub mod quote;

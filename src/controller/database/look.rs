@@ -30,6 +30,7 @@ pub async fn look(
     markers: Vec<Marker>,
 ) -> Result<Facts, LookError> {
     let mut facts = outside(reader, physical, markers).await?;
+    facts.issues = observe::issues(reader, physical).await.map_err(LookError::Observe)?;
     inside(pool, physical, &mut facts).await?;
     Ok(facts)
 }

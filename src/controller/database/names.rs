@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::api::names::{CredentialName, Group, PhysicalName};
+use crate::api::names::{CredentialName, Group, PhysicalName, Side};
 use crate::postgres::quote::{Ident, QuoteError};
 
 /// A database and its group roles.
@@ -55,5 +55,5 @@ pub fn logins<'a>(
     physical: &PhysicalName,
     credentials: impl IntoIterator<Item = &'a CredentialName>,
 ) -> BTreeSet<String> {
-    credentials.into_iter().map(|credential| physical.login(credential)).collect()
+    credentials.into_iter().map(|credential| physical.login(credential, Side::A)).collect()
 }

@@ -7,7 +7,7 @@ use super::inside;
 use super::names::Names;
 use super::stages::Stages;
 use super::target::{Login, Target};
-use super::want::DatabaseSpec;
+use super::want::{DatabaseSpec, PasswordWish};
 use crate::api::names::PhysicalName;
 use crate::postgres::facts::{DATABASE_OWNER, Facts, Marker, Phase};
 use crate::postgres::quote::QuoteError;
@@ -72,8 +72,9 @@ pub enum Conflict {
 pub fn plan(want: &DatabaseSpec, have: &Facts) -> Result<Plan, Conflict> {
     let marker = standing(want, have)?;
     let mut stages = Stages::default();
-    let logins = logins(want, marker);
+    let logins = logins(want, marker, have);
     markers(want, marker, logins.keys().cloned().collect(), &mut stages);
+    stages.first.extend(issues(want, have));
     let names = Names::new(&want.physical).map_err(Conflict::Quote)?;
     let target = Target::new(names, have, logins);
     target.groups(&mut stages)?;
@@ -89,14 +90,25 @@ pub fn plan(want: &DatabaseSpec, have: &Facts) -> Result<Plan, Conflict> {
 }
 
 /// The logins as they have to be: those that are wanted, and refused those that were.
-pub(super) fn logins<'a>(want: &'a DatabaseSpec, marker: Option<&Marker>) -> BTreeMap<String, Login<'a>> {
+pub(super) fn logins<'a>(
+    want: &'a DatabaseSpec,
+    marker: Option<&Marker>,
+    have: &Facts,
+) -> BTreeMap<String, Login<'a>> {
     let recorded = marker.map(|marker| marker.logins.clone()).unwrap_or_default();
     let mut logins: BTreeMap<String, Login<'_>> =
         recorded.iter().map(|name| (name.clone(), Login::CLOSED)).collect();
     for credential in &want.credentials {
-        let group = Some(credential.group);
+        let (name, group) = (&credential.name, Some(credential.group));
         let login = Login { open: want.logins_allowed, group, password: Some(&credential.password) };
-        logins.insert(want.physical.login(&credential.name), login);
+        logins.insert(want.physical.login(name, credential.side), login);
+        let earlier = want.physical.login(name, credential.side.other());
+        if recorded.contains(&earlier) {
+            // One that somebody dropped is not made again: nobody has its password.
+            let works = credential.earlier_works && have.roles.contains_key(&earlier);
+            let password = works.then_some(&PasswordWish::Keep);
+            logins.insert(earlier, Login { open: works && want.logins_allowed, group, password });
+        }
     }
     logins
 }
@@ -173,7 +185,7 @@ pub(super) fn standing<'a>(want: &DatabaseSpec, have: &'a Facts) -> Result<Optio
     }
     for credential in &want.credentials {
         // Claim `app` with credential `b-c` and claim `app-b` with credential `c` mean the same login.
-        let login = want.physical.login(&credential.name);
+        let login = want.physical.login(&credential.name, credential.side);
         let ours = marker.is_some_and(|marker| marker.logins.contains(&login));
         if have.roles.contains_key(&login) && !ours {
             return conflict("role", &login);
@@ -231,8 +243,21 @@ pub(super) fn bound(want: &DatabaseSpec) -> Marker {
         phase: Phase::Bound,
         generation: 1,
         epoch: 0,
-        logins: logins(want, None).into_keys().collect(),
+        logins: logins(want, None, &Facts::default()).into_keys().collect(),
     }
+}
+
+/// What has to be recorded of the credentials, with the first effect.
+pub(super) fn issues<'a>(want: &'a DatabaseSpec, have: &'a Facts) -> impl Iterator<Item = Statement> + 'a {
+    want.credentials.iter().filter_map(|credential| {
+        let issue = credential.issue.as_ref()?;
+        let news = have.issues.get(credential.name.as_str()) != Some(issue);
+        news.then(|| Statement::WriteIssue {
+            database: want.physical.clone(),
+            credential: credential.name.clone(),
+            issue: issue.clone(),
+        })
+    })
 }
 
 impl Plan {

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::inside::{self, Known};
 use super::names::Names;
-use super::plan::{Conflict, Plan, bound, logins, standing};
+use super::plan::{Conflict, Plan, bound, issues, logins, standing};
 use super::stages::Stages;
 use super::target::Target;
 use super::want::DatabaseSpec;
@@ -155,13 +155,14 @@ pub fn adopt(want: &DatabaseSpec, have: &Facts, clone: &PoolName) -> Result<Opti
     }
     let names = Names::new(&want.physical).map_err(Conflict::Quote)?;
     let renamed = renamed(have, &Names::of_member(clone).map_err(Conflict::Quote)?, &names);
-    let target = Target::new(names, &renamed, logins(want, None));
+    let target = Target::new(names, &renamed, logins(want, None, have));
     let mut stages = Stages::default();
     target.logins(want.connection_limit, &mut stages)?;
     target.memberships(&mut stages)?;
     target.database(want.connection_limit, &mut stages)?;
     let mut statements = taken(clone, &target.names);
     statements.push(Statement::InsertMarker(bound(want)));
+    statements.extend(issues(want, have));
     for part in [stages.first, stages.reachable, stages.last] {
         statements.extend(part);
     }

@@ -57,7 +57,9 @@ pub fn of_connect(error: &ConnectError) -> Summary {
 pub fn of_observe(error: &ObserveError) -> Summary {
     match error {
         ObserveError::Read { .. } => progressing(reason::SERVER_UNREACHABLE, error, "it is tried again"),
-        ObserveError::UnknownPhase { .. } => stalled(reason::FAILED, error),
+        ObserveError::UnknownPhase { .. } | ObserveError::UnknownIssue { .. } => {
+            stalled(reason::FAILED, error)
+        }
     }
 }
 

@@ -81,7 +81,7 @@ impl<'a> Target<'a> {
                     set_password(&role, have, wish, &mut stages.first);
                     have.clone()
                 }
-                (None, PasswordWish::Set(verifier)) => {
+                (None, PasswordWish::Set(verifier) | PasswordWish::Reissue(verifier)) => {
                     let verifier = verifier.clone();
                     stages.first.push(Statement::CreateLogin {
                         role: role.clone(),
@@ -93,7 +93,7 @@ impl<'a> Target<'a> {
                 (None, PasswordWish::Keep) => return Err(Conflict::PasswordNeeded { name: name.clone() }),
             };
             self.settings(&role, &have, login.group.unwrap_or(Group::Owner), stages)?;
-            if login.open && (!have.login || self.changes_group(name, login)) {
+            if login.open && (!have.login || self.begins_anew(name, login)) {
                 let attributes = vec![RoleAttribute::Login(true)];
                 stages.last.push(Statement::AlterRole { role, attributes });
             }
@@ -124,20 +124,24 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// Whether a login that is let in has another group's rights now.
-    fn changes_group(&self, name: &str, login: &Login<'_>) -> bool {
+    /// Whether no session of a login that is let in may last from before: it has another group's rights now, or is issued
+    /// anew.
+    fn begins_anew(&self, name: &str, login: &Login<'_>) -> bool {
         let member = |group: &Ident| {
             let membership = Membership { group: group.as_str().to_owned(), member: name.to_owned() };
             self.have.memberships.contains_key(&membership)
         };
         let wanted = login.group.map(|group| self.names.group(group));
-        wanted.is_some_and(|wanted| !member(wanted) && self.names.groups().into_iter().any(member))
+        let regrouped = |wanted| !member(wanted) && self.names.groups().into_iter().any(member);
+        let stored = self.have.roles.get(name).map(|have| &have.password);
+        let reissued = matches!(login.password, Some(PasswordWish::Reissue(verifier))
+            if !matches!(stored, Some(StoredPassword::Scram(stored)) if stored == verifier));
+        reissued || wanted.is_some_and(regrouped)
     }
 
-    /// Takes LOGIN from the logins that have to be refused, for good or while they change their group; from the former
-    /// CONNECT too.
+    /// Takes LOGIN from the logins that have to be refused, for good or until they begin anew; from the former CONNECT too.
     pub fn close_logins(&self, stages: &mut Stages) -> Result<(), Conflict> {
-        let closing = |(name, login): &(&String, &Login<'_>)| !login.open || self.changes_group(name, login);
+        let closing = |(name, login): &(&String, &Login<'_>)| !login.open || self.begins_anew(name, login);
         for (name, login) in self.logins.iter().filter(closing) {
             let role = Ident::parse(name).map_err(Conflict::Quote)?;
             if self.have.roles.get(name).is_some_and(|have| have.login) {
@@ -161,7 +165,7 @@ impl<'a> Target<'a> {
     pub fn end_sessions(&self, stages: &mut Stages) -> Result<(), Conflict> {
         let closed = self.logins.iter().filter(|(name, login)| {
             let have = self.have.roles.get(*name);
-            have.is_some_and(|have| !login.open || !have.login || self.changes_group(name, login))
+            have.is_some_and(|have| !login.open || !have.login || self.begins_anew(name, login))
         });
         let closed: BTreeSet<String> = closed.map(|(name, _)| name.clone()).collect();
         let open_now = closed.iter().any(|name| self.have.roles[name].login);
@@ -349,7 +353,7 @@ fn set_password(name: &Ident, have: &Role, wish: &PasswordWish, statements: &mut
         StoredPassword::Scram(verifier) => Some(verifier),
         _ => None,
     };
-    if let PasswordWish::Set(verifier) = wish
+    if let Some(verifier) = wish.verifier()
         && stored != Some(verifier)
     {
         statements.push(Statement::SetPassword { role: name.clone(), verifier: verifier.clone() });

@@ -1,7 +1,8 @@
 //! Want: what a claim asks of a server. Pure.
 
-use crate::api::names::{CredentialName, DatabaseName, Group, PhysicalName};
+use crate::api::names::{CredentialName, DatabaseName, Group, PhysicalName, Side};
 use crate::postgres::facts::Claim;
+use crate::postgres::issue::Issue;
 use crate::postgres::scram::Verifier;
 
 /// A database that is claimed.
@@ -32,8 +33,14 @@ pub struct CredentialSpec {
     pub name: CredentialName,
     /// The group role whose rights it has.
     pub group: Group,
-    /// What becomes of its password.
+    /// Which of its two logins is in use.
+    pub side: Side,
+    /// What becomes of that one's password.
     pub password: PasswordWish,
+    /// Whether the other login still works.
+    pub earlier_works: bool,
+    /// What has to be recorded; absent for a credential that is never rotated.
+    pub issue: Option<Issue>,
 }
 
 /// What becomes of a password.
@@ -43,4 +50,23 @@ pub enum PasswordWish {
     Keep,
     /// It becomes the one with this verifier.
     Set(Verifier),
+    /// The login begins anew with this one: no session of it lasts from before.
+    Reissue(Verifier),
+}
+
+impl CredentialSpec {
+    /// A credential that is never rotated.
+    pub const fn plain(name: CredentialName, group: Group, password: PasswordWish) -> Self {
+        Self { name, group, side: Side::A, password, earlier_works: false, issue: None }
+    }
+}
+
+impl PasswordWish {
+    /// The verifier that the login gets, if it gets one.
+    pub const fn verifier(&self) -> Option<&Verifier> {
+        match self {
+            Self::Keep => None,
+            Self::Set(verifier) | Self::Reissue(verifier) => Some(verifier),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use super::rehearsal::{Rehearsal, Standing};
 use crate::api::condition::{Summary, reason};
 use crate::api::database_server::DatabaseServerSpec;
-use crate::api::names::PhysicalName;
+use crate::api::names::{PhysicalName, Side};
 use crate::api::preview::{Action, DatabaseChange, KNOWN_AFTER_APPLY, SqlStatement, SqlStep};
 use crate::api::server_database::DatabasePhase;
 use crate::api::{DatabaseServer, ServerDatabase, TenantDatabase};
@@ -16,7 +16,7 @@ use crate::controller::database::{plan, project, protection, refusal};
 use crate::controller::database_server::managed;
 use crate::controller::object::{Key, Kind};
 use crate::controller::pool::known::Taken;
-use crate::controller::tenant_database::binding::{self, Passwords};
+use crate::controller::tenant_database::binding::{self, Login, Logins};
 use crate::controller::tenant_database::choose::{Chosen, choose};
 use crate::controller::tenant_database::provision::{self, Prepared, Provisioned};
 use crate::controller::tenant_database::validate::{self, Refusal, ValidCredential, Validated};
@@ -83,7 +83,7 @@ impl Rehearsal<'_> {
     }
 
     /// What would be sent for the claim, by what its server has.
-    async fn planned(&self, claim: &Validated, secrets: &Passwords) -> Result<Planned, Summary> {
+    async fn planned(&self, claim: &Validated, secrets: &Logins) -> Result<Planned, Summary> {
         let Some(pool) = self.real.servers.pool(&claim.server) else {
             let new = self.new_servers.contains(&claim.server);
             return if new { self.planned_on_new(claim) } else { Err(place::not_ready(&claim.server)) };
@@ -93,13 +93,14 @@ impl Rehearsal<'_> {
         let mut session = session.map_err(|error| refusal::of_execute(&error))?;
         let prepared = provision::prepare(&self.world, &pool, &mut session, claim, secrets).await;
         session.close().await;
-        let Prepared { chosen, batches, passwords, logins_allowed, mut taken } = prepared?;
+        let Prepared { chosen, batches, logins, logins_allowed, rotating: _, again: _, mut taken } =
+            prepared?;
         // Another claim of the question gets another one.
         taken.iter_mut().for_each(Taken::uses);
         let target = pool.target();
         let at =
             At { host: target.host.clone(), port: target.port, ca: target.ca_pem.clone(), logins_allowed };
-        Ok(Planned { provisioned: at.provisioned(chosen, &batches, passwords)?, batches })
+        Ok(Planned { provisioned: at.provisioned(chosen, &batches, logins)?, batches })
     }
 
     /// The same for a server that does not exist yet: nothing is on it, and we are its superuser.
@@ -111,20 +112,20 @@ impl Rehearsal<'_> {
             superuser: true,
             ..Server::default()
         };
-        let (mut credentials, mut passwords) = (Vec::new(), Passwords::new());
-        for ValidCredential { name, secret, access } in &claim.credentials {
+        let (mut credentials, mut logins) = (Vec::new(), Logins::new());
+        for ValidCredential { name, secret, access, asked: _ } in &claim.credentials {
             let password = self.world.random(Password::generate);
             let verifier = self.world.random(|random| Verifier::generate(&password, random));
-            passwords.insert(secret.clone(), password);
-            let (name, password) = (name.clone(), PasswordWish::Set(verifier));
-            credentials.push(CredentialSpec { name, group: access.group(), password });
+            logins.insert(secret.clone(), Login { name: chosen.physical.login(name, Side::A), password });
+            let password = PasswordWish::Set(verifier);
+            credentials.push(CredentialSpec::plain(name.clone(), access.group(), password));
         }
         let want = provision::want(claim, &chosen.physical, credentials, claim.logins_allowed);
         let plan = plan::plan(&want, &Facts { server, ..Facts::default() });
         let batches = plan.map_err(|conflict| refusal::of_conflict(&conflict))?.batches;
         let spec = self.world.valid::<DatabaseServer>(&Key::cluster(&claim.server)).map(|server| server.spec);
         let at = At::of_new(&claim.server, spec.unwrap_or_default(), claim.logins_allowed);
-        Ok(Planned { provisioned: at.provisioned(chosen, &batches, passwords)?, batches })
+        Ok(Planned { provisioned: at.provisioned(chosen, &batches, logins)?, batches })
     }
 
     /// The claim as it would be afterwards: services wait for its status.
@@ -226,12 +227,7 @@ impl At {
         Self { host, port, ca: KNOWN_AFTER_APPLY.to_owned(), logins_allowed }
     }
 
-    fn provisioned(
-        self,
-        chosen: Chosen,
-        batches: &[Batch],
-        passwords: Passwords,
-    ) -> Result<Provisioned, Summary> {
+    fn provisioned(self, chosen: Chosen, batches: &[Batch], logins: Logins) -> Result<Provisioned, Summary> {
         let statements = batches.iter().flat_map(|batch| &batch.statements);
         let written: Option<&Marker> = statements.filter_map(Statement::marker).next_back();
         let Some(marker) = written.or_else(|| chosen.rows.first()).cloned() else {
@@ -239,7 +235,17 @@ impl At {
             return Err(Summary::Progressing { reason: reason::DATABASE_MISSING, message });
         };
         let Self { host, port, ca, logins_allowed } = self;
-        Ok(Provisioned { physical: chosen.physical, marker, host, port, ca, passwords, logins_allowed })
+        Ok(Provisioned {
+            physical: chosen.physical,
+            marker,
+            host,
+            port,
+            ca,
+            logins,
+            logins_allowed,
+            rotating: Vec::new(),
+            again: None,
+        })
     }
 }
 

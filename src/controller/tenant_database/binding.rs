@@ -26,13 +26,22 @@ use crate::postgres::scram::Password;
 /// Type of a binding Secret.
 const TYPE: &str = "servicebinding.io/postgresql";
 
-/// The passwords that the Secrets hold, by name of the Secret.
-pub type Passwords = BTreeMap<String, Password>;
+/// How to log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// Name of the login.
+    pub name: String,
+    /// Its password.
+    pub password: Password,
+}
+
+/// What the Secrets hold, by name of the Secret.
+pub type Logins = BTreeMap<String, Login>;
 
 /// Reads the claim's Secrets. One of that name that is not ours stands against the claim before anything is made.
-pub async fn fetch(context: &Context, claim: &Validated) -> Result<Result<Passwords, Summary>, ApplyError> {
+pub async fn fetch(context: &Context, claim: &Validated) -> Result<Result<Logins, Summary>, ApplyError> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &claim.namespace);
-    let mut passwords = Passwords::new();
+    let mut logins = Logins::new();
     for name in claim.credentials.iter().map(|it| &it.secret) {
         let key = Key::namespaced(&claim.namespace, name);
         let live = api.get_opt(name).await;
@@ -45,13 +54,16 @@ pub async fn fetch(context: &Context, claim: &Validated) -> Result<Result<Passwo
             );
             return Ok(Err(Summary::Progressing { reason: reason::NAME_CONFLICT, message }));
         }
-        let password = secret.data.as_ref().and_then(|data| data.get("password"));
-        let password = password.and_then(|ByteString(bytes)| String::from_utf8(bytes.clone()).ok());
-        if let Some(password) = password.filter(|password| !password.is_empty()) {
-            passwords.insert(name.clone(), Password::new(password));
+        let text = |key: &str| {
+            let value = secret.data.as_ref().and_then(|data| data.get(key));
+            value.and_then(|ByteString(bytes)| String::from_utf8(bytes.clone()).ok()).unwrap_or_default()
+        };
+        let password = text("password");
+        if !password.is_empty() {
+            logins.insert(name.clone(), Login { name: text("username"), password: Password::new(password) });
         }
     }
-    Ok(Ok(passwords))
+    Ok(Ok(logins))
 }
 
 /// Whether another claim of the namespace has the Secret. A label that names no such claim has been tampered with.
@@ -73,13 +85,12 @@ pub fn declare(
     claim
         .credentials
         .iter()
-        .filter_map(|ValidCredential { name: credential, secret, .. }| {
-            let password = provisioned.passwords.get(secret)?;
-            let login = provisioned.physical.login(credential);
+        .filter_map(|ValidCredential { secret, .. }| {
+            let login = provisioned.logins.get(secret)?;
             Some(Declared::new(
                 Kind::Secret,
                 &claim.tenant_uid,
-                &build(claim, &name, secret, &login, password, provisioned),
+                &build(claim, &name, secret, login, provisioned),
             ))
         })
         .collect()
@@ -89,8 +100,7 @@ fn build(
     claim: &Validated,
     name: &str,
     secret: &str,
-    login: &str,
-    password: &Password,
+    Login { name: login, password }: &Login,
     provisioned: &Provisioned,
 ) -> Secret {
     let (host, port, database) = (&provisioned.host, provisioned.port, provisioned.physical.as_str());

@@ -1,16 +1,19 @@
 //! TenantDatabase: the claim. Finds its database, or makes one, and says how to log in to it.
 //!
 //! *fetch* what the stores know → *validate* (pure: identity, names, server) → in one session on the server *choose*
-//! (pure) by the marker rows which database it is, observe, plan, execute → build and apply ServerDatabase and binding
+//! (pure) by the marker rows which database it is, observe, decide which login each credential uses, plan, execute → build and apply ServerDatabase and binding
 //! Secrets → *status*. It has no finalizer: a claim goes at once, its database stays (see `server_database`).
 
 pub mod binding;
 pub mod choose;
+pub mod credentials;
 pub mod fetch;
 #[cfg(test)]
 mod fixtures;
 pub mod place;
 pub mod provision;
+pub mod rollouts;
+pub mod rotation;
 pub mod status;
 pub mod validate;
 
@@ -77,7 +80,10 @@ impl Reconciler for Controller {
         let fetched = fetch::again(context, fetched);
         let status = status::status(&fetched, &validated, &provisioned, context.now());
         let wait = publish(context, &fetched.claim, status).await?;
-        let next = if provisioned.is_ok() { Next::Resync.or_sooner(wait) } else { Next::Backoff };
+        let next = match &provisioned {
+            Ok(provisioned) => Next::Resync.or_sooner(wait).or_sooner(provisioned.again),
+            Err(_) => Next::Backoff,
+        };
         Ok(next.or_sooner(fetched.until_closed().filter(|_| validated.logins_allowed)))
     }
 

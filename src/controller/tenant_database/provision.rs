@@ -2,32 +2,33 @@
 //! executes. Logins that have to be refused are refused before the rest is looked at: their tenant may hold all
 //! connections that are to be had, and then nobody else gets into the database.
 
+use std::time::Duration;
+
 use kube::ResourceExt;
 
 use crate::api::ServerDatabase;
 use crate::api::condition::Summary;
-use crate::api::names::{CredentialName, DatabaseName, PhysicalName, TenantId};
+use crate::api::names::{DatabaseName, PhysicalName, TenantId};
 use crate::controller::context::Context;
 use crate::controller::database::plan::{Conflict, Plan};
-use crate::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
+use crate::controller::database::want::{CredentialSpec, DatabaseSpec};
 use crate::controller::database::{look, plan, pool, refusal};
 use crate::controller::object::{Key, Kind};
 use crate::controller::pool::known::Taken;
 use crate::controller::worker::key_of;
-use crate::postgres::connect::{ConnectError, ServerPool};
+use crate::postgres::connect::ServerPool;
 use crate::postgres::execute::Session;
-use crate::postgres::facts::{Claim, Facts, Marker, Phase, StoredPassword};
+use crate::postgres::facts::{Claim, Facts, Marker, Phase};
 use crate::postgres::observe::{self, Markers};
-use crate::postgres::quote::Ident;
 use crate::postgres::record::Cause;
-use crate::postgres::scram::{Password, Verifier};
 use crate::postgres::statement::Batch;
 
-use super::binding::Passwords;
+use super::binding::Logins;
 use super::choose::{Chosen, choose};
+use super::credentials::{self, Basis, Decided, Rotating};
 use super::fetch::{Fetched, SUSPEND_LIMIT};
 use super::place;
-use super::validate::{ValidCredential, Validated};
+use super::validate::Validated;
 
 /// What a claim has on its server.
 #[derive(Clone, Debug)]
@@ -42,17 +43,21 @@ pub struct Provisioned {
     pub port: u16,
     /// CA that the server's certificate is verified with, PEM.
     pub ca: String,
-    /// Passwords of the logins, by name of their Secret.
-    pub passwords: Passwords,
+    /// What the binding Secrets say, by name of the Secret.
+    pub logins: Logins,
     /// Whether logins are let in.
     pub logins_allowed: bool,
+    /// Rotations under way.
+    pub rotating: Vec<Rotating>,
+    /// When somebody has to look again though nothing happened.
+    pub again: Option<Duration>,
 }
 
 /// Makes the server as the claim wants it.
 pub async fn provision(
     context: &Context,
     claim: &Validated,
-    secrets: &Passwords,
+    secrets: &Logins,
 ) -> Result<Provisioned, Summary> {
     let key = Key::namespaced(&claim.namespace, claim.name.as_str());
     let pool = context.servers.enter(&claim.server, Kind::TenantDatabase, &key);
@@ -66,7 +71,7 @@ pub async fn provision(
             session.close().await;
             Err(summary)
         }
-        Ok(Prepared { chosen, batches, passwords, logins_allowed, mut taken }) => {
+        Ok(Prepared { chosen, batches, logins, logins_allowed, rotating, again, mut taken }) => {
             taken.iter_mut().for_each(Taken::uses);
             run(session, &batches).await?;
             let known = chosen.rows.first().filter(|_| batches.is_empty()).cloned();
@@ -81,8 +86,10 @@ pub async fn provision(
                 host: target.host.clone(),
                 port: target.port,
                 ca: target.ca_pem.clone(),
-                passwords,
+                logins,
                 logins_allowed,
+                rotating,
+                again,
             })
         }
     }
@@ -175,10 +182,14 @@ pub(crate) struct Prepared<'a> {
     pub chosen: Chosen,
     /// What makes the server as the claim wants it.
     pub batches: Vec<Batch>,
-    /// Passwords of the logins, by name of their Secret.
-    pub passwords: Passwords,
+    /// What the binding Secrets say, by name of the Secret.
+    pub logins: Logins,
     /// Whether logins are let in.
     pub logins_allowed: bool,
+    /// Rotations under way.
+    pub rotating: Vec<Rotating>,
+    /// When somebody has to look again though nothing happened.
+    pub again: Option<Duration>,
     /// The clone that it is made from, which nobody else is given as long.
     pub taken: Option<Taken<'a>>,
 }
@@ -194,7 +205,7 @@ pub(crate) async fn prepare<'a>(
     pool: &ServerPool,
     session: &mut Session<'_>,
     claim: &Validated,
-    secrets: &Passwords,
+    secrets: &Logins,
 ) -> Result<Prepared<'a>, Summary> {
     let chosen = chosen(session, claim).await?;
     let new = chosen.rows.is_empty();
@@ -204,13 +215,13 @@ pub(crate) async fn prepare<'a>(
         None => look::look(pool, session.reader(), &chosen.physical, chosen.rows.clone()).await,
     };
     let facts = facts.map_err(|error| refusal::of_look(&error))?;
-    let (credentials, passwords) =
-        credentials(context, pool, claim, &chosen.physical, &facts, secrets).await?;
     // While a suspended tenant's workloads end, what is open stays open, and what is closed closed.
     let logins_allowed = claim.logins_allowed && !(claim.suspended && all_closed(&chosen, &facts));
-    let want = want(claim, &chosen.physical, credentials, logins_allowed);
+    let basis = Basis { claim, physical: &chosen.physical, facts: &facts, held: secrets, logins_allowed };
+    let Decided { specs, logins, rotating, again } = credentials::decide(context, pool, &basis).await?;
+    let want = want(claim, &chosen.physical, specs, logins_allowed);
     let plan = planned(&want, &facts, taken.as_mut()).map_err(|conflict| refusal::of_conflict(&conflict))?;
-    Ok(Prepared { chosen, batches: plan.batches, passwords, logins_allowed, taken })
+    Ok(Prepared { chosen, batches: plan.batches, logins, logins_allowed, rotating, again, taken })
 }
 
 /// What the claim's database is to be like.
@@ -267,63 +278,6 @@ async fn chosen(session: &mut Session<'_>, claim: &Validated) -> Result<Chosen, 
         );
     }
     choose(claim, &rows)
-}
-
-/// What becomes of each password: the Secret's one stays if it opens the login, else there is a new one.
-async fn credentials(
-    context: &Context,
-    pool: &ServerPool,
-    claim: &Validated,
-    physical: &PhysicalName,
-    facts: &Facts,
-    secrets: &Passwords,
-) -> Result<(Vec<CredentialSpec>, Passwords), Summary> {
-    let mut specs = Vec::new();
-    let mut passwords = Passwords::new();
-    for ValidCredential { name, secret, access } in &claim.credentials {
-        let held = secrets.get(secret);
-        let opens = match held {
-            Some(password) => opens(context, pool, physical, name, facts, password).await?,
-            None => false,
-        };
-        let (password, wish) = if let Some(password) = held.filter(|_| opens) {
-            (password.clone(), PasswordWish::Keep)
-        } else {
-            let password = context.random(Password::generate);
-            let verifier = context.random(|random| Verifier::generate(&password, random));
-            (password, PasswordWish::Set(verifier))
-        };
-        passwords.insert(secret.clone(), password);
-        specs.push(CredentialSpec { name: name.clone(), group: access.group(), password: wish });
-    }
-    Ok((specs, passwords))
-}
-
-async fn opens(
-    context: &Context,
-    pool: &ServerPool,
-    physical: &PhysicalName,
-    credential: &CredentialName,
-    facts: &Facts,
-    password: &Password,
-) -> Result<bool, Summary> {
-    let login = physical.login(credential);
-    let Some(role) = facts.roles.get(&login) else { return Ok(false) };
-    Ok(match &role.password {
-        StoredPassword::Scram(verifier) => context.verified.verifies(verifier, password),
-        StoredPassword::Absent | StoredPassword::Other => false,
-        // Our login may not read it: then the only proof is to log in. A login that is refused tells nothing.
-        StoredPassword::Unreadable if role.login => {
-            match pool.try_login(&Ident::from(physical), &login, password).await {
-                // Nor does one that is in full use: what is there stays.
-                Ok(()) | Err(ConnectError::TooManyConnections { .. }) => true,
-                Err(ConnectError::AuthenticationFailed { .. }) => false,
-                // A server that is slow says nothing about a password.
-                Err(error) => return Err(refusal::of_connect(&error)),
-            }
-        }
-        StoredPassword::Unreadable => true,
-    })
 }
 
 fn all_closed(chosen: &Chosen, facts: &Facts) -> bool {

@@ -2,10 +2,11 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::credentials::{Rotating, Until};
 use super::fetch::Fetched;
 use super::provision::Provisioned;
 use super::validate::Validated;
-use crate::api::condition::{self, READY, SERVER_REACHABLE, SUSPENDED, Summary, reason};
+use crate::api::condition::{self, READY, ROTATING, SERVER_REACHABLE, SUSPENDED, Summary, reason};
 use crate::api::schema::NameRef;
 use crate::api::step::{Step, StepPhase};
 use crate::api::tenant_database::TenantDatabaseStatus;
@@ -68,6 +69,7 @@ pub fn status(
             } else {
                 suspend(fetched, &mut status, now);
             }
+            rotate(fetched, &provisioned.rotating, &mut status, now);
             status
         }
         Err(problem) => with(fetched, problem, now),
@@ -85,6 +87,32 @@ fn suspend(fetched: &Fetched, status: &mut TenantDatabaseStatus, now: Timestamp)
     let (reason, message) = (reason::SUSPENDED, "logins are refused");
     let generation = fetched.claim.metadata.generation.unwrap_or_default();
     condition::set(&mut status.conditions, SUSPENDED, "True", reason, message, generation, now);
+}
+
+/// Says of which credentials two logins work, and for how long.
+fn rotate(fetched: &Fetched, rotating: &[Rotating], status: &mut TenantDatabaseStatus, now: Timestamp) {
+    let Some(first) = rotating.first() else {
+        condition::remove(&mut status.conditions, ROTATING);
+        return;
+    };
+    let reason = match first.until {
+        Until::RolledOut(_) => reason::ROLLING_OUT,
+        Until::Unused(_) => reason::GRACE_PERIOD,
+    };
+    let said: Vec<String> = rotating.iter().map(say).collect();
+    let generation = fetched.claim.metadata.generation.unwrap_or_default();
+    condition::set(&mut status.conditions, ROTATING, "True", reason, &said.join("; "), generation, now);
+}
+
+fn say(Rotating { credential, earlier, until }: &Rotating) -> String {
+    let works = format!("credential {credential}: the earlier login {earlier} works");
+    match until {
+        Until::RolledOut(None) => format!("{works} until the new one has reached every pod"),
+        Until::RolledOut(Some(name)) => {
+            format!("{works} until the rollout of Microservice {name} is complete")
+        }
+        Until::Unused(ends) => format!("{works} until nobody uses it, at the latest until {ends:.0}"),
+    }
 }
 
 fn with(fetched: &Fetched, summary: &Summary, now: Timestamp) -> TenantDatabaseStatus {

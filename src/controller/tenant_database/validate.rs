@@ -1,16 +1,21 @@
 //! Step 2: whose claim it is, what its names are, and which server and database it means. Pure.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use kube::ResourceExt;
 
 use super::fetch::{Fetched, SUSPEND_LIMIT};
 use super::place;
+use super::rotation::{self, Asked};
 use crate::api::condition::{Summary, reason};
 use crate::api::names::{CredentialName, DatabaseName, PhysicalName, TenantId};
 use crate::api::server_database::DatabasePhase;
-use crate::api::tenant_database::Access;
-use crate::api::{Plan, ServerDatabase, TenantDatabase};
+use crate::api::tenant_database::{Access, Credential};
+use crate::api::{Plan, ServerDatabase, TenantDatabase, labels, schema};
+
+/// A credential is rotated no more often than this.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The single input of the later steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +57,8 @@ pub struct ValidCredential {
     pub secret: String,
     /// What it may do.
     pub access: Access,
+    /// When its login is replaced.
+    pub asked: Asked,
 }
 
 /// What is known of a claim's earlier database.
@@ -154,9 +161,36 @@ fn credentials(fetched: &Fetched) -> Result<Vec<ValidCredential>, Summary> {
                 "{at}.secretName: two credentials name the Secret {secret}: give each its own"
             )));
         }
-        all.push(ValidCredential { name, secret, access: credential.access.unwrap_or_default() });
+        let access = credential.access.unwrap_or_default();
+        all.push(ValidCredential { asked: asked(fetched, &at, credential)?, name, secret, access });
     }
     Ok(all)
+}
+
+/// What spec and annotations say of a credential's rotation.
+fn asked(fetched: &Fetched, at: &str, credential: &Credential) -> Result<Asked, Summary> {
+    let rotation = credential.rotation.clone().unwrap_or_default();
+    let duration = |field: &str, text: &Option<String>, least: Duration| {
+        let length = |text: &String| {
+            schema::length(text).filter(|length| *length >= least).ok_or_else(|| {
+                invalid(format!(
+                    "{at}.rotation.{field}: {text:?} is not a duration of at least {} s: write 45s, 1h30m or 720h",
+                    least.as_secs()
+                ))
+            })
+        };
+        text.as_ref().map(length).transpose()
+    };
+    let annotation = |prefix: &str| {
+        let value = fetched.claim.annotations().get(&format!("{prefix}{}", credential.name));
+        value.map(|value| rotation::request(value))
+    };
+    Ok(Asked {
+        interval: duration("interval", &rotation.interval, SHORTEST_INTERVAL)?,
+        grace: duration("gracePeriod", &rotation.grace_period, Duration::ZERO)?.unwrap_or(rotation::GRACE),
+        rotate: annotation(labels::ROTATE),
+        compromised: annotation(labels::COMPROMISED),
+    })
 }
 
 /// The server and, if an admin gave one, the database of an earlier tenant.

@@ -15,10 +15,12 @@ use super::facts::{
     Privilege, Role, Server, StoredPassword,
 };
 use super::function::RestrictedFunction;
+mod issues;
 mod pool;
 mod queries;
 mod tombstone;
 
+pub use issues::issues;
 pub use pool::pool;
 pub use tombstone::tombstone;
 
@@ -40,6 +42,14 @@ pub enum ObserveError {
         /// The cause.
         #[source]
         source: sqlx::Error,
+    },
+    /// A credential row that we did not write like this.
+    #[error("failed to understand the row of credential {name:?} of {physical_name:?}")]
+    UnknownIssue {
+        /// The row's physical name.
+        physical_name: String,
+        /// The row's credential.
+        name: String,
     },
     /// A marker row that we did not write like this.
     #[error("failed to understand the marker row of {physical_name:?}: phase {phase:?} is unknown")]

@@ -56,13 +56,14 @@ WHERE (g.rolname::text = ANY ($1) OR starts_with(g.rolname::text, $2) \
    OR coalesce(to_jsonb(a) ->> 'inherit_option', 'true') = 'true') \
 GROUP BY 1, 2";
 
-/// Sessions by database and login. The function and not the view, which waits for locks on shared catalogs.
+/// Sessions by database and login. The function and not the view, which waits for locks on shared catalogs. It shows to
+/// everybody whose a session is, but not its type to a login that may not read statistics.
 pub(super) const SESSIONS: &str = "\
 SELECT d.datname::text, r.rolname::text, count(*) \
 FROM pg_stat_get_activity(NULL) a \
 JOIN pg_database d ON d.oid = a.datid \
 JOIN pg_roles r ON r.oid = a.usesysid \
-WHERE a.backend_type = 'client backend' AND (d.datname::text = ANY ($1) OR starts_with(d.datname::text, $2)) \
+WHERE coalesce(a.backend_type, 'client backend') = 'client backend' AND (d.datname::text = ANY ($1) OR starts_with(d.datname::text, $2)) \
 GROUP BY 1, 2";
 
 /// All marker rows.
@@ -87,6 +88,12 @@ FROM tenantry.marker WHERE physical_name = $1";
 /// All rows of the warm pool. No statement of ours runs for longer than half a minute.
 pub(super) const POOL: &str = "\
 SELECT name, layout, phase, changed_at < now() - interval '1 minute' FROM tenantry.pool ORDER BY created_at, name";
+
+/// Credential rows of one database; times in microseconds.
+pub(super) const ISSUES: &str = "\
+SELECT name, side, (extract(epoch FROM issued_at) * 1000000)::bigint, earlier, \
+       (extract(epoch FROM grace_since) * 1000000)::bigint, rotated_for, compromised_for \
+FROM tenantry.credential WHERE physical_name = $1";
 
 /// What the session's own database holds of ours, one row a privilege.
 pub(super) const INSIDE: &str = "\

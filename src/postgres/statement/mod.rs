@@ -13,8 +13,11 @@ use std::fmt;
 
 use super::facts::{DefaultKind, Grantee, Marker, Privilege, Role};
 use super::function::RestrictedFunction;
+use super::issue::Issue;
 use super::quote::{Ident, Literal, QuoteError};
 use super::scram::Verifier;
+use crate::api::names::{CredentialName, PhysicalName};
+pub(super) use render::optional;
 
 pub use pool::PoolChange;
 pub use tombstone::TombstoneChange;
@@ -179,12 +182,23 @@ pub enum Statement {
     Pool(PoolChange),
     /// Renames a database out of the way, or back.
     Tombstone(TombstoneChange),
+    /// Writes the row of a credential.
+    WriteIssue {
+        /// Its database.
+        database: PhysicalName,
+        /// Its name.
+        credential: CredentialName,
+        /// What the row has to say.
+        issue: Issue,
+    },
     /// Makes the schema of the operator database.
     CreateOperatorSchema,
     /// Makes the marker table.
     CreateMarkerTable,
     /// Makes the epoch table with its one row.
     CreateEpochTable,
+    /// Makes the credential table.
+    CreateCredentialTable,
 }
 
 /// One session among all that there ever were on a server.
@@ -301,6 +315,8 @@ impl Statement {
             | Self::UpdateMarker { .. }
             | Self::Pool(_)
             | Self::Tombstone(_)
+            | Self::WriteIssue { .. }
+            | Self::CreateCredentialTable
             | Self::CreateOperatorSchema
             | Self::CreateMarkerTable
             | Self::CreateEpochTable => false,
@@ -310,7 +326,7 @@ impl Statement {
     /// Number of rows that have to change, for statements where another number means that somebody was faster.
     pub const fn expected_rows(&self) -> Option<u64> {
         match self {
-            Self::InsertMarker(_) | Self::UpdateMarker { .. } => Some(1),
+            Self::InsertMarker(_) | Self::UpdateMarker { .. } | Self::WriteIssue { .. } => Some(1),
             Self::Pool(change) => change.expected_rows(),
             Self::Tombstone(change) => change.expected_rows(),
             _ => None,

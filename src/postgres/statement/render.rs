@@ -6,6 +6,7 @@ use std::fmt;
 use super::{Backend, DatabaseChange, Object, READ_ONLY, RoleAttribute, Statement, marker};
 use crate::postgres::connect::OPERATOR_DATABASE;
 use crate::postgres::facts::{Grantee, Privilege};
+use crate::postgres::issue;
 use crate::postgres::quote::{Ident, Literal, QuoteError};
 use crate::postgres::scram::Verifier;
 
@@ -71,9 +72,11 @@ pub(super) fn render(
         }
         Statement::Pool(change) => change.sql()?,
         Statement::Tombstone(change) => change.sql()?,
+        Statement::WriteIssue { database, credential, issue } => issue::write(database, credential, issue)?,
         Statement::CreateOperatorSchema => format!("CREATE SCHEMA {OPERATOR_DATABASE}"),
         Statement::CreateMarkerTable => marker::CREATE_MARKER_TABLE.to_owned(),
         Statement::CreateEpochTable => marker::CREATE_EPOCH_TABLE.to_owned(),
+        Statement::CreateCredentialTable => issue::CREATE_CREDENTIAL_TABLE.to_owned(),
     })
 }
 
@@ -180,6 +183,6 @@ fn end_backend(backend: &Backend) -> Result<String, QuoteError> {
 }
 
 /// A text, or NULL.
-pub(super) fn optional(text: Option<&str>) -> Result<String, QuoteError> {
+pub fn optional(text: Option<&str>) -> Result<String, QuoteError> {
     text.map_or_else(|| Ok("NULL".to_owned()), |text| Literal::new(text).map(|literal| literal.to_string()))
 }

@@ -1,14 +1,23 @@
-//! Credentials of a claim: what each may do, and what becomes of the sessions when that changes.
+//! Credentials of a claim: what each may do, and how its login is replaced without anybody noticing, or at once.
 
-use serde_json::json;
-use sqlx::Executor;
-use tenantry::controller::object::Kind;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use super::claims::{binding, session, write_row};
-use super::scene::A_MINUTE;
+use futures::future::{join, join_all};
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor};
+use tenantry::controller::object::{Key, Kind};
+
+use super::claims::{binding, code, rows, session, write_row};
+use super::scene::{A_MINUTE, condition};
 use super::shop;
-use super::site::Site;
-use crate::support::wait_until;
+use super::site::{Site, Stage};
+use crate::support::{PENDING, wait_until};
+
+const TEN_SECONDS: Duration = Duration::from_secs(10);
+
+/// What a binding Secret holds.
+type Binding = BTreeMap<String, String>;
 
 #[tokio::test]
 async fn an_access_that_changes_holds_with_the_same_binding() {
@@ -39,4 +48,194 @@ async fn an_access_that_changes_holds_with_the_same_binding() {
     assert_eq!(binding(&scene, "extra-report").await, report);
     let mut writer = session(&scene, &report).await.unwrap();
     writer.execute("insert into kept values ('new')").await.unwrap();
+}
+
+/// A claim of the tenant's own with one credential, `app`, that is rotated like this, in the Secret `extra-app`.
+async fn claim(scene: &Stage<'_>, rotation: Value) -> Key {
+    let claim = scene.inside("acme", "extra");
+    let spec = json!({"credentials": [{"name": "app", "rotation": rotation}]});
+    scene.create(Kind::TenantDatabase, &claim, spec).await;
+    scene.ready(Kind::TenantDatabase, &claim).await;
+    claim
+}
+
+/// Asks for something by annotation.
+async fn ask(scene: &Stage<'_>, claim: &Key, what: &str, value: &str) {
+    let annotation = format!("{what}.tenantry.dev/app");
+    scene.patch(Kind::TenantDatabase, claim, json!({"metadata": {"annotations": {annotation: value}}})).await;
+}
+
+/// Waits until the binding is another one than that, and returns it.
+async fn next_binding(scene: &Stage<'_>, before: &Binding) -> Binding {
+    wait_until(A_MINUTE, "the Secret names another login", async || {
+        let bound = binding(scene, "extra-app").await;
+        if bound["username"] == before["username"] { Err(bound["username"].clone()) } else { Ok(bound) }
+    })
+    .await
+}
+
+/// Waits until that binding is refused.
+async fn refused(scene: &Stage<'_>, earlier: &Binding) {
+    let what = format!("the earlier login {} is refused", earlier["username"]);
+    wait_until(A_MINUTE, &what, async || match session(scene, earlier).await {
+        Ok(_) => Err("it works".to_owned()),
+        Err(error) => {
+            let code = code(Err(error));
+            if ["28000", "28P01"].contains(&code.as_str()) { Ok(()) } else { Err(code) }
+        }
+    })
+    .await;
+}
+
+/// Waits until `Rotating` is True for that reason, and returns its message.
+async fn rotating(scene: &Stage<'_>, claim: &Key, reason: &str) -> String {
+    scene
+        .until(Kind::TenantDatabase, claim, &format!("says {reason}"), |claim| {
+            let rotating = condition(claim, "Rotating")?;
+            (rotating["reason"] == reason).then(|| rotating["message"].as_str().unwrap().to_owned())
+        })
+        .await
+}
+
+/// Waits until nothing rotates.
+async fn settled(scene: &Stage<'_>, claim: &Key) {
+    scene
+        .until(Kind::TenantDatabase, claim, "rotates nothing", |claim| {
+            condition(claim, "Rotating").is_none().then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_rotation_waits_for_the_pods_and_then_for_the_last_session() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let claim = claim(&scene, json!({"gracePeriod": "1h"})).await;
+    let service = scene.inside("acme", "extra");
+    let of = |image: &str| json!({"image": format!("{image}extra:1"), "databases": [{"name": "extra"}]});
+    scene.create(Kind::Microservice, &service, of("app.test/")).await;
+    scene.ready(Kind::Microservice, &service).await;
+    write_row(&scene, "extra-app", "kept").await;
+    let first = binding(&scene, "extra-app").await;
+    let mut lasting = session(&scene, &first).await.unwrap();
+
+    // Pods that do not get ready: whatever runs still has the first login.
+    scene.patch(Kind::Microservice, &service, json!({"spec": of(PENDING)})).await;
+    scene.refused(Kind::Microservice, &service, "Progressing").await;
+    ask(&scene, &claim, "rotate", "2026-11-21T20:00:00Z").await;
+    let second = next_binding(&scene, &first).await;
+    let said = rotating(&scene, &claim, "RollingOut").await;
+    let earlier = &first["username"];
+    let expected = format!(
+        "credential app: the earlier login {earlier} works until the rollout of Microservice extra is complete"
+    );
+    assert!(said == expected || said.ends_with("has reached every pod"), "{said}");
+    for works in [&first, &second] {
+        session(&scene, works).await.unwrap();
+    }
+
+    // A Secret that goes meanwhile is made again for the same login.
+    let key = scene.inside("acme", "extra-app");
+    let gone = scene.get(Kind::Secret, &key).await.unwrap()["metadata"]["uid"].clone();
+    scene.delete(Kind::Secret, &key).await;
+    let second = wait_until(A_MINUTE, "the Secret is made again", async || {
+        let secret = scene.get(Kind::Secret, &key).await.ok_or_else(|| "there is none".to_owned())?;
+        if secret["metadata"]["uid"] == gone {
+            return Err("it is the one before".to_owned());
+        }
+        let bound = binding(&scene, "extra-app").await;
+        session(&scene, &bound).await.map(|_| bound).map_err(|error| error.to_string())
+    })
+    .await;
+    assert_ne!(second["username"], first["username"]);
+    session(&scene, &first).await.unwrap();
+
+    scene.patch(Kind::Microservice, &service, json!({"spec": of("app.test/")})).await;
+    let said = rotating(&scene, &claim, "GracePeriod").await;
+    let expected = format!(
+        "credential app: the earlier login {earlier} works until nobody uses it, at the latest until "
+    );
+    assert!(said.starts_with(&expected), "{said}");
+    lasting.execute("insert into kept values ('in grace')").await.unwrap();
+    lasting.close().await.unwrap();
+    refused(&scene, &first).await;
+    settled(&scene, &claim).await;
+    assert_eq!(rows(&scene, "extra-app").await, ["in grace", "kept"]);
+    assert_eq!(binding(&scene, "extra-app").await, second);
+}
+
+#[tokio::test]
+async fn a_compromised_credential_is_refused_within_ten_seconds() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let claim = claim(&scene, json!({"gracePeriod": "1h"})).await;
+    write_row(&scene, "extra-app", "kept").await;
+    let first = binding(&scene, "extra-app").await;
+    ask(&scene, &claim, "rotate", "once").await;
+    let second = next_binding(&scene, &first).await;
+    let mut sessions = [session(&scene, &first).await.unwrap(), session(&scene, &second).await.unwrap()];
+    rotating(&scene, &claim, "GracePeriod").await;
+
+    let reported = Instant::now();
+    ask(&scene, &claim, "compromised", "laptop lost").await;
+    for session in &mut sessions {
+        wait_until(TEN_SECONDS, "the session has ended", async || match session.execute("select").await {
+            Ok(_) => Err("it lasts".to_owned()),
+            Err(_) => Ok(()),
+        })
+        .await;
+    }
+    let third = next_binding(&scene, &second).await;
+    for leaked in [&first, &second] {
+        let refused = code(session(&scene, leaked).await);
+        assert!(["28000", "28P01"].contains(&refused.as_str()), "{refused}");
+    }
+    assert!(reported.elapsed() < TEN_SECONDS, "{:?}", reported.elapsed());
+    assert_eq!(third["username"], first["username"]);
+    settled(&scene, &claim).await;
+    assert_eq!(rows(&scene, "extra-app").await, ["kept"]);
+}
+
+/// Connects all the time, with what the Secret held at most two seconds ago: a third of the grace period. Returns how often they did.
+async fn reconnect(scene: &Stage<'_>, until: Instant) -> usize {
+    let mut count = 0;
+    while Instant::now() < until {
+        let (bound, read) = (binding(scene, "extra-app").await, Instant::now());
+        while read.elapsed() < Duration::from_secs(2) {
+            let login = session(scene, &bound).await;
+            let mut login = login.unwrap_or_else(|error| panic!("{} in grace: {error}", bound["username"]));
+            login.execute("select").await.unwrap();
+            login.close().await.unwrap();
+            count += 1;
+        }
+    }
+    count
+}
+
+#[tokio::test]
+async fn no_client_notices_a_rotation_and_no_earlier_login_outlasts_its_grace() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let claim = claim(&scene, json!({"interval": "2s", "gracePeriod": "6s"})).await;
+    let until = Instant::now() + Duration::from_secs(14);
+    let clients = join_all((0..4).map(|_| reconnect(&scene, until)));
+    let watch = async {
+        let mut seen = vec![binding(&scene, "extra-app").await];
+        while Instant::now() < until {
+            let next = next_binding(&scene, seen.last().unwrap()).await;
+            refused(&scene, seen.last().unwrap()).await;
+            seen.push(next);
+        }
+        seen
+    };
+    let (counts, seen) = join(clients, watch).await;
+    assert!(counts.iter().all(|count| *count > 3), "{counts:?}");
+    assert!(seen.len() > 1, "only {} login", seen.len());
+    scene.patch(Kind::TenantDatabase, &claim, json!({"spec": {"credentials": [{"name": "app"}]}})).await;
+    settled(&scene, &claim).await;
+    let last = binding(&scene, "extra-app").await;
+    drop(session(&scene, &last).await.unwrap());
+    for earlier in seen.iter().filter(|it| **it != last) {
+        refused(&scene, earlier).await;
+    }
 }

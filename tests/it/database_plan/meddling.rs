@@ -1,7 +1,7 @@
 //! What may happen to a server: the operator works and dies, and somebody changes things behind its back.
 
 use proptest::prelude::*;
-use tenantry::api::names::{CredentialName, Group};
+use tenantry::api::names::{CredentialName, Group, Side};
 use tenantry::controller::database::plan::{plan, release};
 use tenantry::controller::database::want::DatabaseSpec;
 use tenantry::postgres::facts::{Acl, DefaultKind, Grantee, Membership, Phase, Privilege, StoredPassword};
@@ -50,7 +50,7 @@ pub enum Event {
 
 fn role_names() -> Vec<String> {
     let physical = physical();
-    let logins = ["app", "b-c"].map(|name| physical.login(&CredentialName::parse(name).unwrap()));
+    let logins = ["app", "b-c"].map(|name| physical.login(&CredentialName::parse(name).unwrap(), Side::A));
     let groups = Group::ALL.map(|group| physical.group(group));
     [&groups[..], &logins[..], &["stranger".to_owned()]].concat()
 }

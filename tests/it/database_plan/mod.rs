@@ -6,7 +6,7 @@ mod model;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use tenantry::api::names::{CredentialName, DatabaseName, Group, PhysicalName, TenantId};
+use tenantry::api::names::{CredentialName, DatabaseName, Group, PhysicalName, Side, TenantId};
 use tenantry::controller::database::plan::{Conflict, Plan, plan, release};
 use tenantry::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
 use tenantry::postgres::facts::{
@@ -29,10 +29,9 @@ fn verifier(credential: &str) -> Verifier {
 }
 
 fn want(credentials: &[&str], connection_limit: Option<u32>, logins_allowed: bool) -> DatabaseSpec {
-    let credential = |name: &&str| CredentialSpec {
-        name: CredentialName::parse(name).unwrap(),
-        group: Group::Owner,
-        password: PasswordWish::Set(verifier(name)),
+    let credential = |name: &&str| {
+        let password = PasswordWish::Set(verifier(name));
+        CredentialSpec::plain(CredentialName::parse(name).unwrap(), Group::Owner, password)
     };
     DatabaseSpec {
         physical: physical(),
@@ -99,7 +98,7 @@ proptest! {
 
         let mut groups = BTreeSet::new();
         for credential in &want.credentials {
-            let (login, group) = (want.physical.login(&credential.name), want.physical.group(credential.group));
+            let (login, group) = (want.physical.login(&credential.name, credential.side), want.physical.group(credential.group));
             groups.insert((login.clone(), group.clone()));
             // A session keeps the role that it began with.
             let other = Group::ALL.map(|it| want.physical.group(it)).into_iter().any(|it| {
@@ -114,7 +113,7 @@ proptest! {
         let memberships = model.truth.memberships.keys().filter(asked);
         let memberships: BTreeSet<_> = memberships.map(|it| (it.member.clone(), it.group.clone())).collect();
         prop_assert_eq!(memberships, groups);
-        let logins = want.credentials.iter().map(|it| want.physical.login(&it.name));
+        let logins = want.credentials.iter().map(|it| want.physical.login(&it.name, it.side));
         let expected = if want.logins_allowed { logins.collect() } else { BTreeSet::new() };
         prop_assert_eq!(open_logins(&model), expected);
     }
@@ -185,7 +184,7 @@ fn what_is_not_ours_is_a_conflict() {
         conflict(&|facts| drop(facts.roles.insert(group.clone(), Role::default()))),
         taken("role", &group)
     );
-    let login = spec.physical.login(&spec.credentials[0].name);
+    let login = spec.physical.login(&spec.credentials[0].name, Side::A);
     assert_eq!(
         conflict(&|facts| drop(facts.roles.insert(login.clone(), Role::default()))),
         taken("role", &login)
@@ -203,8 +202,11 @@ fn one_login_is_never_shared_by_two_claims() {
         name,
         ..want(&["c"], None, true)
     };
-    let login = other.physical.login(&other.credentials[0].name);
-    assert_eq!(login, want(&["b-c"], None, true).physical.login(&CredentialName::parse("b-c").unwrap()));
+    let login = other.physical.login(&other.credentials[0].name, Side::A);
+    assert_eq!(
+        login,
+        want(&["b-c"], None, true).physical.login(&CredentialName::parse("b-c").unwrap(), Side::A)
+    );
     assert_eq!(plan(&other, &model.observe()), Err(Conflict::NameConflict { what: "role", name: login }));
 }
 
@@ -265,7 +267,7 @@ fn a_password_that_stays_is_not_written() {
     let mut model = Model::new(true);
     let mut spec = want(&["app"], None, true);
     spec.credentials[0].password = PasswordWish::Keep;
-    let name = spec.physical.login(&spec.credentials[0].name);
+    let name = spec.physical.login(&spec.credentials[0].name, Side::A);
     assert_eq!(plan(&spec, &model.observe()), Err(Conflict::PasswordNeeded { name: name.clone() }));
     model.apply(&plan(&want(&["app"], None, true), &model.observe()).unwrap().batches);
     model.truth.roles.get_mut(&name).unwrap().password = StoredPassword::Other;

@@ -1,8 +1,10 @@
 //! A model of PostgreSQL's catalogs: what each statement does to them.
 
+use tenantry::api::names::{CredentialName, PhysicalName};
 use tenantry::postgres::facts::{
     Acl, Database, Facts, Grantee, Inside, Membership, Privilege, Role, Server, StoredPassword,
 };
+use tenantry::postgres::issue::Issue;
 use tenantry::postgres::statement::{Batch, DatabaseChange, Object, READ_ONLY, RoleAttribute, Statement};
 
 use super::physical;
@@ -132,13 +134,22 @@ impl Model {
                 assert_eq!(row.generation, *expected_generation);
                 *row = marker.clone();
             }
-            Statement::CreateOperatorSchema | Statement::CreateMarkerTable | Statement::CreateEpochTable => {
+            Statement::WriteIssue { database, credential, issue } => self.record(database, credential, issue),
+            Statement::CreateOperatorSchema
+            | Statement::CreateMarkerTable
+            | Statement::CreateEpochTable
+            | Statement::CreateCredentialTable => {
                 panic!("that is bootstrap's: {text}")
             }
             Statement::Pool(_) => panic!("that is the warm pool's: {text}"),
             Statement::Tombstone(_) => panic!("that is a purge's: {text}"),
             Statement::EndBackend(_) => panic!("that is the guard's: {text}"),
         }
+    }
+
+    fn record(&mut self, database: &PhysicalName, credential: &CredentialName, issue: &Issue) {
+        assert!(self.truth.marker(database.as_str()).is_some(), "the row refers to its marker");
+        self.truth.issues.insert(credential.as_str().to_owned(), issue.clone());
     }
 
     fn create_role(&mut self, name: &str, role: Role) {

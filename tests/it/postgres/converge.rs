@@ -20,9 +20,9 @@ on_every_version! {
 
 /// What a server has of a database, with the parts that differ from run to run made equal.
 pub async fn settled(fixture: &Fixture, spec: &tenantry::controller::database::want::DatabaseSpec) -> String {
-    let Facts { server: _, databases, roles, memberships, markers, sessions: _, inside } =
+    let Facts { server: _, databases, roles, memberships, markers, sessions: _, issues, inside } =
         fixture.facts(spec).await;
-    format!("{:#?}", (databases, roles, memberships, markers, inside))
+    format!("{:#?}", (databases, roles, memberships, markers, issues, inside))
         .replace(&spec.tenant_uid, "UID")
         .replace(&spec.tenant_id, "ID")
 }

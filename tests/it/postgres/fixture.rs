@@ -140,10 +140,9 @@ pub fn want(credentials: &[&str]) -> DatabaseSpec {
     let uid = format!("{}-{}", Prefix::new().name("uid"), COUNT.fetch_add(1, Ordering::Relaxed));
     let id = TenantId::of_uid(&uid);
     let name = DatabaseName::parse("app").unwrap();
-    let credential = |name: &&str| CredentialSpec {
-        name: CredentialName::parse(name).unwrap(),
-        group: Group::Owner,
-        password: PasswordWish::Set(verifier()),
+    let credential = |name: &&str| {
+        let password = PasswordWish::Set(verifier());
+        CredentialSpec::plain(CredentialName::parse(name).unwrap(), Group::Owner, password)
     };
     DatabaseSpec {
         physical: PhysicalName::new(&id, &name),
@@ -164,7 +163,7 @@ pub fn verifier() -> Verifier {
 
 /// Name of the login of a credential.
 pub fn login(want: &DatabaseSpec, credential: usize) -> String {
-    want.physical.login(&want.credentials[credential].name)
+    want.physical.login(&want.credentials[credential].name, want.credentials[credential].side)
 }
 
 pub async fn run(connection: &mut PgConnection, sql: &str) {

@@ -30,4 +30,5 @@ mod isolation;
 mod pool;
 mod quote;
 mod records;
+mod rotation;
 mod tombstone;

@@ -8,7 +8,7 @@ fn everything() -> Vec<Source> {
 
 /// Files that neither wait nor ask the world: they can be tested with values alone.
 fn is_pure(source: &Source) -> bool {
-    let pure_names = ["validate.rs", "build.rs", "status.rs", "plan.rs", "logic.rs"];
+    let pure_names = ["validate.rs", "build.rs", "status.rs", "plan.rs", "logic.rs", "rotation.rs"];
     pure_names.contains(&source.file_name())
         || source.path.starts_with("src/api/")
         || source.path.starts_with("src/audit/")

@@ -1,0 +1,212 @@
+//! What becomes of a claim's credentials in this turn: which of its logins each uses, and with which password.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::binding::{Login, Logins};
+use super::rollouts;
+use super::rotation::{self, Asked, Seen};
+use super::validate::{ValidCredential, Validated};
+use crate::api::condition::Summary;
+use crate::api::names::{PhysicalName, Side};
+use crate::controller::context::Context;
+use crate::controller::database::refusal;
+use crate::controller::database::want::{CredentialSpec, PasswordWish};
+use crate::controller::outcome;
+use crate::postgres::connect::{ConnectError, ServerPool};
+use crate::postgres::facts::{Facts, Phase, StoredPassword};
+use crate::postgres::issue::{Earlier, Issue};
+use crate::postgres::quote::Ident;
+use crate::postgres::scram::{Password, Verifier};
+
+/// What the server, the workloads and people are told of the credentials.
+#[derive(Debug, Default)]
+pub(crate) struct Decided {
+    /// What the server is told.
+    pub specs: Vec<CredentialSpec>,
+    /// What the binding Secrets say, by name of the Secret.
+    pub logins: Logins,
+    /// Rotations under way.
+    pub rotating: Vec<Rotating>,
+    /// When somebody has to look again though nothing happened.
+    pub again: Option<Duration>,
+}
+
+/// A rotation under way: both logins work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotating {
+    /// The credential.
+    pub credential: String,
+    /// The login that is refused in the end.
+    pub earlier: String,
+    /// What it still works for.
+    pub until: Until,
+}
+
+/// What an earlier login still works for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// The rollout of that Microservice is complete; absent while the Secret is being written.
+    RolledOut(Option<String>),
+    /// Nobody uses it any more, or this time has come.
+    Unused(Timestamp),
+}
+
+/// What the decision is made from.
+pub(crate) struct Basis<'a> {
+    /// The claim.
+    pub claim: &'a Validated,
+    /// The database.
+    pub physical: &'a PhysicalName,
+    /// What its server has.
+    pub facts: &'a Facts,
+    /// What the binding Secrets hold.
+    pub held: &'a Logins,
+    /// Whether logins are let in.
+    pub logins_allowed: bool,
+}
+
+/// Decides it.
+pub(crate) async fn decide(
+    context: &Context,
+    pool: &ServerPool,
+    basis: &Basis<'_>,
+) -> Result<Decided, Summary> {
+    let (mut decided, now) = (Decided::default(), context.now());
+    for credential in &basis.claim.credentials {
+        basis.decide(context, pool, credential, now, &mut decided).await?;
+    }
+    Ok(decided)
+}
+
+impl Basis<'_> {
+    async fn decide(
+        &self,
+        context: &Context,
+        pool: &ServerPool,
+        credential: &ValidCredential,
+        now: Timestamp,
+        decided: &mut Decided,
+    ) -> Result<(), Summary> {
+        let ValidCredential { name, secret, access, asked } = credential;
+        let before = self.facts.issues.get(name.as_str());
+        let in_use = before.map_or(Side::A, |issue| issue.side);
+        let opens = self.opens(context, pool, credential, in_use).await?;
+        let lagging = match before.map(|issue| issue.earlier) {
+            Some(Earlier::Rolling) if opens => rollouts::lagging(context, self.claim, credential)
+                .await
+                .map_err(|error| outcome::summary(&error))?,
+            _ => None,
+        };
+        let unused_for = self.unused_for(context, credential, before);
+        let seen = Seen {
+            issue: before.cloned(),
+            made: self.facts.roles.contains_key(&self.physical.login(name, Side::A)),
+            rebound: self.is_rebound(),
+            may_rotate: self.logins_allowed && !self.claim.suspended,
+            rolled_out: opens && lagging.is_none(),
+            unused_for,
+        };
+        let issue = rotation::next(asked, &seen, now);
+        let side = issue.as_ref().map_or(in_use, |issue| issue.side);
+        let login = self.physical.login(name, side);
+        let (password, wish) = match self.held.get(secret).filter(|_| opens && side == in_use) {
+            Some(held) => (held.password.clone(), PasswordWish::Keep),
+            None => issued(context, side == in_use),
+        };
+        decided.logins.insert(secret.clone(), Login { name: login, password });
+        if let Some(issue) = &issue {
+            decided.rotating.extend(self.rotating(credential, asked, issue, lagging));
+            let again = rotation::look_again(asked, issue, unused_for, now);
+            decided.again = decided.again.into_iter().chain(again).min();
+        }
+        decided.specs.push(CredentialSpec {
+            name: name.clone(),
+            group: access.group(),
+            side,
+            password: wish,
+            earlier_works: issue.as_ref().is_some_and(|issue| issue.earlier != Earlier::Refused),
+            issue,
+        });
+        Ok(())
+    }
+
+    /// Whether the database is another claim's, or nobody's, until the end of this turn.
+    fn is_rebound(&self) -> bool {
+        self.facts.marker(self.physical.as_str()).is_none_or(|marker| {
+            marker.phase != Phase::Bound || marker.claim.uid.as_deref() != Some(&*self.claim.uid)
+        })
+    }
+
+    fn rotating(
+        &self,
+        credential: &ValidCredential,
+        asked: &Asked,
+        issue: &Issue,
+        lagging: Option<String>,
+    ) -> Option<Rotating> {
+        let until = match issue.earlier {
+            Earlier::Refused => return None,
+            Earlier::Rolling => Until::RolledOut(lagging),
+            Earlier::Grace { .. } => Until::Unused(rotation::grace_ends(asked, issue)?),
+        };
+        let earlier = self.physical.login(&credential.name, issue.side.other());
+        Some(Rotating { credential: credential.name.as_str().to_owned(), earlier, until })
+    }
+
+    /// How long nobody has been seen to use the earlier login, as far as this process saw.
+    fn unused_for(&self, context: &Context, credential: &ValidCredential, issue: Option<&Issue>) -> Duration {
+        let key = format!("{}/{}/unused", self.physical, credential.name.as_str());
+        let grace = issue.filter(|issue| matches!(issue.earlier, Earlier::Grace { .. }));
+        let used = grace.map(|issue| {
+            let earlier = self.physical.login(&credential.name, issue.side.other());
+            self.facts.sessions_of(self.physical.as_str(), &[earlier].into())
+        });
+        if used == Some(0) {
+            return context.progress.elapsed(&key, "unused", Instant::now());
+        }
+        context.progress.clear(&key);
+        Duration::ZERO
+    }
+
+    /// Whether what the binding Secret holds opens that login.
+    async fn opens(
+        &self,
+        context: &Context,
+        pool: &ServerPool,
+        credential: &ValidCredential,
+        side: Side,
+    ) -> Result<bool, Summary> {
+        let login = self.physical.login(&credential.name, side);
+        let (Some(held), Some(role)) = (self.held.get(&credential.secret), self.facts.roles.get(&login))
+        else {
+            return Ok(false);
+        };
+        Ok(match &role.password {
+            StoredPassword::Scram(verifier) => context.verified.verifies(verifier, &held.password),
+            StoredPassword::Absent | StoredPassword::Other => false,
+            // Our login may not read it: then the only proof is to log in. A login that is refused tells nothing, and the
+            // Secret is believed to hold what it says that it holds.
+            StoredPassword::Unreadable if role.login => {
+                match pool.try_login(&Ident::from(self.physical), &login, &held.password).await {
+                    // Nor does one that is in full use: what is there stays.
+                    Ok(()) | Err(ConnectError::TooManyConnections { .. }) => true,
+                    Err(ConnectError::AuthenticationFailed { .. }) => false,
+                    // A server that is slow says nothing about a password.
+                    Err(error) => return Err(refusal::of_connect(&error)),
+                }
+            }
+            StoredPassword::Unreadable => held.name == login,
+        })
+    }
+}
+
+/// A new password, for a login that goes on or for one that begins anew.
+fn issued(context: &Context, goes_on: bool) -> (Password, PasswordWish) {
+    let password = context.random(Password::generate);
+    let verifier = context.random(|random| Verifier::generate(&password, random));
+    let wish = if goes_on { PasswordWish::Set(verifier) } else { PasswordWish::Reissue(verifier) };
+    (password, wish)
+}
