@@ -4,6 +4,7 @@
 //! system identifier, prepared (`postgres::bootstrap`) and opened to the other controllers ([`reach`]); its marker
 //! rows get their ServerDatabases ([`inventory`]). A server that is being deleted goes through [`finalize`].
 
+pub mod admin;
 pub mod certificate;
 pub mod credentials;
 pub mod fetch;
@@ -16,6 +17,7 @@ pub mod travel;
 
 use std::time::Duration;
 
+use self::admin::Admin;
 use self::fetch::Fetched;
 use self::reach::Reached;
 use super::apply::ApplyError;
@@ -115,8 +117,9 @@ async fn turn(context: &Context, fetched: &Fetched) -> Result<Result<Reached, Su
     };
     let known = fetched.server.status.as_ref().and_then(|status| status.system_identifier.clone());
     let reading = context.pools.reading(&fetched.name);
+    let Admin { target, refused } = admin::choose(context, &fetched.name, target).await;
     let reached = match reach::reach(context, &fetched.name, target, known.as_deref()).await {
-        Ok(reached) => reached,
+        Ok(reached) => Reached { refused, ..reached },
         Err(summary) => return Ok(Err(summary)),
     };
     inventory::project(context, &fetched.name, &reached.markers).await;

@@ -22,6 +22,8 @@ pub struct Reached {
     pub markers: Vec<Marker>,
     /// The rows of its warm pool.
     pub pool: Vec<Member>,
+    /// What the server says of the login that the admin Secret has, if it was reached by the one before.
+    pub refused: Option<String>,
 }
 
 /// Connects, compares the system identifier with the one `known` and the marker rows with the ServerDatabases before
@@ -47,7 +49,7 @@ pub async fn reach(
     let warm = observe::pool(&mut connection).await;
     connection.release().await;
     let failed = |error| refusal::of_observe(&error);
-    Ok(Reached { server, markers: markers.map_err(failed)?, pool: warm.map_err(failed)? })
+    Ok(Reached { server, markers: markers.map_err(failed)?, pool: warm.map_err(failed)?, refused: None })
 }
 
 async fn recognise(pool: &ServerPool, known: Option<&str>) -> Result<(), Summary> {
@@ -86,7 +88,7 @@ async fn remember(context: &Context, name: &str, pool: &ServerPool) -> Result<()
 }
 
 /// A session on the operator database, or, where there is none (any more), on `postgres`.
-async fn any_session(pool: &ServerPool) -> Result<Connection, ConnectError> {
+pub(super) async fn any_session(pool: &ServerPool) -> Result<Connection, ConnectError> {
     match pool.operator().await {
         Err(ConnectError::NoSuchDatabase { .. } | ConnectError::DatabaseClosed { .. }) => {
             let postgres =

@@ -42,13 +42,21 @@ fn looked_at(fetched: &Fetched, reached: &Result<Reached, Summary>, now: Timesta
             status.version = Some(reached.server.version.clone());
             status.system_identifier = Some(reached.server.system_identifier.clone());
             status.steps = vec![Step::new("server", StepPhase::Succeeded)];
-            let (reason, message) = (reason::RECONCILED, "the admin login works");
+            let (reason, message) = match &reached.refused {
+                None => (reason::RECONCILED, "the admin login works".to_owned()),
+                Some(refused) => (
+                    reason::AUTHENTICATION_FAILED,
+                    format!(
+                        "the admin login that worked before is still used: {refused}; correct username and password in the admin Secret, or on the server"
+                    ),
+                ),
+            };
             condition::set(
                 &mut status.conditions,
                 SERVER_REACHABLE,
                 "True",
                 reason,
-                message,
+                &message,
                 generation,
                 now,
             );

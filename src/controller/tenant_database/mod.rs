@@ -25,9 +25,10 @@ use self::validate::{Refusal, Validated};
 use super::apply::{Applied, ApplyError};
 use super::context::Context;
 use super::database::{project, protection};
-use super::object::Kind;
+use super::object::{Key, Kind};
 use super::outcome::{self, Next};
 use super::publish::publish;
+use super::queue::Lane;
 use super::worker::{Reconciler, key_of};
 use crate::api::TenantDatabase;
 use crate::api::condition::{Summary, reason};
@@ -87,7 +88,7 @@ impl Reconciler for Controller {
         Ok(next.or_sooner(fetched.until_closed().filter(|_| validated.logins_allowed)))
     }
 
-    async fn removed(context: &Context, key: &super::object::Key) -> Result<Next, ApplyError> {
+    async fn removed(context: &Context, key: &Key) -> Result<Next, ApplyError> {
         context.progress.clear(&fetch::suspension(key));
         Ok(Next::Never)
     }
@@ -108,7 +109,13 @@ async fn provision(
     };
     let provisioned = match provision::provision(context, validated, &secrets).await {
         Ok(provisioned) => provisioned,
-        Err(summary) => return Ok(Err(summary)),
+        Err(summary) => {
+            if matches!(summary, Summary::Progressing { reason: reason::AUTHENTICATION_FAILED, .. }) {
+                // The server's own turn reads the admin Secret again.
+                context.enqueue(Kind::DatabaseServer, &Key::cluster(&validated.server), Lane::Urgent);
+            }
+            return Ok(Err(summary));
+        }
     };
     let protected = protection::of(context, &provisioned.marker);
     let mut declared = vec![project::declared(&provisioned.marker, &validated.server, protected)?];

@@ -1,5 +1,6 @@
 //! The operator against a real API server and a real PostgreSQL.
 
+mod admin;
 mod bad_input;
 mod change;
 mod circuit;
