@@ -1,8 +1,6 @@
 //! The names of a database's roles, ready for statements. Pure.
 
-use std::collections::BTreeSet;
-
-use crate::api::names::{CredentialName, Group, PhysicalName, Side};
+use crate::api::names::{Group, PhysicalName};
 use crate::postgres::quote::{Ident, QuoteError};
 
 /// A database and its group roles.
@@ -48,12 +46,4 @@ impl Names {
     pub fn is_group(&self, role: &str) -> bool {
         self.groups().iter().any(|group| group.as_str() == role)
     }
-}
-
-/// Names of the logins of these credentials.
-pub fn logins<'a>(
-    physical: &PhysicalName,
-    credentials: impl IntoIterator<Item = &'a CredentialName>,
-) -> BTreeSet<String> {
-    credentials.into_iter().map(|credential| physical.login(credential, Side::A)).collect()
 }
