@@ -1137,7 +1137,7 @@ _tenantry() {
             return 0
             ;;
         tenantry__subcmd__run__subcmd__operator)
-            opts="-n -s -h --identity --lease-namespace --image --postgres-image --concurrency --lease-seconds --listen-address --admin-address --log --namespace --kubeconfig --context --cluster --user --server --token --as --as-group --as-uid --request-timeout --insecure-skip-tls-verify --certificate-authority --tls-server-name --help"
+            opts="-n -s -h --identity --lease-namespace --image --postgres-image --concurrency --lease-seconds --deletion-brake --listen-address --admin-address --log --namespace --kubeconfig --context --cluster --user --server --token --as --as-group --as-uid --request-timeout --insecure-skip-tls-verify --certificate-authority --tls-server-name --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1164,6 +1164,10 @@ _tenantry() {
                     return 0
                     ;;
                 --lease-seconds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --deletion-brake)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -361,6 +361,7 @@ complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_s
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l postgres-image -d 'Image of managed PostgreSQL 15 servers' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l concurrency -d 'Objects of one kind that are reconciled at a time' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l lease-seconds -d 'Seconds after which a silent leader is replaced' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l deletion-brake -d 'Databases of a server, or tenants, whose release or deletion within 10 minutes is let through; beyond that, and beyond 10 %, it waits until somebody says that it is meant' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l listen-address -d 'Address on which previews are asked for (tenantry plan)' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l admin-address -d 'Address of the admin port: /healthz, /readyz and /metrics' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l log -d 'Which events are logged, for example info or tenantry=debug' -r

@@ -17,6 +17,8 @@ pub const STALLED: &str = "Stalled";
 pub const SUSPENDED: &str = "Suspended";
 /// A login of the claim is being replaced; the earlier one still works.
 pub const ROTATING: &str = "Rotating";
+/// Too much was being deleted: nothing more is released or removed on the server until somebody says that it is meant.
+pub const DELETION_BRAKE: &str = "DeletionBrake";
 /// The database server can be reached and its admin login works.
 pub const SERVER_REACHABLE: &str = "ServerReachable";
 
@@ -98,6 +100,8 @@ pub mod reason {
     pub const FORBIDDEN: &str = "Forbidden";
     /// An unexpected failure; the message has the whole chain.
     pub const FAILED: &str = "ReconcileFailed";
+    /// Too much was being deleted at once.
+    pub const DELETION_BRAKE: &str = "DeletionBrake";
     /// The tenant is protected from deletion.
     pub const DELETION_PROTECTED: &str = "DeletionProtected";
     /// Objects that still use this one keep it.

@@ -113,7 +113,7 @@ pub struct DatabaseServerStatus {
     /// Generation of the spec that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Reconciling, Stalled and ServerReachable.
+    /// Ready, Reconciling, Stalled, ServerReachable and DeletionBrake.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -129,6 +129,11 @@ pub struct DatabaseServerStatus {
     /// while a probe is to decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub circuit: Option<CircuitState>,
+    /// Nonce of the deletion brake, while it is engaged: nothing is released or removed on the server until its annotation
+    /// tenantry.dev/deletion-brake says proceed-NONCE.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub deletion_brake: Option<String>,
     /// Steps on the way to Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::steps")]

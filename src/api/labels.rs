@@ -41,6 +41,9 @@ pub const COMPROMISED: &str = "compromised.tenantry.dev/";
 /// On a CRD of ours: `"true"` lets admission accept its deletion.
 pub const ALLOW_DELETE: &str = "tenantry.dev/allow-delete";
 
+/// On a database server: `proceed-NONCE` lets a deletion brake of that nonce go.
+pub const DELETION_BRAKE: &str = "tenantry.dev/deletion-brake";
+
 /// Guards a tenant's namespace.
 pub const TENANT_FINALIZER: &str = "tenantry.dev/tenant";
 /// Guards the users of a database server.

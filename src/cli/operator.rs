@@ -14,7 +14,11 @@ use super::failure::{Exit, Failure};
 use crate::api::labels;
 use crate::controller::context::OperatorConfig;
 use crate::controller::preview::desk::{self, Desk};
+use crate::resilience::brake::Limits;
 use crate::telemetry::{LogFormat, Metrics, Readiness, init_logging, serve_admin};
+
+/// Of a hundred, so many may be deleted at once without asking.
+const BRAKE_PERCENT: u32 = 10;
 
 /// Flags of `run operator`.
 #[derive(Debug, Args)]
@@ -42,6 +46,10 @@ pub struct OperatorArgs {
     /// Seconds after which a silent leader is replaced
     #[arg(long, env = "TENANTRY_LEASE_SECONDS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(4..=120), value_name = "SECONDS")]
     lease_seconds: u16,
+    /// Databases of a server, or tenants, whose release or deletion within 10 minutes is let through; beyond that, and
+    /// beyond 10 %, it waits until somebody says that it is meant
+    #[arg(long, env = "TENANTRY_DELETION_BRAKE", default_value_t = 3, value_name = "N")]
+    deletion_brake: u32,
     /// Address on which previews are asked for (tenantry plan)
     #[arg(long, env = "TENANTRY_LISTEN_ADDRESS", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     listen_address: String,
@@ -74,6 +82,7 @@ pub async fn run(
         postgres_image: args.postgres_image,
         concurrency: usize::from(args.concurrency),
         lease_duration: Duration::from_secs(u64::from(args.lease_seconds)),
+        brake: Limits { least: args.deletion_brake, percent: BRAKE_PERCENT },
         desk,
         now: Timestamp::now,
         probe: None,

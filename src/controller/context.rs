@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::apply::{Gate, Probe};
+use super::brake::Brakes;
 use super::child::Child;
 use super::database_server::inventory::Inventory;
 use super::lease::Term;
@@ -28,6 +29,7 @@ use super::store::Store;
 use super::verified::Verified;
 use crate::api::{Blueprint, DatabaseServer, Microservice, Plan, ServerDatabase, Tenant, TenantDatabase};
 use crate::postgres::fence::Fences;
+use crate::resilience::brake::Limits;
 use crate::{postgres, telemetry};
 
 /// What the operator is told from outside.
@@ -45,6 +47,8 @@ pub struct OperatorConfig {
     pub concurrency: usize,
     /// How long a leader may be silent before another one takes over.
     pub lease_duration: Duration,
+    /// How much may be deleted at once without asking.
+    pub brake: Limits,
     /// Where previews are asked for.
     pub desk: Desk,
     /// The clock.
@@ -141,6 +145,8 @@ pub struct Context {
     pub inventory: Arc<Inventory>,
     /// The servers' warm pools.
     pub pools: Pools,
+    /// What stops deletions that come too thick.
+    pub brakes: Arc<Brakes>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Events for people.
@@ -187,6 +193,7 @@ impl Context {
             verified: Verified::default(),
             inventory: Arc::default(),
             pools: Pools::default(),
+            brakes: Arc::default(),
             servers: Arc::new(Servers::new(
                 registry,
                 sql,
@@ -224,6 +231,7 @@ impl Context {
             servers: Arc::clone(&self.servers),
             inventory: Arc::clone(&self.inventory),
             pools: self.pools.fork(),
+            brakes: Arc::clone(&self.brakes),
             metrics,
             config: self.config.clone(),
             queues: Arc::new(Queues::none()),

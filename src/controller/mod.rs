@@ -13,6 +13,7 @@
 
 pub mod apply;
 pub mod blueprint;
+pub mod brake;
 pub mod child;
 pub mod circuits;
 pub mod compare;

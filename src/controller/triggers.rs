@@ -128,6 +128,8 @@ pub fn server_changed(context: &Context, server: &str) {
             context.enqueue(Kind::ServerDatabase, &key, Lane::Background);
         }
     }
+    // One whose deletion a brake of the server held up goes on when it is let go.
+    each::<Tenant>(context, |tenant| tenant.metadata.deletion_timestamp.is_some());
     each::<TenantDatabase>(context, |claim| {
         let on = claim.status.as_ref().and_then(|status| status.server.as_deref());
         // A claim without a server may find one now.

@@ -21,6 +21,7 @@ use self::admin::Admin;
 use self::fetch::Fetched;
 use self::reach::Reached;
 use super::apply::ApplyError;
+use super::brake;
 use super::context::Context;
 use super::database::pool;
 use super::outcome::Next;
@@ -53,8 +54,11 @@ impl Reconciler for Controller {
             publish(context, &fetched.server, first).await?;
         }
         let Some(reached) = look(context, &fetched).await? else { return Ok(Next::Backoff) };
-        let status =
-            status::status(&fetched, &reached, context.servers.circuit(&fetched.name), context.now());
+        let released = reached.as_ref().ok().and_then(|reached| reached.released);
+        let stand = brake::stand(context, &fetched.server, released);
+        let circuit = context.servers.circuit(&fetched.name);
+        let status = status::status(&fetched, &reached, circuit, context.now());
+        let status = status::with_brake(status, &stand, &fetched, context.now());
         let wait = publish(context, &fetched.server, status).await?;
         Ok(match context.servers.wait(&fetched.name) {
             // It is probed as soon as its circuit lets somebody.
@@ -67,6 +71,7 @@ impl Reconciler for Controller {
     async fn removed(context: &Context, key: &super::object::Key) -> Result<Next, ApplyError> {
         context.servers.forget(&key.name);
         context.pools.forget(&key.name);
+        context.brakes.forget(&key.name);
         inventory::tell(context, &context.inventory.forget(&key.name));
         Ok(Next::Never)
     }

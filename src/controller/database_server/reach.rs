@@ -3,6 +3,7 @@
 use super::travel;
 use crate::api::ServerDatabase;
 use crate::api::condition::{Summary, reason};
+use crate::controller::brake;
 use crate::controller::context::Context;
 use crate::controller::database::refusal;
 use crate::controller::servers::NoLook;
@@ -24,6 +25,8 @@ pub struct Reached {
     pub pool: Vec<Member>,
     /// What the server says of the login that the admin Secret has, if it was reached by the one before.
     pub refused: Option<String>,
+    /// How many were released lately, of how many; read while its deletion brake is engaged.
+    pub released: Option<(u32, u32)>,
 }
 
 /// Connects, compares the system identifier with the one `known` and the marker rows with the ServerDatabases before
@@ -47,9 +50,15 @@ pub async fn reach(
     seen.map_err(|error| refusal::of_fence(&error))?;
     let markers = observe::markers(&mut connection, &Markers::All).await;
     let warm = observe::pool(&mut connection).await;
+    let released = if brake::is_engaged(context, name) {
+        observe::pace(&mut connection, brake::WINDOW).await.map(Some)
+    } else {
+        Ok(None)
+    };
     connection.release().await;
     let failed = |error| refusal::of_observe(&error);
-    Ok(Reached { server, markers: markers.map_err(failed)?, pool: warm.map_err(failed)?, refused: None })
+    let (markers, pool) = (markers.map_err(failed)?, warm.map_err(failed)?);
+    Ok(Reached { server, markers, pool, refused: None, released: released.map_err(failed)? })
 }
 
 async fn recognise(pool: &ServerPool, known: Option<&str>) -> Result<(), Summary> {

@@ -4,9 +4,10 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::fetch::Fetched;
 use super::reach::Reached;
-use crate::api::condition::{self, SERVER_REACHABLE, Summary, reason};
+use crate::api::condition::{self, DELETION_BRAKE, SERVER_REACHABLE, Summary, reason};
 use crate::api::database_server::{CircuitState, DatabaseServerStatus};
 use crate::api::step::{Step, StepPhase};
+use crate::controller::brake::{Engaged, Stand};
 
 /// The first status of a server, before anything is tried; `None` if there is one already.
 pub fn first(fetched: &Fetched, now: Timestamp) -> Option<DatabaseServerStatus> {
@@ -30,6 +31,29 @@ pub fn status(
     now: Timestamp,
 ) -> DatabaseServerStatus {
     DatabaseServerStatus { circuit: Some(circuit), ..looked_at(fetched, reached, now) }
+}
+
+/// The same, and what it says of the deletion brake.
+pub fn with_brake(
+    mut status: DatabaseServerStatus,
+    stand: &Stand,
+    fetched: &Fetched,
+    now: Timestamp,
+) -> DatabaseServerStatus {
+    let generation = fetched.server.metadata.generation.unwrap_or_default();
+    match stand {
+        Stand::AsBefore => {}
+        Stand::Over => {
+            status.deletion_brake = None;
+            condition::remove(&mut status.conditions, DELETION_BRAKE);
+        }
+        Stand::Engaged(Engaged { nonce, message }) => {
+            status.deletion_brake = Some(nonce.clone());
+            let reason = reason::DELETION_BRAKE;
+            condition::set(&mut status.conditions, DELETION_BRAKE, "True", reason, message, generation, now);
+        }
+    }
+    status
 }
 
 fn looked_at(fetched: &Fetched, reached: &Result<Reached, Summary>, now: Timestamp) -> DatabaseServerStatus {

@@ -11,6 +11,7 @@ use kube::ResourceExt;
 use super::fetch::Fetched;
 use crate::api::condition::{Summary, reason};
 use crate::api::names::PhysicalName;
+use crate::controller::brake;
 use crate::controller::context::Context;
 use crate::controller::database::plan::{self, Conflict, Plan};
 use crate::controller::database::{look, refusal, tombstone};
@@ -64,9 +65,19 @@ pub async fn act(context: &Context, fetched: &Fetched, marker: &Marker, act: Act
     let physical = PhysicalName::parse(&marker.physical_name)
         .map_err(|error| Summary::Stalled { reason: reason::NAME_CONFLICT, message: error.to_string() })?;
     let cause = Cause::new(format_args!("ServerDatabase {}", fetched.database.name_any()), act.reason());
+    // Counted and done before anybody else is: two at once would both see room for one.
+    let _turn = if act == Act::Exhume { None } else { Some(context.brakes.turn(server).await) };
     let mut session =
         context.servers.gate().open(&pool, cause).await.map_err(|error| refusal::of_execute(&error))?;
-    let plan = match planned(&mut session, &physical, marker, act).await {
+    let admitted = match act {
+        Act::Exhume => Ok(()),
+        Act::Release | Act::Bury => brake::admits(context, server, &mut session).await,
+    };
+    let plan = match admitted {
+        Ok(()) => planned(&mut session, &physical, marker, act).await,
+        Err(summary) => Err(summary),
+    };
+    let plan = match plan {
         Ok(plan) => plan,
         Err(summary) => {
             session.close().await;

@@ -23,7 +23,7 @@ use super::outcome::Next;
 use super::publish::{patch_metadata, publish};
 use super::worker::{Reconciler, key_of};
 use crate::api::ServerDatabase;
-use crate::api::condition::Summary;
+use crate::api::condition::{Summary, reason};
 use crate::api::labels::PROTECTED;
 use crate::postgres::facts::Marker;
 
@@ -50,22 +50,21 @@ impl Reconciler for Controller {
         // A person has to change something first, and is seen when it happens.
         let mut settled =
             fetched.marker.is_ok() && problem.as_ref().is_none_or(|it| matches!(it, Summary::Stalled { .. }));
+        let server = &fetched.database.spec.server_ref.name;
         match (validate::validate(&fetched), &fetched.marker) {
             (Verdict::Act(act), Ok(Some(row))) => match act::act(context, &fetched, row, act).await {
                 // What has become of it is read from the row, as any other time.
                 Ok(()) => return Ok(Next::After(Duration::ZERO)),
-                Err(summary) => (problem, settled) = (Some(summary), false),
+                // What a brake holds is called when it is let go.
+                Err(summary) => (problem, settled) = (Some(summary.clone()), is_held(&summary)),
             },
             (Verdict::Show, Ok(Some(row))) => {
-                let (server, protected) =
-                    (&fetched.database.spec.server_ref.name, protection::of(context, row));
-                context.gate.apply(&project::declared(row, server, protected)?).await?;
+                context.gate.apply(&project::declared(row, server, protection::of(context, row))?).await?;
             }
             // Its claimRef is an admin's to set, so the object is not declared; what protects it is.
             (Verdict::Keep, Ok(Some(row))) => mark_protection(context, &fetched.database, row).await?,
             _ => {}
         }
-        let server = &fetched.database.spec.server_ref.name;
         let key = key_of(&fetched.database);
         let held_back = context.servers.holds_back(server, Kind::ServerDatabase, &key);
         if let Some(next) = held_back.filter(|_| !settled) {
@@ -95,4 +94,8 @@ async fn mark_protection(
         return Ok(());
     }
     patch_metadata(context, database, json!({"labels": {PROTECTED: wanted}})).await
+}
+
+fn is_held(summary: &Summary) -> bool {
+    matches!(summary, Summary::Stalled { reason: reason::DELETION_BRAKE, .. })
 }

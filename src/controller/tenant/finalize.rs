@@ -12,6 +12,7 @@ use crate::api::condition::{Summary, reason};
 use crate::api::labels::{PROTECTED, TENANT_FINALIZER};
 use crate::api::{Tenant, names};
 use crate::controller::apply::ApplyError;
+use crate::controller::brake;
 use crate::controller::context::Context;
 use crate::controller::declared::{Ownership, ownership};
 use crate::controller::object::{Key, Kind, dynamic_api};
@@ -38,7 +39,12 @@ pub async fn finalize(context: &Context, fetched: &Fetched) -> Result<Next, Appl
     let uid = tenant.uid().unwrap_or_default();
     if let Some(live) = ours(context, &key, &uid).await? {
         if live.metadata.deletion_timestamp.is_none() && tenant.spec.is_protected() {
-            return held(context, tenant).await;
+            return held(context, tenant, protected(tenant)).await;
+        }
+        if live.metadata.deletion_timestamp.is_none()
+            && let Err(summary) = brake::admits_tenant(context, tenant).await?
+        {
+            return held(context, tenant, summary).await;
         }
         if live.metadata.deletion_timestamp.is_none() {
             // What a tenant was protected by must not outlive its protection: admission obeys the label.
@@ -67,14 +73,18 @@ pub async fn finalize(context: &Context, fetched: &Fetched) -> Result<Next, Appl
 
 /// Admission refuses the deletion of a protected tenant. One that was protected since, or deleted past admission, stays
 /// as it is.
-async fn held(context: &Context, tenant: &Tenant) -> Result<Next, ApplyError> {
-    let name = tenant.name_any();
+fn protected(tenant: &Tenant) -> Summary {
     let message = format!(
         "spec.deletionProtection: the tenant is being deleted and protected from it, so nothing is removed; to let it go: \
-         kubectl patch tenant {name} --type=merge -p '{{\"spec\":{{\"deletionProtection\":false}}}}'"
+         kubectl patch tenant {} --type=merge -p '{{\"spec\":{{\"deletionProtection\":false}}}}'",
+        tenant.name_any()
     );
+    Summary::Stalled { reason: reason::DELETION_PROTECTED, message }
+}
+
+/// Nothing is removed until somebody has changed what the status then names.
+async fn held(context: &Context, tenant: &Tenant, summary: Summary) -> Result<Next, ApplyError> {
     let mut status = tenant.status.clone().unwrap_or_default();
-    let summary = Summary::Stalled { reason: reason::DELETION_PROTECTED, message };
     summary.write(&mut status.conditions, tenant.metadata.generation.unwrap_or_default(), context.now());
     publish(context, tenant, status).await?;
     Ok(Next::Resync)

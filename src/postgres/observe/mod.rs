@@ -16,11 +16,13 @@ use super::facts::{
 };
 use super::function::RestrictedFunction;
 mod issues;
+mod pace;
 mod pool;
 mod queries;
 mod tombstone;
 
 pub use issues::issues;
+pub use pace::pace;
 pub use pool::pool;
 pub use tombstone::tombstone;
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod bad_input;
+mod brake;
 mod change;
 mod circuit;
 pub mod claims;

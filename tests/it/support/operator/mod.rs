@@ -21,6 +21,7 @@ use tenantry::controller::lease::LEASE;
 use tenantry::controller::object::Kind;
 use tenantry::controller::preview::desk::{self, Desk};
 use tenantry::controller::{self, RunError};
+use tenantry::resilience::brake::Limits;
 use tenantry::telemetry;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -73,8 +74,20 @@ impl Operator {
 
     /// An operator that may have to wait before it leads. The probe sees every write before and after it is sent.
     pub async fn launch(plane: &ControlPlane, probe: Option<Probe>) -> Self {
+        Self::launch_with(plane, config(probe)).await
+    }
+
+    /// An operator whose deletion brake lets so many through without asking. It leads when this returns.
+    pub async fn start_with_brake(plane: &ControlPlane, least: u32) -> Self {
+        let brake = Limits { least, percent: 10 };
+        let operator = Self::launch_with(plane, OperatorConfig { brake, ..config(None) }).await;
+        operator.leads().await;
+        operator
+    }
+
+    async fn launch_with(plane: &ControlPlane, config: OperatorConfig) -> Self {
         LazyLock::force(&LOG);
-        let (config, questions) = (config(probe), std::net::TcpListener::bind("0.0.0.0:0").unwrap());
+        let questions = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
         questions.set_nonblocking(true).unwrap();
         let (desk, port) = (config.desk.clone(), questions.local_addr().unwrap().port());
         let (identity, shutdown) = (config.identity.clone(), CancellationToken::new());
@@ -203,6 +216,8 @@ fn config(probe: Option<Probe>) -> OperatorConfig {
         postgres_image: POSTGRES_IMAGE.into(),
         concurrency: 4,
         lease_duration: Duration::from_secs(8),
+        // Tests delete all the time.
+        brake: Limits { least: u32::MAX, percent: 10 },
         desk: Desk::default(),
         now: Timestamp::now,
         probe,

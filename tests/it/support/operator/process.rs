@@ -45,7 +45,8 @@ impl OperatorProcess {
         command
             .args(["run", "operator", "--identity", &identity, "--image", IMAGE])
             .args(["--postgres-image", POSTGRES_IMAGE, "--admin-address", "127.0.0.1:0"])
-            .args(["--listen-address", "127.0.0.1:0"])
+            // Tests delete all the time.
+            .args(["--listen-address", "127.0.0.1:0", "--deletion-brake", "4294967295"])
             .arg("--kubeconfig")
             .arg(&kubeconfig)
             // As in the Deployment.

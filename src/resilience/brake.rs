@@ -1,0 +1,179 @@
+//! The brake: deletions that come too thick stop until a person says that they are meant.
+//!
+//! A wrong selector, a pruned directory or a lost CRD deletes many things within minutes, and what people delete on
+//! purpose is few. So what was deleted lately is counted, and what would be more than [`Limits`] allow is not done. Once
+//! engaged a brake stays so, however much time passes, until somebody answers it with its nonce: an answer to an earlier
+//! one does not count. Answered, it lets everything through, and is over when things are calm again.
+
+use std::time::Duration;
+
+/// What is let through without asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// So many are always let through.
+    pub least: u32,
+    /// So many of a hundred are.
+    pub percent: u32,
+}
+
+/// How many there were lately, of how many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// Deleted within the window.
+    pub recent: u32,
+    /// All that there are, those included.
+    pub all: u32,
+}
+
+/// A brake as it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing<'a> {
+    /// Its nonce, if it is engaged.
+    pub nonce: Option<&'a str>,
+    /// The nonce that somebody said to go on with.
+    pub answer: Option<&'a str>,
+}
+
+/// What becomes of the next deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is done.
+    Go,
+    /// It waits for an answer.
+    Hold,
+    /// The brake engages, and it waits for an answer.
+    Engage,
+}
+
+impl Limits {
+    /// Whether that is more than is let through.
+    pub const fn exceeded(self, pace: Pace) -> bool {
+        let share = (pace.all as u64) * (self.percent as u64);
+        pace.recent > self.least && (pace.recent as u64) * 100 > share
+    }
+}
+
+impl Standing<'_> {
+    /// Whether it is engaged and somebody said to go on.
+    pub fn is_answered(&self) -> bool {
+        self.nonce.is_some() && self.nonce == self.answer
+    }
+}
+
+/// Decides about a deletion, which `next` counts already.
+pub fn decide(limits: Limits, standing: Standing<'_>, next: Pace) -> Verdict {
+    match standing.nonce {
+        Some(_) if standing.is_answered() => Verdict::Go,
+        Some(_) => Verdict::Hold,
+        None if limits.exceeded(next) => Verdict::Engage,
+        None => Verdict::Go,
+    }
+}
+
+/// Whether an engaged brake is over: it was answered, what it stopped has come through, so that nothing is `waiting`, and
+/// things are calm. Any earlier, what it stopped would engage the next one.
+pub fn is_over(limits: Limits, standing: Standing<'_>, pace: Pace, waiting: usize) -> bool {
+    standing.is_answered() && waiting == 0 && !limits.exceeded(pace)
+}
+
+/// How many of those points in time, in seconds, lie in the window that ends now. One that is to come counts: clocks differ.
+pub fn recent(times: impl IntoIterator<Item = i64>, now: i64, window: Duration) -> u32 {
+    let window = i64::try_from(window.as_secs()).unwrap_or(i64::MAX);
+    let count = times.into_iter().filter(|time| now.saturating_sub(*time) < window).count();
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { least: 3, percent: 10 };
+    const WINDOW: Duration = Duration::from_mins(10);
+
+    #[test]
+    fn more_than_three_and_more_than_a_tenth_is_too_much() {
+        let exceeded = |recent, all| LIMITS.exceeded(Pace { recent, all });
+        let cases = [
+            (3, 3, false),
+            (4, 4, true),
+            (4, 40, false),
+            (4, 39, true),
+            (100, 1000, false),
+            (101, 1000, true),
+        ];
+        for (recent, all, expected) in cases {
+            assert_eq!(exceeded(recent, all), expected, "{recent} of {all}");
+        }
+        assert!(!Limits { least: u32::MAX, percent: 10 }.exceeded(Pace { recent: u32::MAX, all: 1 }));
+    }
+
+    #[test]
+    fn only_the_answer_to_this_very_brake_lets_go() {
+        let next = Pace { recent: 1, all: 1000 };
+        let verdict = |nonce, answer| decide(LIMITS, Standing { nonce, answer }, next);
+        assert_eq!(verdict(Some("b"), None), Verdict::Hold);
+        assert_eq!(verdict(Some("b"), Some("a")), Verdict::Hold);
+        assert_eq!(verdict(Some("b"), Some("b")), Verdict::Go);
+        assert_eq!(verdict(None, Some("b")), Verdict::Go);
+        let many = Pace { recent: 9, all: 9 };
+        assert_eq!(decide(LIMITS, Standing { nonce: None, answer: Some("b") }, many), Verdict::Engage);
+    }
+
+    #[test]
+    fn a_brake_is_over_when_it_was_answered_and_all_of_it_came_through_and_things_are_calm() {
+        let over = |answer, recent, waiting| {
+            is_over(LIMITS, Standing { nonce: Some("b"), answer }, Pace { recent, all: 9 }, waiting)
+        };
+        assert!(over(Some("b"), 3, 0));
+        assert!(!over(Some("b"), 3, 1), "what waits would engage the next one");
+        assert!(!over(Some("b"), 4, 0), "it is not calm");
+        assert!(!over(None, 0, 0) && !over(Some("a"), 0, 0), "it was not answered");
+    }
+
+    #[test]
+    fn what_happened_before_the_window_does_not_count() {
+        assert_eq!(recent([0, 399, 400, 1000, 2000], 1000, WINDOW), 3);
+        assert_eq!(recent([i64::MIN], i64::MAX, WINDOW), 0);
+    }
+
+    /// Deletions at random times against the definition: without an answer no ten minutes ever see more than is allowed.
+    #[test]
+    fn in_no_window_more_is_deleted_than_is_allowed_unless_somebody_said_so() {
+        for seed in 0..200 {
+            let mut random = StdRng::seed_from_u64(seed);
+            let all = random.random_range(1..200);
+            let (mut now, mut done, mut brakes) = (0_i64, Vec::<(i64, bool)>::new(), 0_u32);
+            let (mut nonce, mut answer) = (None::<String>, None::<String>);
+            for _ in 0..400 {
+                now += random.random_range(0..120);
+                if random.random_bool(0.02) {
+                    answer = nonce.clone().filter(|_| random.random_bool(0.7)).or(Some("stale".into()));
+                }
+                let times = || done.iter().map(|(time, _)| *time);
+                let standing = || Standing { nonce: nonce.as_deref(), answer: answer.as_deref() };
+                if is_over(LIMITS, standing(), Pace { recent: recent(times(), now, WINDOW), all }, 0) {
+                    nonce = None;
+                }
+                let next = Pace { recent: recent(times(), now, WINDOW) + 1, all };
+                let standing = Standing { nonce: nonce.as_deref(), answer: answer.as_deref() };
+                match decide(LIMITS, standing, next) {
+                    Verdict::Go => done.push((now, standing.is_answered())),
+                    Verdict::Hold => {}
+                    Verdict::Engage => {
+                        assert!(nonce.is_none(), "it engages once");
+                        brakes += 1;
+                        nonce = Some(brakes.to_string());
+                    }
+                }
+            }
+            for (index, (time, answered)) in done.iter().enumerate() {
+                let within = recent(done[..=index].iter().map(|(time, _)| *time), *time, WINDOW);
+                let exceeded = LIMITS.exceeded(Pace { recent: within, all });
+                assert!(*answered || !exceeded, "seed {seed}: {within} of {all} at {time}");
+            }
+        }
+    }
+}

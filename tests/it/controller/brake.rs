@@ -1,0 +1,159 @@
+//! The deletion brake: what would go beyond what people do on purpose stays, and works, until somebody says that it is meant.
+
+use serde_json::{Value, json};
+use sqlx::Executor;
+use tenantry::controller::object::{Key, Kind};
+
+use super::claims::{binding, phase, session};
+use super::scene::{A_MINUTE, condition};
+use super::shop;
+use super::site::{Site, Stage};
+use crate::support::{Operator, wait_until};
+
+const ANNOTATION: &str = "tenantry.dev/deletion-brake";
+
+/// A scene whose tenants get one database each and nothing else.
+async fn furnish(site: &Site) -> Stage<'_> {
+    let scene = shop::furnish(site).await;
+    let only = json!({"spec": {"databases": [{"name": "orders"}], "services": []}});
+    scene.patch(Kind::Blueprint, &scene.cluster("shop"), only).await;
+    scene
+}
+
+/// Nonce and message of the server's brake, once it is engaged.
+async fn engaged(scene: &Stage<'_>) -> (String, String) {
+    let server = Key::cluster(&scene.site.server);
+    scene
+        .until(Kind::DatabaseServer, &server, "has its brake engaged", |server| {
+            let brake = condition(server, "DeletionBrake").filter(|brake| brake["status"] == "True")?;
+            let nonce = server["status"]["deletionBrake"].as_str()?;
+            Some((nonce.to_owned(), brake["message"].as_str()?.to_owned()))
+        })
+        .await
+}
+
+async fn answer(scene: &Stage<'_>, answer: &str) {
+    let annotation = json!({"metadata": {"annotations": {ANNOTATION: answer}}});
+    scene.patch(Kind::DatabaseServer, &Key::cluster(&scene.site.server), annotation).await;
+}
+
+#[tokio::test]
+async fn many_tenants_deleted_at_once_keep_everything_until_somebody_says_that_it_is_meant() {
+    let site = Site::own().await;
+    let operator = Operator::start_with_brake(&site, 3).await;
+    let scene = furnish(&site).await;
+    let names = ["a", "b", "c", "d", "e"];
+    let mut databases = vec![];
+    for name in names {
+        scene.create(Kind::Tenant, &scene.cluster(name), shop::tenant(&scene)).await;
+    }
+    for name in names {
+        scene.ready(Kind::Tenant, &scene.cluster(name)).await;
+        let claim = scene.ready(Kind::TenantDatabase, &scene.inside(name, "orders")).await;
+        databases.push(Key::cluster(claim["status"]["serverDatabase"].as_str().unwrap()));
+    }
+    // All of them are on their way out before anybody looks.
+    operator.stop().await;
+    for name in names {
+        scene.delete(Kind::Tenant, &scene.cluster(name)).await;
+    }
+    let operator = Operator::start_with_brake(&site, 3).await;
+    let (nonce, message) = engaged(&scene).await;
+    let expected = format!(
+        "within 10 minutes 5 of 5 tenants are being deleted: nothing more is released or removed on DatabaseServer {0}, and all \
+         of it still works; if it is meant: kubectl annotate dbs {0} --overwrite {ANNOTATION}=proceed-{nonce}",
+        site.server
+    );
+    assert_eq!(message, expected);
+    for name in names {
+        let said = scene.refused(Kind::Tenant, &scene.cluster(name), "DeletionBrake").await;
+        assert!(said.ends_with(&format!("proceed-{nonce}")), "{said}");
+    }
+    operator.stop().await;
+
+    // Neither another process nor the answer to another brake lets it go.
+    let operator = Operator::start_with_brake(&site, 3).await;
+    let turns = operator.turns(Kind::Tenant);
+    answer(&scene, "proceed-00000000").await;
+    operator.took_turns(&[(Kind::Tenant, turns + 5)]).await;
+    assert_eq!(engaged(&scene).await, (nonce.clone(), expected));
+    for (name, database) in names.iter().zip(&databases) {
+        let namespace = Key::cluster(&scene.namespace(name));
+        let namespace = scene.get(Kind::Namespace, &namespace).await.unwrap();
+        assert!(namespace["metadata"]["deletionTimestamp"].is_null(), "{namespace}");
+        phase(&scene, database, "Bound").await;
+    }
+
+    answer(&scene, &format!("proceed-{nonce}")).await;
+    for (name, database) in names.iter().zip(&databases) {
+        scene.gone(Kind::Tenant, &scene.cluster(name)).await;
+        phase(&scene, database, "Released").await;
+    }
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn of_many_claims_deleted_at_once_the_first_are_released_and_the_others_go_on_working() {
+    let site = Site::own().await;
+    let operator = Operator::start_with_brake(&site, 3).await;
+    let scene = furnish(&site).await;
+    scene.create(Kind::Tenant, &scene.cluster("acme"), shop::tenant(&scene)).await;
+    scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
+    let claims = ["extra1", "extra2", "extra3", "extra4", "extra5"];
+    let mut databases = vec![];
+    for claim in claims {
+        scene.create(Kind::TenantDatabase, &scene.inside("acme", claim), json!({})).await;
+    }
+    for claim in claims {
+        databases.push(super::claims::server_database(&scene, claim).await);
+    }
+    for claim in claims {
+        scene.delete(Kind::TenantDatabase, &scene.inside("acme", claim)).await;
+    }
+    let phases = async || {
+        let mut phases = vec![];
+        for database in &databases {
+            let database = scene.get(Kind::ServerDatabase, database).await.unwrap();
+            let held = condition(&database, "Ready").is_some_and(|it| it["reason"] == "DeletionBrake");
+            phases.push((database["status"]["phase"].clone(), held));
+        }
+        phases
+    };
+    let count = |phases: &[(Value, bool)], phase: &str, held: bool| {
+        phases.iter().filter(|it| **it == (json!(phase), held)).count()
+    };
+    let settled = wait_until(A_MINUTE, "three are released and two are held", async || {
+        let phases = phases().await;
+        let right = count(&phases, "Released", false) == 3 && count(&phases, "Bound", true) == 2;
+        if right { Ok(phases) } else { Err(format!("{phases:?}")) }
+    })
+    .await;
+    let (nonce, message) = engaged(&scene).await;
+    assert!(
+        message.starts_with("within 10 minutes 4 of 6 databases on the server would have been"),
+        "{message}"
+    );
+    for (claim, (phase, _)) in claims.iter().zip(&settled) {
+        let works = session(&scene, &binding(&scene, &format!("{claim}-app")).await).await.is_ok();
+        assert_eq!(works, phase == "Bound", "{claim}");
+    }
+
+    answer(&scene, &format!("proceed-{nonce}")).await;
+    for database in &databases {
+        phase(&scene, database, "Released").await;
+    }
+
+    // When that is ten minutes ago, it is over, and the same answer is none to the next one.
+    let mut admin = site.postgres.admin("tenantry").await;
+    admin.execute("update tenantry.marker set changed_at = now() - interval '11 minutes'").await.unwrap();
+    let server = Key::cluster(&site.server);
+    scene.patch(Kind::DatabaseServer, &server, json!({"metadata": {"labels": {"looked": "at"}}})).await;
+    scene
+        .until(Kind::DatabaseServer, &server, "has no brake engaged", |server| {
+            let over =
+                condition(server, "DeletionBrake").is_none() && server["status"]["deletionBrake"].is_null();
+            over.then_some(())
+        })
+        .await;
+    operator.stop().await;
+}
