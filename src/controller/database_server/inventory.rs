@@ -34,6 +34,12 @@ impl Rows {
         self.0.iter().find(|(_, rows)| has(rows)).map(|(server, _)| server.as_str())
     }
 
+    /// The servers that have a database of that physical name.
+    pub fn servers_of(&self, physical: &str) -> impl Iterator<Item = &String> {
+        let known = Known::As(physical.to_owned());
+        self.0.iter().filter(move |(_, rows)| rows.contains(&known)).map(|(server, _)| server)
+    }
+
     /// What stands against working on a database that more than one server has.
     pub fn conflict(&self, physical: &str, tenant_uid: &str, name: &str) -> Option<Summary> {
         let known = [Known::As(physical.to_owned()), Known::Of(tenant_uid.to_owned(), name.to_owned())];

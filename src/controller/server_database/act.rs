@@ -53,9 +53,14 @@ impl Act {
     }
 }
 
-/// Does it to the database of `marker`.
-pub async fn act(context: &Context, fetched: &Fetched, marker: &Marker, act: Act) -> Result<(), Summary> {
-    let server = &fetched.database.spec.server_ref.name;
+/// Does it to the database of `marker`, which is a row of that server.
+pub async fn act(
+    context: &Context,
+    fetched: &Fetched,
+    server: &str,
+    marker: &Marker,
+    act: Act,
+) -> Result<(), Summary> {
     let unreachable = || Summary::Progressing {
         reason: reason::SERVER_UNREACHABLE,
         message: format!("DatabaseServer {server} is not ready"),

@@ -43,7 +43,7 @@ pub enum Claim {
 
 /// Reads it.
 pub async fn fetch(context: &Context, database: ServerDatabase) -> Result<Fetched, ApplyError> {
-    let (marker, tombstone) = match read(context, &database).await {
+    let (marker, tombstone) = match read(context, &database.spec.server_ref.name, &database).await {
         Ok((marker, tombstone)) => (Ok(marker), tombstone),
         Err(summary) => (Err(summary), None),
     };
@@ -60,11 +60,12 @@ pub async fn fetch(context: &Context, database: ServerDatabase) -> Result<Fetche
     Ok(Fetched { database, marker, claim, obstacle, tombstone })
 }
 
-async fn read(
+/// What that server has of the database.
+pub(super) async fn read(
     context: &Context,
+    server: &str,
     database: &ServerDatabase,
 ) -> Result<(Option<Marker>, Option<Tombstone>), Summary> {
-    let server = &database.spec.server_ref.name;
     let Some(pool) = context.servers.enter(server, Kind::ServerDatabase, &key_of(database)) else {
         let message = format!("DatabaseServer {server} is not ready");
         return Err(Summary::Progressing { reason: reason::SERVER_UNREACHABLE, message });
@@ -82,7 +83,7 @@ async fn read(
 
 /// What became of the claim of a bound row. A store that misses it proves nothing: a live read has to say so, and a
 /// CRD that is going or not served makes every claim look gone.
-async fn claim(context: &Context, row: &Marker) -> Result<Claim, ApplyError> {
+pub(super) async fn claim(context: &Context, row: &Marker) -> Result<Claim, ApplyError> {
     let key = Key::namespaced(&row.claim.namespace, &row.claim.name);
     // One that is on its way out is no claim any more: somebody's finalizer may hold its object for ever.
     let same = |claim: &TenantDatabase| {

@@ -4,6 +4,7 @@
 //! its object has to be corrected, or what has to be done to it; then apply or execute ([`act`]), and *status*.
 
 pub mod act;
+pub mod copies;
 pub mod fetch;
 pub mod obstacle;
 pub mod status;
@@ -52,7 +53,7 @@ impl Reconciler for Controller {
             fetched.marker.is_ok() && problem.as_ref().is_none_or(|it| matches!(it, Summary::Stalled { .. }));
         let server = &fetched.database.spec.server_ref.name;
         match (validate::validate(&fetched), &fetched.marker) {
-            (Verdict::Act(act), Ok(Some(row))) => match act::act(context, &fetched, row, act).await {
+            (Verdict::Act(act), Ok(Some(row))) => match act::act(context, &fetched, server, row, act).await {
                 // What has become of it is read from the row, as any other time.
                 Ok(()) => return Ok(Next::After(Duration::ZERO)),
                 // What a brake holds is called when it is let go.
@@ -64,6 +65,9 @@ impl Reconciler for Controller {
             // Its claimRef is an admin's to set, so the object is not declared; what protects it is.
             (Verdict::Keep, Ok(Some(row))) => mark_protection(context, &fetched.database, row).await?,
             _ => {}
+        }
+        if let Err(summary) = copies::release(context, &fetched).await? {
+            (problem, settled) = (Some(summary.clone()), is_held(&summary));
         }
         let key = key_of(&fetched.database);
         let held_back = context.servers.holds_back(server, Kind::ServerDatabase, &key);

@@ -39,6 +39,10 @@ pub async fn obstacle(
         );
         return Ok(Some(Summary::Stalled { reason: reason::DELETION_PROTECTED, message }));
     }
+    let conflict = context.inventory.rows().conflict(&row.physical_name, &row.tenant_uid, &row.name);
+    if conflict.is_some() {
+        return Ok(conflict);
+    }
     let claim = &database.spec.claim_ref;
     let key = Key::namespaced(&claim.namespace, &claim.name);
     let api: Api<TenantDatabase> = Api::namespaced(context.client.clone(), &claim.namespace);

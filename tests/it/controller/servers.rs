@@ -6,14 +6,16 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
+use sqlx::Executor;
 use tenantry::api::labels::{IN_USE, SERVERS_NAMESPACE};
 use tenantry::controller::object::{Key, Kind, dynamic_api};
 
-use super::scene::condition;
+use super::claims::{binding, server_database};
+use super::scene::{A_MINUTE, condition};
 use super::shop;
 use super::site::{Site, Stage};
 use crate::support::postgres::SERVER;
-use crate::support::{Operator, Postgres};
+use crate::support::{Operator, Postgres, wait_until};
 
 /// A port on which nothing listens.
 const CLOSED: u16 = 1;
@@ -260,6 +262,49 @@ async fn a_database_that_two_servers_have_is_named_with_both_and_worked_on_nowhe
     look("second").await;
     scene.ready(Kind::TenantDatabase, &claim).await;
     scene.ready(Kind::ServerDatabase, &database).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_two_servers_have_refuses_logins_on_both_when_its_claim_is_gone() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let (scene, copy) = (shop::open(&site).await, Postgres::own());
+    let server = scene.cluster("copy");
+    copy.register(&scene.client, &server.name).await;
+    scene.ready(Kind::DatabaseServer, &server).await;
+    let database = server_database(&scene, "orders").await;
+    let (name, bound) = (database.name.replace('-', "_"), binding(&scene, "orders-app").await);
+
+    let (mut from, mut to) = (site.postgres.admin("tenantry").await, copy.admin("tenantry").await);
+    let rows = "select to_jsonb(marker) from tenantry.marker where name = 'orders'";
+    let row: Value = sqlx::query_scalar(rows).fetch_one(&mut from).await.unwrap();
+    for statement in [
+        format!("create database {name}"),
+        format!("create role {} login password '{}'", bound["username"], bound["password"]),
+    ] {
+        to.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    }
+    let insert = "insert into tenantry.marker select * from jsonb_populate_record(null::tenantry.marker, $1)";
+    sqlx::query(insert).bind(row).execute(&mut to).await.unwrap();
+    let look = json!({"metadata": {"labels": {"tests.tenantry.dev/look": "now"}}});
+    scene.patch(Kind::DatabaseServer, &server, look).await;
+    scene.refused(Kind::ServerDatabase, &database, "ClaimConflict").await;
+    let enters =
+        async |at: &Postgres| at.connect(&bound["username"], &bound["password"], &name).await.is_ok();
+    assert!(enters(&site.postgres).await && enters(&copy).await, "nobody decides while the claim is there");
+
+    scene.delete(Kind::Tenant, &scene.cluster("acme")).await;
+    scene.gone(Kind::Tenant, &scene.cluster("acme")).await;
+    for at in [&site.postgres, &copy] {
+        wait_until(A_MINUTE, "the database is released", async || {
+            let mut admin = at.admin("tenantry").await;
+            let phase = "select phase from tenantry.marker where name = 'orders'";
+            let phase: String = sqlx::query_scalar(phase).fetch_one(&mut admin).await.unwrap();
+            if phase == "Released" && !enters(at).await { Ok(()) } else { Err(phase) }
+        })
+        .await;
+    }
     operator.stop().await;
 }
 
