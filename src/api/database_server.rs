@@ -24,6 +24,7 @@ use super::step::Step;
         .message("metadata.name must be a DNS label of at most 40 characters that starts with a letter: a managed server's Service has the same name"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether databases can be placed on the server"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Reason of the Ready condition"),
+    printcolumn(name = "Scheduling", type_ = "string", json_path = ".spec.scheduling", description = "Whether new databases are placed on the server; empty means Active"),
     printcolumn(name = "Circuit", type_ = "string", json_path = ".status.circuit", description = "Closed while the server answers, Open while it is not asked"),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.version", description = "Version that the server reports"),
     printcolumn(name = "Host", type_ = "string", json_path = ".spec.external.host", description = "Host of an external server", priority = "1"),
@@ -50,9 +51,37 @@ pub struct DatabaseServerSpec {
         )
     )]
     pub allowed_namespaces: Option<Vec<String>>,
+    /// How much the server takes. Absent means that nothing limits it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
+    /// Whether new databases are placed on the server. Absent means Active.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduling: Option<Scheduling>,
     /// Databases that are made before anybody asks for them, so that a claim gets one in milliseconds. Absent means none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warm_pool: Option<WarmPool>,
+}
+
+/// How much a server takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Capacity {
+    /// Greatest number of databases, released ones included. Fewer than there are changes nothing for those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub databases: Option<i32>,
+}
+
+/// Whether new databases are placed on a server. Those that are on it are served in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Scheduling {
+    /// They are.
+    #[default]
+    Active,
+    /// They are not for now; the warm pool stays as it is.
+    Paused,
+    /// They are not any more, since the server is to be emptied; the warm pool is dropped.
+    Draining,
 }
 
 /// Databases that are made before anybody asks for them.
@@ -152,6 +181,31 @@ pub enum CircuitState {
 }
 
 impl DatabaseServerSpec {
+    /// Whether new databases are placed on the server.
+    pub fn scheduling(&self) -> Scheduling {
+        self.scheduling.unwrap_or_default()
+    }
+
+    /// Greatest number of databases.
+    pub fn capacity(&self) -> Option<u32> {
+        self.capacity.as_ref()?.databases.and_then(|databases| u32::try_from(databases).ok())
+    }
+
+    /// Why the server takes no new database when it has so many, as the end of a sentence about it.
+    pub fn closed_to_new(&self, databases: usize) -> Option<String> {
+        match self.scheduling() {
+            Scheduling::Paused => Some("takes no new databases: its spec.scheduling is Paused".to_owned()),
+            Scheduling::Draining => {
+                Some("takes no new databases: its spec.scheduling is Draining".to_owned())
+            }
+            Scheduling::Active => {
+                let capacity = self.capacity()?;
+                let full = usize::try_from(capacity).is_ok_and(|capacity| databases >= capacity);
+                full.then(|| format!("is full: its spec.capacity.databases is {capacity}"))
+            }
+        }
+    }
+
     /// Whether claims in `namespace` may use the server.
     pub fn allows(&self, namespace: &str) -> bool {
         let Some(allowed) = &self.allowed_namespaces else { return true };

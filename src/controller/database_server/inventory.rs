@@ -40,6 +40,12 @@ impl Rows {
         self.0.iter().filter(move |(_, rows)| rows.contains(&known)).map(|(server, _)| server)
     }
 
+    /// How many databases a server has.
+    pub fn count(&self, server: &str) -> usize {
+        let known = self.0.get(server).into_iter().flatten();
+        known.filter(|known| matches!(known, Known::As(_))).count()
+    }
+
     /// What stands against working on a database that more than one server has.
     pub fn conflict(&self, physical: &str, tenant_uid: &str, name: &str) -> Option<Summary> {
         let known = [Known::As(physical.to_owned()), Known::Of(tenant_uid.to_owned(), name.to_owned())];

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::fetch::Fetched;
 use super::reach::Reached;
 use crate::api::condition::{self, DELETION_BRAKE, SERVER_REACHABLE, Summary, reason};
-use crate::api::database_server::{CircuitState, DatabaseServerStatus};
+use crate::api::database_server::{CircuitState, DatabaseServerStatus, Scheduling};
 use crate::api::step::{Step, StepPhase};
 use crate::controller::brake::{Engaged, Stand};
 
@@ -61,7 +61,7 @@ fn looked_at(fetched: &Fetched, reached: &Result<Reached, Summary>, now: Timesta
     let before = fetched.server.status.as_ref().map(|status| &*status.steps).unwrap_or_default();
     match reached {
         Ok(reached) => {
-            let message = format!("PostgreSQL {} takes databases", reached.server.version);
+            let message = ready(fetched, reached);
             let mut status = status_with(fetched, &Summary::Ready { message }, now);
             status.version = Some(reached.server.version.clone());
             status.system_identifier = Some(reached.server.system_identifier.clone());
@@ -109,6 +109,18 @@ fn looked_at(fetched: &Fetched, reached: &Result<Reached, Summary>, now: Timesta
             status
         }
     }
+}
+
+/// What a server says that can be used: whether it takes new databases, and if it is to be emptied, whether it is empty.
+fn ready(fetched: &Fetched, reached: &Reached) -> String {
+    let (spec, version) = (&fetched.server.spec, &reached.server.version);
+    let said = spec.closed_to_new(reached.markers.len()).unwrap_or_else(|| "takes databases".to_owned());
+    let drained = match spec.scheduling() {
+        Scheduling::Draining if reached.markers.is_empty() => ", and no database is on it any more",
+        Scheduling::Draining => ", and databases are still on it",
+        Scheduling::Active | Scheduling::Paused => "",
+    };
+    format!("PostgreSQL {version} {said}{drained}")
 }
 
 fn status_with(fetched: &Fetched, summary: &Summary, now: Timestamp) -> DatabaseServerStatus {

@@ -206,6 +206,6 @@ mod tests {
         let reading = pools.reading("main");
         pools.see("main", &reading, "newer".into(), vec![member(1)]);
         assert!(pools.take("main").is_none());
-        assert_eq!(pools.work("main", Wish { size: 1 }).retire, [PoolName::clone_of(1)]);
+        assert_eq!(pools.work("main", Wish { size: 1, grows: true }).retire, [PoolName::clone_of(1)]);
     }
 }

@@ -97,7 +97,8 @@ fn begin(
 fn wish(context: &Context, server: &str, shutdown: &CancellationToken) -> Option<Wish> {
     let object: DatabaseServer = context.valid(&Key::cluster(server))?;
     let free = context.servers.is_usable(server) && !context.servers.is_full(server);
-    (free && !shutdown.is_cancelled()).then(|| Wish::of(&object))
+    let databases = context.inventory.rows().count(server);
+    (free && !shutdown.is_cancelled()).then(|| Wish::of(&object, databases))
 }
 
 /// Notes how a filling went. One line when something else is wrong than before.

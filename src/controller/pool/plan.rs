@@ -1,6 +1,7 @@
 //! What has to be done for a server's warm pool. Pure.
 
 use crate::api::DatabaseServer;
+use crate::api::database_server::Scheduling;
 use crate::postgres::pool::{Member, MemberPhase, PoolName};
 
 /// What is asked of a pool.
@@ -8,6 +9,8 @@ use crate::postgres::pool::{Member, MemberPhase, PoolName};
 pub struct Wish {
     /// Clones that it holds.
     pub size: usize,
+    /// Whether those that are missing are made.
+    pub grows: bool,
 }
 
 /// What has to be done.
@@ -22,11 +25,16 @@ pub struct Work {
 }
 
 impl Wish {
-    /// What the spec asks for. A server that goes has nothing of ours left on it but the operator database.
-    pub fn of(server: &DatabaseServer) -> Self {
-        let size = server.spec.warm_pool.as_ref().map_or(0, |pool| pool.size);
-        let stays = server.metadata.deletion_timestamp.is_none();
-        Self { size: usize::try_from(size).unwrap_or(0) * usize::from(stays) }
+    /// What the spec asks for, when the server has so many databases: no more clones than could become databases. A server
+    /// that goes, or is to be emptied, has nothing of ours left on it but the operator database.
+    pub fn of(server: &DatabaseServer, databases: usize) -> Self {
+        let spec = &server.spec;
+        let goes = server.metadata.deletion_timestamp.is_some() || spec.scheduling() == Scheduling::Draining;
+        let size = spec.warm_pool.as_ref().filter(|_| !goes).map_or(0, |pool| pool.size);
+        let size = usize::try_from(size).unwrap_or(0);
+        let room = spec.capacity().and_then(|capacity| usize::try_from(capacity).ok());
+        let room = room.map_or(size, |capacity| capacity.saturating_sub(databases));
+        Self { size: size.min(room), grows: spec.scheduling() == Scheduling::Active }
     }
 }
 
@@ -52,7 +60,7 @@ pub fn work(wish: Wish, layout: &str, members: &[Member], whole: impl Fn(&PoolNa
             work.retire.push(name.clone());
         }
     }
-    work.clones = wish.size - clones;
+    work.clones = if wish.grows { wish.size - clones } else { 0 };
     work
 }
 
@@ -82,7 +90,7 @@ mod tests {
         let names = |numbers: &[u64]| numbers.iter().map(|number| clone(*number)).collect::<Vec<_>>();
         let old = [vec![template(1), template(3)], names(&[1, 2, 3])].concat();
         let with = |size: usize, broken: Option<PoolName>| {
-            work(Wish { size }, "new", &members, |name| Some(name) != broken.as_ref())
+            work(Wish { size, grows: true }, "new", &members, |name| Some(name) != broken.as_ref())
         };
         let expected =
             |retire: Vec<PoolName>, clones: usize| Work { retire, template: Some(template(2)), clones };
@@ -92,6 +100,27 @@ mod tests {
         let all =
             Work { retire: members.iter().map(|it| it.name.clone()).collect(), template: None, clones: 0 };
         assert_eq!(with(0, None), all);
-        assert!(work(Wish { size: 0 }, "new", &[], |_| true).is_empty());
+        assert!(work(Wish::default(), "new", &[], |_| true).is_empty());
+        assert_eq!(work(Wish { size: 5, grows: false }, "new", &members[1..2], |_| true).clones, 0);
+    }
+
+    #[test]
+    fn a_pool_is_no_larger_than_the_room_that_is_left() {
+        let wish = |spec: serde_json::Value, databases: usize| {
+            Wish::of(&DatabaseServer::new("main", serde_json::from_value(spec).unwrap()), databases)
+        };
+        let spec = |scheduling: &str, databases: u32| serde_json::json!({"warmPool": {"size": 4}, "scheduling": scheduling, "capacity": {"databases": databases}});
+        let cases = [
+            (spec("Active", 10), 2, 4, true),
+            (spec("Active", 10), 7, 3, true),
+            (spec("Active", 10), 12, 0, true),
+            (spec("Paused", 10), 2, 4, false),
+            (spec("Draining", 10), 2, 0, false),
+            (serde_json::json!({"warmPool": {"size": 4}}), 99, 4, true),
+            (serde_json::json!({}), 0, 0, true),
+        ];
+        for (spec, databases, size, grows) in cases {
+            assert_eq!(wish(spec.clone(), databases), Wish { size, grows }, "{spec} {databases}");
+        }
     }
 }

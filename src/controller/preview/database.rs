@@ -25,7 +25,7 @@ use crate::controller::worker::key_of;
 use crate::postgres::facts::{Facts, Marker, Phase, Server};
 use crate::postgres::observe::{self, Markers};
 use crate::postgres::scram::{Password, Verifier};
-use crate::postgres::statement::{Batch, Statement};
+use crate::postgres::statement::{Batch, PoolChange, Statement};
 
 /// What would be sent to a server, and what the claim would have afterwards.
 struct Planned {
@@ -75,6 +75,14 @@ impl Rehearsal<'_> {
         if !batches.is_empty() {
             let physical = &provisioned.physical;
             self.send(&key, &validated.server, physical, &batches);
+            let statements = batches.iter().flat_map(|batch| &batch.statements);
+            if statements.clone().any(|it| matches!(it, Statement::Pool(PoolChange::RenameDatabase { .. }))) {
+                self.so_far().notes.push(format!(
+                    "database {physical} is taken from the warm pool of DatabaseServer {}; if that one is taken by then, \
+                     it is another one, or is made",
+                    validated.server
+                ));
+            }
         }
         if standing == Standing::Firm {
             self.has_database(fetched.claim, &validated, &provisioned);

@@ -13,6 +13,7 @@ mod fixtures;
 pub mod place;
 pub mod provision;
 pub mod rollouts;
+pub mod room;
 pub mod rotation;
 pub mod status;
 pub mod validate;

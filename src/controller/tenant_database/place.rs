@@ -8,8 +8,8 @@ use super::fetch::{Fetched, KnownServer};
 use super::validate::Refusal;
 use crate::api::condition::{Summary, reason};
 
-/// The server of a claim that has none yet: the one that it names, or of those that its plan selects the one with the
-/// fewest databases.
+/// The server of a claim that has none yet: the one that it names, or of those that its plan selects and that have room the
+/// one with the fewest databases.
 pub fn place(fetched: &Fetched, namespace: &str) -> Result<String, Refusal> {
     let progressing = |reason, message| Summary::Progressing { reason, message };
     // A server that was not looked at since the start may have the database already.
@@ -95,6 +95,9 @@ fn obstacle(server: &KnownServer, namespace: &str) -> Option<(&'static str, Stri
     if server.leaving {
         return Some((reason::NO_SERVER, "is being deleted".to_owned()));
     }
+    if let Some(why) = server.spec.closed_to_new(server.databases) {
+        return Some((reason::NO_SERVER, why));
+    }
     if !server.open {
         let why = server
             .trouble
@@ -107,7 +110,7 @@ fn obstacle(server: &KnownServer, namespace: &str) -> Option<(&'static str, Stri
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::super::fixtures::fetched;
     use super::*;
@@ -123,5 +126,36 @@ mod tests {
             "spec.serverRef: Plan small does not select DatabaseServer plain: name another".to_owned();
         let refusal = Summary::Progressing { reason: "ServerNotAllowed", message };
         assert_eq!(place("plain"), Err(Refusal::Because(refusal)));
+    }
+
+    #[test]
+    fn a_server_takes_new_databases_while_it_is_active_and_has_room_and_says_why_not() {
+        let place = |gold: Value, plain: Value, on: usize| {
+            let mut fetched = fetched(&json!({}), &json!({}));
+            for (server, spec) in fetched.servers.iter_mut().zip([gold, plain]) {
+                server.spec = serde_json::from_value(spec).unwrap();
+                server.databases = on;
+            }
+            place(&fetched, "tenant-acme")
+        };
+        let capacity = |databases: usize| json!({"capacity": {"databases": databases}});
+        assert_eq!(place(json!({}), json!({}), 2), Ok("gold".to_owned()));
+        assert_eq!(place(json!({"scheduling": "Active"}), json!({}), 2), Ok("gold".to_owned()));
+        assert_eq!(place(capacity(2), json!({}), 2), Ok("plain".to_owned()));
+        assert_eq!(place(capacity(3), json!({}), 2), Ok("gold".to_owned()));
+        let refused = |gold: Value, plain: Value| match place(gold, plain, 2) {
+            Err(Refusal::Because(Summary::Progressing { reason: "NoServer", message })) => message,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            refused(json!({"scheduling": "Paused"}), json!({"scheduling": "Draining"})),
+            "no DatabaseServer can take the database: DatabaseServer gold takes no new databases: its spec.scheduling is \
+             Paused; DatabaseServer plain takes no new databases: its spec.scheduling is Draining"
+        );
+        assert_eq!(
+            refused(capacity(2), capacity(0)),
+            "no DatabaseServer can take the database: DatabaseServer gold is full: its spec.capacity.databases is 2; \
+             DatabaseServer plain is full: its spec.capacity.databases is 0"
+        );
     }
 }

@@ -28,6 +28,7 @@ use super::choose::{Chosen, choose};
 use super::credentials::{self, Basis, Decided, Rotating};
 use super::fetch::{Fetched, SUSPEND_LIMIT};
 use super::place;
+use super::room;
 use super::validate::Validated;
 
 /// What a claim has on its server.
@@ -209,6 +210,7 @@ pub(crate) async fn prepare<'a>(
 ) -> Result<Prepared<'a>, Summary> {
     let chosen = chosen(session, claim).await?;
     let new = chosen.rows.is_empty();
+    let capacity = if new { room::ask(context, session, claim).await? } else { None };
     let mut taken = new.then(|| context.pools.take(&claim.server)).flatten();
     let facts = match &taken {
         Some(taken) => look::beside(session.reader(), &chosen.physical, taken.name()).await,
@@ -221,7 +223,9 @@ pub(crate) async fn prepare<'a>(
     let Decided { specs, logins, rotating, again } = credentials::decide(context, pool, &basis).await?;
     let want = want(claim, &chosen.physical, specs, logins_allowed);
     let plan = planned(&want, &facts, taken.as_mut()).map_err(|conflict| refusal::of_conflict(&conflict))?;
-    Ok(Prepared { chosen, batches: plan.batches, logins, logins_allowed, rotating, again, taken })
+    let mut batches = plan.batches;
+    room::hold(&mut batches, capacity);
+    Ok(Prepared { chosen, batches, logins, logins_allowed, rotating, again, taken })
 }
 
 /// What the claim's database is to be like.

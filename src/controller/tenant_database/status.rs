@@ -75,7 +75,9 @@ pub fn status(
         Err(problem) => with(fetched, problem, now),
     };
     status.steps = steps(fetched, provisioned.as_ref().err());
-    status.server = Some(claim.server.clone());
+    let elsewhere = matches!(provisioned, Err(Summary::Progressing { reason: reason::NO_SERVER, .. }));
+    // It has nothing on that server, and may find another one.
+    status.server = Some(claim.server.clone()).filter(|_| !elsewhere || status.server_database.is_some());
     if let Ok(provisioned) = provisioned {
         status.server_database = Some(provisioned.physical.object_name());
         status.binding = claim.credentials.first().map(|it| NameRef::new(it.secret.clone()));

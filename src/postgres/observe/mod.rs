@@ -23,7 +23,7 @@ mod tombstone;
 
 pub use issues::issues;
 pub use pace::pace;
-pub use pool::pool;
+pub use pool::{databases, pool};
 pub use tombstone::tombstone;
 
 use super::quote::Ident;
@@ -179,7 +179,7 @@ pub async fn server(connection: &mut Connection) -> Result<Server, ObserveError>
 /// [`markers`] and [`inside`].
 pub async fn catalog(connection: &mut Connection, scope: &Scope) -> Result<Facts, ObserveError> {
     let server = server(connection).await?;
-    let databases = databases(connection, scope).await?;
+    let databases = catalogued(connection, scope).await?;
     let mut roles = roles(connection, scope, server.reads_passwords).await?;
     settings(connection, scope, &mut roles).await?;
     let memberships = memberships(connection, scope).await?;
@@ -243,7 +243,7 @@ fn privilege(acl: &mut Acl, row: &PgRow, first: usize) -> Result<(), sqlx::Error
     Ok(())
 }
 
-async fn databases(
+async fn catalogued(
     connection: &mut Connection,
     scope: &Scope,
 ) -> Result<BTreeMap<String, Database>, ObserveError> {

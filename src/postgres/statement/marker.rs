@@ -7,6 +7,15 @@ use crate::postgres::quote::{Literal, QuoteError};
 /// The epoch of whoever writes: it holds the fence.
 pub(super) const EPOCH: &str = "(SELECT epoch FROM tenantry.epoch)";
 
+/// Rows can still be read.
+pub(super) const LOCK: &str = "LOCK TABLE tenantry.marker IN SHARE ROW EXCLUSIVE MODE";
+
+/// One row if there is room for another database. A statement of its own: the one that waits for the lock has the snapshot
+/// from before it.
+pub(super) fn require_room(databases: u32) -> String {
+    format!("SELECT 1 WHERE (SELECT count(*) FROM tenantry.marker) < {databases}")
+}
+
 /// A new row.
 pub(super) fn insert(marker: &Marker) -> Result<String, QuoteError> {
     Ok(format!(

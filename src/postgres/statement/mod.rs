@@ -169,6 +169,13 @@ pub enum Statement {
     },
     /// Ends a session, if it is still the one that was seen.
     EndBackend(Backend),
+    /// Lets nobody else write a marker row before the transaction has ended.
+    LockMarkers,
+    /// Goes on only if the server has fewer databases than that.
+    RequireRoom {
+        /// How many it may have.
+        databases: u32,
+    },
     /// Writes a new marker row.
     InsertMarker(Marker),
     /// Rewrites a marker row, if its generation is still `expected_generation`.
@@ -311,6 +318,8 @@ impl Statement {
             | Self::CreateDatabase { .. }
             | Self::Grant { .. }
             | Self::Revoke { .. }
+            | Self::LockMarkers
+            | Self::RequireRoom { .. }
             | Self::InsertMarker(_)
             | Self::UpdateMarker { .. }
             | Self::Pool(_)
@@ -326,7 +335,10 @@ impl Statement {
     /// Number of rows that have to change, for statements where another number means that somebody was faster.
     pub const fn expected_rows(&self) -> Option<u64> {
         match self {
-            Self::InsertMarker(_) | Self::UpdateMarker { .. } | Self::WriteIssue { .. } => Some(1),
+            Self::RequireRoom { .. }
+            | Self::InsertMarker(_)
+            | Self::UpdateMarker { .. }
+            | Self::WriteIssue { .. } => Some(1),
             Self::Pool(change) => change.expected_rows(),
             Self::Tombstone(change) => change.expected_rows(),
             _ => None,

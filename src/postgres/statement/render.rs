@@ -66,6 +66,8 @@ pub(super) fn render(
         }
         Statement::EndSessions { database, logins } => end_sessions(database, logins)?,
         Statement::EndBackend(backend) => end_backend(backend)?,
+        Statement::LockMarkers => marker::LOCK.to_owned(),
+        Statement::RequireRoom { databases } => marker::require_room(*databases),
         Statement::InsertMarker(marker) => marker::insert(marker)?,
         Statement::UpdateMarker { marker, expected_generation } => {
             marker::update(marker, *expected_generation)?

@@ -218,6 +218,39 @@ async fn a_plan_shows_what_the_operator_then_does_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_plan_shows_which_databases_are_taken_from_a_warm_pool() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    operator.stands_at_its_door(&site).await;
+    let desk = Desk::new(&site).await;
+    let server = tenantry::controller::object::Key::cluster(&site.server);
+    let sized = json!({"spec": {"warmPool": {"size": 1}, "capacity": {"databases": 9}}});
+    desk.scene.patch(Kind::DatabaseServer, &server, sized).await;
+    desk.scene.ready(Kind::DatabaseServer, &server).await;
+    let held = crate::controller::pool::holds(&site, 1).await;
+    let clone = held.iter().find_map(|it| it.strip_prefix("row ")?.strip_suffix(" Ready")).unwrap();
+    let files = [desk.plan(), desk.blueprint(&["one", "two"]), desk.tenant("small")];
+    let file = desk.file("all.yaml", &files);
+    let shown = desk.preview(&["-f", &file]).await;
+    let sql = |claim: &str| -> Vec<String> {
+        let change = shown.databases.iter().find(|change| change.claim == claim).unwrap();
+        change.steps.iter().flat_map(|step| &step.statements).map(|it| it.sql.clone()).collect()
+    };
+    // One of them: the other finds the pool empty, and is made.
+    let (one, two) = (sql("one"), sql("two"));
+    let renamed = format!("ALTER DATABASE \"{clone}\" RENAME TO \"t_<id>_one\"");
+    assert_eq!(one.iter().filter(|it| **it == renamed).count(), 1, "{one:?}");
+    assert!(two.iter().any(|it| it.starts_with("CREATE DATABASE \"t_<id>_two\"")), "{two:?}");
+    for statements in [&one, &two] {
+        assert!(statements[1].ends_with("(SELECT count(*) FROM tenantry.marker) < 9"), "{statements:?}");
+    }
+    let note = format!("database t_<id>_one is taken from the warm pool of DatabaseServer {}", site.server);
+    assert_eq!(shown.notes.iter().filter(|it| it.starts_with(&note)).count(), 1, "{:?}", shown.notes);
+    assert_eq!(crate::controller::pool::holds(&site, 1).await, held, "and nothing was taken");
+    operator.stop().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_planned_is_named() {
     let site = Site::own().await;
     let operator = Operator::start(&site).await;

@@ -16,7 +16,7 @@ mod guard;
 mod leadership;
 mod microservice;
 mod owned;
-mod pool;
+pub mod pool;
 mod protection;
 mod samples;
 pub mod scene;

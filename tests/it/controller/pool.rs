@@ -27,7 +27,7 @@ async fn pool(site: &Site) -> BTreeSet<String> {
 }
 
 /// Waits until the pool is exactly a template and so many clones, all of them ready.
-async fn holds(site: &Site, clones: usize) -> BTreeSet<String> {
+pub async fn holds(site: &Site, clones: usize) -> BTreeSet<String> {
     wait_until(TWO_MINUTES, &format!("the pool holds {clones}"), async || {
         let pool = pool(site).await;
         let names: BTreeSet<&str> = pool.iter().filter_map(|it| it.split(' ').nth(1)).collect();
@@ -41,10 +41,19 @@ async fn holds(site: &Site, clones: usize) -> BTreeSet<String> {
             }
         }
         let template = names.iter().filter(|name| name.starts_with("tenantry_template")).count();
-        let whole = clones == 0 && bases.clone().count() == 0 || bases.count() == clones + 1 && template == 1;
+        let whole = bases.count() == clones + 1 && template == 1;
         if pool == expected && whole { Ok(pool) } else { Err(format!("{pool:#?}")) }
     })
     .await
+}
+
+/// Waits until nothing of a pool is left.
+async fn emptied(site: &Site) {
+    wait_until(TWO_MINUTES, "the pool is dropped", async || {
+        let pool = pool(site).await;
+        if pool.is_empty() { Ok(()) } else { Err(format!("{pool:#?}")) }
+    })
+    .await;
 }
 
 fn sized(size: usize) -> Value {
@@ -58,7 +67,7 @@ async fn claims_take_databases_of_the_pool_and_it_is_filled_up_again() {
     let server = Key::cluster(&site.server);
     let scene = shop::furnish(&site).await;
     scene.ready(Kind::DatabaseServer, &server).await;
-    assert_eq!(holds(&site, 0).await, BTreeSet::new(), "nobody has asked for a pool");
+    assert_eq!(pool(&site).await, BTreeSet::new(), "nobody has asked for a pool");
 
     scene.patch(Kind::DatabaseServer, &server, sized(3)).await;
     let first = holds(&site, 3).await;
@@ -78,7 +87,7 @@ async fn claims_take_databases_of_the_pool_and_it_is_filled_up_again() {
     scene.patch(Kind::DatabaseServer, &server, sized(1)).await;
     assert!(holds(&site, 1).await.is_subset(&second));
     scene.patch(Kind::DatabaseServer, &server, json!({"spec": {"warmPool": null}})).await;
-    assert_eq!(holds(&site, 0).await, BTreeSet::new());
+    emptied(&site).await;
     scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
     operator.stop().await;
 }
@@ -106,6 +115,74 @@ async fn neither_an_operator_that_dies_while_it_fills_a_pool_nor_a_server_that_g
     // A server that is given up has nothing of it left.
     scene.delete(Kind::DatabaseServer, &server).await;
     scene.gone(Kind::DatabaseServer, &server).await;
-    assert_eq!(holds(&site, 0).await, BTreeSet::new());
+    assert_eq!(pool(&site).await, BTreeSet::new());
     operator.terminate();
+}
+
+#[tokio::test]
+async fn a_server_takes_no_more_databases_than_it_may_and_none_while_it_is_paused_or_drained() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let (scene, server) = (shop::furnish(&site).await, Key::cluster(&site.server));
+    let patch = async |spec: Value| scene.patch(Kind::DatabaseServer, &server, json!({"spec": spec})).await;
+    let full = |capacity: u32| {
+        format!("DatabaseServer {} is full: its spec.capacity.databases is {capacity}", site.server)
+    };
+    scene.ready(Kind::DatabaseServer, &server).await;
+    // Two claims at once, and room for one.
+    patch(json!({"capacity": {"databases": 1}, "warmPool": {"size": 2}})).await;
+    holds(&site, 1).await;
+    scene.create(Kind::Tenant, &scene.cluster("acme"), shop::tenant(&scene)).await;
+    let claims = shop::DATABASES.map(|name| scene.inside("acme", name));
+    let refused = wait_until(A_MINUTE, "one has a database and one has none", async || {
+        let mut messages = vec![];
+        for claim in &claims {
+            let object = scene.get(Kind::TenantDatabase, claim).await.unwrap_or_default();
+            let Some(ready) = super::scene::condition(&object, "Ready") else {
+                return Err(object.to_string());
+            };
+            messages.push((
+                ready["status"] == "True",
+                ready["reason"] == "NoServer",
+                ready["message"].to_string(),
+            ));
+        }
+        messages.sort();
+        match &messages[..] {
+            [(false, true, refused), (true, false, _)] => Ok(refused.clone()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    assert!(refused.contains(&full(1)), "{refused}");
+    emptied(&site).await;
+    patch(json!({"capacity": {"databases": 2}})).await;
+    scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
+    emptied(&site).await;
+
+    // Whatever it may take: nothing new while it is paused, and what is on it is served.
+    patch(json!({"capacity": null, "scheduling": "Paused"})).await;
+    let extra = scene.inside("acme", "extra");
+    scene.create(Kind::TenantDatabase, &extra, json!({})).await;
+    let said = scene.refused(Kind::TenantDatabase, &extra, "NoServer").await;
+    let expected = format!(
+        "no DatabaseServer can take the database: DatabaseServer {} takes no new databases: its spec.scheduling is Paused",
+        site.server
+    );
+    assert_eq!(said, expected);
+    scene.patch(Kind::TenantDatabase, &claims[0], json!({"spec": {"limits": {"connections": 7}}})).await;
+    scene.ready(Kind::TenantDatabase, &claims[0]).await;
+    assert_eq!(pool(&site).await, BTreeSet::new());
+    patch(json!({"scheduling": "Active"})).await;
+    scene.ready(Kind::TenantDatabase, &extra).await;
+    holds(&site, 2).await;
+    patch(json!({"scheduling": "Draining"})).await;
+    emptied(&site).await;
+    scene
+        .until(Kind::DatabaseServer, &server, "says that it is not empty", |object| {
+            let ready = super::scene::condition(object, "Ready")?["message"].as_str()?.to_owned();
+            ready.ends_with("spec.scheduling is Draining, and databases are still on it").then_some(())
+        })
+        .await;
+    operator.stop().await;
 }

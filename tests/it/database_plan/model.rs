@@ -141,6 +141,7 @@ impl Model {
             | Statement::CreateCredentialTable => {
                 panic!("that is bootstrap's: {text}")
             }
+            Statement::LockMarkers | Statement::RequireRoom { .. } => panic!("that is a claim's: {text}"),
             Statement::Pool(_) => panic!("that is the warm pool's: {text}"),
             Statement::Tombstone(_) => panic!("that is a purge's: {text}"),
             Statement::EndBackend(_) => panic!("that is the guard's: {text}"),

@@ -9,6 +9,7 @@ use tenantry::controller::database::pool::{
     adopt, is_whole, layout, prepare_clone, prepare_template, retire,
 };
 use tenantry::controller::database::want::DatabaseSpec;
+use tenantry::controller::tenant_database::room;
 use tenantry::postgres::bootstrap::bootstrap;
 use tenantry::postgres::execute::{ExecuteError, Gate, Probe};
 use tenantry::postgres::facts::{Facts, Server};
@@ -30,6 +31,7 @@ on_every_version! {
     a_clone_is_taken_once_and_only_as_it_was_prepared,
     only_what_is_recorded_closed_and_ours_is_dropped,
     an_admin_that_is_no_superuser_has_a_pool,
+    of_many_at_once_no_more_get_a_database_than_there_is_room_for,
 }
 
 /// Names that the tests of a shared server do not share.
@@ -311,4 +313,22 @@ async fn an_admin_that_is_no_superuser_has_a_pool(version: Version) {
     limited.tenant(&login(&spec, 0), spec.physical.as_str()).await.unwrap();
     let (other, clone) = prepared(&limited).await;
     drop_all(&limited, &[&template, &other, &clone]).await;
+}
+
+async fn of_many_at_once_no_more_get_a_database_than_there_is_room_for(version: Version) {
+    let fixture = Fixture::prepared(version).await;
+    fixture.converge(&want(&["app"])).await;
+    let specs: Vec<DatabaseSpec> = (0..4).map(|_| want(&["app"])).collect();
+    let one = async |spec: &DatabaseSpec| {
+        let mut plan = fixture.plan(spec).await.unwrap();
+        room::hold(&mut plan.batches, Some(3));
+        execute(&fixture, &plan, None).await
+    };
+    let all = futures::future::join_all(specs.iter().map(one)).await;
+    let refused = all.iter().filter(|it| matches!(it, Err(ExecuteError::MarkerChanged { .. }))).count();
+    assert_eq!((all.iter().filter(|it| it.is_ok()).count(), refused), (2, 2), "{all:?}");
+    let mut operator = fixture.superuser("tenantry").await;
+    let sql = "SELECT physical_name FROM tenantry.marker ORDER BY 1";
+    let made = r"SELECT datname::text FROM pg_database WHERE datname LIKE 't\_%' ORDER BY 1";
+    assert_eq!(texts(&mut operator, sql).await, texts(&mut operator, made).await);
 }
