@@ -71,7 +71,7 @@ bench-operator: deps build ## The operator's writes and memory with 100 tenants,
 # The check that finds nothing to do runs in the harness itself, which is optimised for that. Cargo builds the operator
 # beside it, with the features of tests: `make build` makes the program that is installed again.
 .PHONY: bench-database
-bench-database: deps target/bin/localcluster ## The check of 500 databases, and changes while one of three database servers is down and one hangs
+bench-database: deps target/bin/localcluster ## The check of 500 databases, new databases with and without a pool, and changes while one of three servers is down and one hangs
 	@$(CARGO) bench --locked --quiet --bench database
 
 ##@ Demo

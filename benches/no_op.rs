@@ -91,7 +91,7 @@ struct Costs {
     milliseconds: Vec<f64>,
 }
 
-fn pool(postgres: &Postgres, statements: &Counter) -> ServerPool {
+pub fn pool(postgres: &Postgres, statements: &Counter) -> ServerPool {
     let access = postgres.access().clone();
     let target = AdminTarget {
         host: access.host,
@@ -104,7 +104,7 @@ fn pool(postgres: &Postgres, statements: &Counter) -> ServerPool {
 }
 
 /// The database `app` of a tenant of its own, with one credential.
-fn want(number: usize) -> DatabaseSpec {
+pub fn want(number: usize) -> DatabaseSpec {
     let tenant_uid = format!("uid-{number}");
     let (id, name) = (TenantId::of_uid(&tenant_uid), DatabaseName::parse("app").unwrap());
     let verifier = Verifier::generate(&Password::new("of a bench"), &mut StdRng::seed_from_u64(7));
