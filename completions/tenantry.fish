@@ -50,6 +50,7 @@ complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "plan" -d 'Show wh
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "wait" -d 'Wait until a condition holds or an object is gone'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "suspend" -d 'Suspend a tenant: workloads at zero, logins refused, data kept'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "resume" -d 'Resume a suspended tenant'
+complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "reconcile" -d 'Compare databases with what is declared, now, and print what differs'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "delete" -d 'Delete objects; databases are kept'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "undelete" -d 'Give released or purged databases back to the claims of their names'
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "purge" -d 'Ask for the end of a released database: it is renamed out of the way and kept'
@@ -267,6 +268,24 @@ complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l tls-server-
 complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l wait -d 'Wait until it is done'
 complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
 complete -c tenantry -n "__fish_tenantry_using_subcommand resume" -s h -l help -d 'Print help'
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -l timeout -d 'Longest wait for the operator' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -s o -l output -d 'Output format' -r -f -a "text\t'Text for people'
+json\t'JSON for programs'"
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand reconcile" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -l timeout -d 'Longest wait' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -s n -l namespace -d 'Namespace of the request' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand delete" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F

@@ -22,6 +22,9 @@ pub const DELETION_BRAKE: &str = "DeletionBrake";
 /// The database server can be reached and its admin login works.
 pub const SERVER_REACHABLE: &str = "ServerReachable";
 
+/// Somebody changed something on a database server that differs from what is declared.
+pub const DRIFTED: &str = "Drifted";
+
 /// Reasons, CamelCase, as programs match them.
 pub mod reason {
     /// Everything is as asked.
@@ -106,6 +109,12 @@ pub mod reason {
     pub const DELETION_PROTECTED: &str = "DeletionProtected";
     /// Objects that still use this one keep it.
     pub const IN_USE: &str = "InUse";
+    /// What differs on the server is being brought back.
+    pub const CORRECTING: &str = "Correcting";
+    /// What differs on the server is left as it is: its driftPolicy is Warn.
+    pub const LEFT_ALONE: &str = "LeftAlone";
+    /// Roles have elevated rights on the server that nobody has declared.
+    pub const PRIVILEGED_ROLES: &str = "PrivilegedRoles";
     /// The database is bound to its claim.
     pub const BOUND: &str = "Bound";
     /// The database was renamed out of the way by a purge.
@@ -172,7 +181,7 @@ pub fn set(
     generation: i64,
     now: Timestamp,
 ) {
-    let message: String = message.chars().take(1024).collect();
+    let message = cut(message);
     let before = conditions.iter_mut().find(|condition| condition.type_ == kind);
     let since = before.as_ref().filter(|c| c.status == status).map(|c| c.last_transition_time.clone());
     let next = Condition {
@@ -188,6 +197,11 @@ pub fn set(
         Some(place) => *place = next,
         None => conditions.push(next),
     }
+}
+
+/// A message as long as a condition's may be.
+pub fn cut(message: &str) -> String {
+    message.chars().take(1024).collect()
 }
 
 /// Removes a condition; for the abnormal-true ones absence is False.

@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::reconcile::Reconciled;
 use super::schema;
 use super::step::Step;
 
@@ -60,6 +61,18 @@ pub struct DatabaseServerSpec {
     /// Databases that are made before anybody asks for them, so that a claim gets one in milliseconds. Absent means none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warm_pool: Option<WarmPool>,
+    /// What becomes of a database on the server that somebody changed there, past the operator. Correct (if absent too):
+    /// it is brought back to what is declared. Warn: the claim's condition Drifted says what differs, until what is
+    /// declared changes, which is then done as a whole. A tenant's login can change some things of its own, its
+    /// password and its settings for one: under Warn that stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift_policy: Option<DriftPolicy>,
+    /// Roles on the server that may have elevated rights: SUPERUSER, CREATEROLE, CREATEDB, REPLICATION, BYPASSRLS, or a
+    /// membership in a predefined role. Any other that has some is named by the condition Drifted; it is left as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub privileged_roles: Option<Vec<String>>,
 }
 
 /// How much a server takes.
@@ -91,6 +104,16 @@ pub struct WarmPool {
     /// How many are kept ready. Each takes about 8 MB of the server's disk.
     #[schemars(range(min = 0, max = 64))]
     pub size: i32,
+}
+
+/// What becomes of a difference between a server and what is declared, that somebody made on the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DriftPolicy {
+    /// It is brought back.
+    #[default]
+    Correct,
+    /// It is told and left.
+    Warn,
 }
 
 /// A server that exists already.
@@ -142,7 +165,7 @@ pub struct DatabaseServerStatus {
     /// Generation of the spec that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Reconciling, Stalled, ServerReachable and DeletionBrake.
+    /// Ready, Reconciling, Stalled, ServerReachable, DeletionBrake and Drifted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -163,6 +186,9 @@ pub struct DatabaseServerStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub deletion_brake: Option<String>,
+    /// The last comparison that somebody asked for by the annotation `tenantry.dev/reconcile-requested-at`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_reconcile: Option<Reconciled>,
     /// Steps on the way to Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::steps")]

@@ -43,6 +43,9 @@ pub const ALLOW_DELETE: &str = "tenantry.dev/allow-delete";
 
 /// On a database server: `proceed-NONCE` lets a deletion brake of that nonce go.
 pub const DELETION_BRAKE: &str = "tenantry.dev/deletion-brake";
+/// On a claim or a database server: asks the operator to compare it with its server now. Any value that is not yet answered
+/// by `status.lastReconcile`, a time by custom.
+pub const RECONCILE_REQUESTED_AT: &str = "tenantry.dev/reconcile-requested-at";
 
 /// Guards a tenant's namespace.
 pub const TENANT_FINALIZER: &str = "tenantry.dev/tenant";

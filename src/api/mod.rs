@@ -11,6 +11,7 @@ pub mod microservice;
 pub mod names;
 pub mod plan;
 pub mod preview;
+pub mod reconcile;
 pub mod schema;
 pub mod server_database;
 pub mod step;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::Group;
 use super::plan::DatabaseLimits;
+use super::reconcile::Reconciled;
 use super::schema::{self, NameRef};
 use super::step::Step;
 
@@ -135,7 +136,7 @@ pub struct TenantDatabaseStatus {
     /// Generation of the spec that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Reconciling and Stalled.
+    /// Ready, Reconciling, Stalled, ServerReachable, Suspended and Drifted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -150,6 +151,14 @@ pub struct TenantDatabaseStatus {
     /// Binding Secret of the first credential (Service Binding Specification: Provisioned Service).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub binding: Option<NameRef>,
+    /// Hash of what was declared when the database was last brought there. While it is the same, whatever differs on
+    /// the server is drift.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub declared: Option<String>,
+    /// The last comparison that somebody asked for by the annotation `tenantry.dev/reconcile-requested-at`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_reconcile: Option<Reconciled>,
     /// Steps on the way to Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::steps")]

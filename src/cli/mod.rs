@@ -35,6 +35,7 @@ mod output;
 mod plan;
 mod proxy;
 mod purge;
+mod reconcile;
 mod reference;
 mod run;
 mod status;
@@ -87,6 +88,8 @@ enum Command {
     Suspend(suspend::StateArgs),
     /// Resume a suspended tenant
     Resume(suspend::StateArgs),
+    /// Compare databases with what is declared, now, and print what differs
+    Reconcile(reconcile::ReconcileArgs),
     /// Delete objects; databases are kept
     Delete(delete::DeleteArgs),
     /// Give released or purged databases back to the claims of their names
@@ -195,6 +198,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<Exit, Failu
         Command::Wait(args) => wait::run(&args, session).await,
         Command::Suspend(args) => suspend::run(&args, suspend::State::Suspended, session).await,
         Command::Resume(args) => suspend::run(&args, suspend::State::Active, session).await,
+        Command::Reconcile(args) => reconcile::run(&args, session).await,
         Command::Delete(args) => delete::run(&args, session).await,
         Command::Undelete(args) => undelete::run(&args, session).await,
         Command::Purge(args) => purge::run(&args, session).await,

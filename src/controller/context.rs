@@ -26,6 +26,7 @@ use super::queue::{Lane, Queue, Queues};
 use super::seeds::Seeds;
 use super::servers::Servers;
 use super::store::Store;
+use super::tenant_database::standing::Standings;
 use super::verified::Verified;
 use crate::api::{Blueprint, DatabaseServer, Microservice, Plan, ServerDatabase, Tenant, TenantDatabase};
 use crate::postgres::fence::Fences;
@@ -141,6 +142,8 @@ pub struct Context {
     pub verified: Verified,
     /// Sessions on the database servers.
     pub servers: Arc<Servers>,
+    /// Claims whose databases are known to be as declared.
+    pub standings: Standings,
     /// What the servers' marker rows name.
     pub inventory: Arc<Inventory>,
     /// The servers' warm pools.
@@ -191,6 +194,7 @@ impl Context {
             progress: Progress::default(),
             rollouts: Rollouts::default(),
             verified: Verified::default(),
+            standings: Standings::default(),
             inventory: Arc::default(),
             pools: Pools::default(),
             brakes: Arc::default(),
@@ -228,6 +232,7 @@ impl Context {
             progress: Progress::default(),
             rollouts: Rollouts::default(),
             verified: Verified::default(),
+            standings: Standings::default(),
             servers: Arc::clone(&self.servers),
             inventory: Arc::clone(&self.inventory),
             pools: self.pools.fork(),

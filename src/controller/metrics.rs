@@ -58,6 +58,8 @@ pub struct Metrics {
     leader: Gauge,
     watched: Family<Server, Gauge>,
     ended_sessions: Family<EndedSession, Counter>,
+    compared: Family<Server, Counter>,
+    drifted: Family<Server, Gauge>,
 }
 
 impl Metrics {
@@ -72,6 +74,8 @@ impl Metrics {
             leader: Gauge::default(),
             watched: Family::default(),
             ended_sessions: Family::default(),
+            compared: Family::default(),
+            drifted: Family::default(),
         };
         registry.register(|registry| {
             registry.register(
@@ -100,6 +104,16 @@ impl Metrics {
                 "tenantry_guard_ended_sessions",
                 "Tenants' sessions that the guard ended, by server and reason",
                 metrics.ended_sessions.clone(),
+            );
+            registry.register(
+                "tenantry_drift_checks",
+                "Comparisons of all databases of a server with what is declared",
+                metrics.compared.clone(),
+            );
+            registry.register(
+                "tenantry_drifted_databases",
+                "Databases of the server that the last comparison found to differ",
+                metrics.drifted.clone(),
             );
         });
         metrics
@@ -134,6 +148,20 @@ impl Metrics {
     /// The guard ended a session.
     pub fn ended_session(&self, server: &str, reason: &'static str) {
         self.ended_sessions.get_or_create(&EndedSession { server: server.to_owned(), reason }).inc();
+    }
+
+    /// Every database of a server was compared, and so many differ.
+    pub fn compared(&self, server: &str, drifted: usize) {
+        let server = Server { server: server.to_owned() };
+        self.compared.get_or_create(&server).inc();
+        self.drifted.get_or_create(&server).set(i64::try_from(drifted).unwrap_or(i64::MAX));
+    }
+
+    /// The server is gone.
+    pub fn forget_server(&self, server: &str) {
+        let server = Server { server: server.to_owned() };
+        self.compared.remove(&server);
+        self.drifted.remove(&server);
     }
 
     /// Whether this process leads.

@@ -38,10 +38,14 @@ pub fn own_changed<K: OwnKind>(context: &Context, change: &Change<Own<K>>) {
     }
 }
 
-/// A new object, a changed spec and a deletion are what people wait for. Of those that a start finds, most were seen to
+/// A new object, a changed spec, a request and a deletion are what people wait for. Of those that a start finds, most were seen to
 /// before it.
 fn lane_of<K: OwnKind>(before: Option<&Own<K>>, after: &Own<K>) -> Lane {
-    let seen = |own: &Own<K>| (own.meta().generation, own.meta().deletion_timestamp.is_some());
+    let request = |own: &Own<K>| {
+        let annotations = own.meta().annotations.as_ref();
+        annotations.and_then(|all| all.get(labels::RECONCILE_REQUESTED_AT)).cloned()
+    };
+    let seen = |own: &Own<K>| (own.meta().generation, own.meta().deletion_timestamp.is_some(), request(own));
     let news = if let Some(before) = before {
         seen(before) != seen(after) || requests(before) != requests(after)
     } else {
@@ -209,6 +213,11 @@ mod tests {
             Own::Valid(server)
         };
         let settled = server(1, Some(1), false);
+        let mut requested = DatabaseServer::new("main", DatabaseServerSpec::default());
+        requested.metadata = settled.meta().clone();
+        let annotation = (labels::RECONCILE_REQUESTED_AT.to_owned(), "now".to_owned());
+        requested.metadata.annotations = Some([annotation].into());
+        let requested = Own::Valid(requested);
         let cases = [
             ("created", None, server(1, Some(-1), false), Lane::Urgent),
             ("found in order by a start", None, server(1, Some(1), false), Lane::Background),
@@ -217,6 +226,7 @@ mod tests {
             ("its status changed", Some(&settled), server(1, Some(1), false), Lane::Background),
             ("its spec changed", Some(&settled), server(2, Some(1), false), Lane::Urgent),
             ("deleted", Some(&settled), server(1, Some(1), true), Lane::Urgent),
+            ("asked to be compared", Some(&settled), requested, Lane::Urgent),
         ];
         for (what, before, after, expected) in cases {
             assert_eq!(lane_of(before, &after), expected, "{what}");

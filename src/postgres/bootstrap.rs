@@ -30,6 +30,8 @@ use super::statement::{
     Batch, DatabaseChange, Object, PoolChange, RoleAttribute, Statement, TombstoneChange,
 };
 
+/// Tables of the operator database.
+const TABLES: [&str; 5] = ["marker", "epoch", "tombstone", "pool", "credential"];
 const COMMENT: &str = "Operator database of Tenantry";
 /// The oldest release whose schema public belongs to the database's owner.
 const OLDEST_VERSION: u32 = 150_000;
@@ -73,7 +75,7 @@ pub enum BootstrapError {
 
 /// Which parts of the operator database exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Parts {
+pub struct Parts {
     schema: bool,
     tables: BTreeSet<String>,
     /// Whether a marker row may say that its database is a tombstone.
@@ -97,6 +99,26 @@ pub async fn bootstrap(gate: &Gate, pool: &ServerPool) -> Result<Server, Bootstr
         None => Ok(facts.server),
         Some(statement) => Err(BootstrapError::PrivilegeMissing { statement: statement.to_string() }),
     }
+}
+
+/// Whether a server whose operator database exists is as [`bootstrap`] leaves it, by facts that were read already: those of
+/// [`Scope::whole_server`].
+pub fn is_prepared(have: &Facts, parts: &Parts) -> Result<bool, BootstrapError> {
+    let ours = |it: &Membership| it.group == DATABASE_OWNER || it.member == DATABASE_OWNER;
+    let memberships = have.memberships.iter().filter(|(membership, _)| ours(membership));
+    let own = Facts {
+        server: have.server.clone(),
+        databases: have.databases.clone(),
+        roles: have
+            .roles
+            .get_key_value(DATABASE_OWNER)
+            .into_iter()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
+        memberships: memberships.map(|(membership, admin)| (membership.clone(), *admin)).collect(),
+        ..Facts::default()
+    };
+    plan(&own, parts).map(|batches| batches.is_empty())
 }
 
 async fn look(pool: &ServerPool) -> Result<(Connection, Facts, Parts), BootstrapError> {
@@ -128,7 +150,8 @@ async fn elsewhere(pool: &ServerPool) -> Result<Connection, BootstrapError> {
     })
 }
 
-async fn parts(connection: &mut Connection) -> Result<Parts, BootstrapError> {
+/// Reads which parts of the operator database exist, in a session there.
+pub async fn parts(connection: &mut Connection) -> Result<Parts, BootstrapError> {
     let query = sqlx::query(
         "SELECT n.nspname::text, c.relname::text, EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid \
           AND k.conname = 'marker_phase_check' AND pg_get_constraintdef(k.oid) LIKE '%Tombstoned%') \
@@ -144,6 +167,13 @@ async fn parts(connection: &mut Connection) -> Result<Parts, BootstrapError> {
         tables: tables.map_err(read)?.into_iter().flatten().collect(),
         tombstones: tombstones.map_err(read)?.contains(&true),
     })
+}
+
+impl Parts {
+    /// Whether every table is there, so that it can be read.
+    pub fn are_there(&self) -> bool {
+        TABLES.iter().all(|table| self.tables.contains(*table))
+    }
 }
 
 fn read_failed(at: Address, source: sqlx::Error) -> BootstrapError {
@@ -288,14 +318,12 @@ fn keep_database_owner(have: &Facts) -> Result<Vec<Statement>, BootstrapError> {
         }
     }
     let admin = &have.server.admin;
-    for Membership { group, member } in have.memberships.keys() {
-        let needed = member == admin && group == DATABASE_OWNER && !have.server.superuser;
+    for membership in have.memberships.keys() {
+        let needed =
+            membership.member == *admin && membership.group == DATABASE_OWNER && !have.server.superuser;
         if !needed {
-            statements.push(Statement::RevokeRole {
-                group: Ident::foreign(group).map_err(BootstrapError::Quote)?,
-                member: Ident::foreign(member).map_err(BootstrapError::Quote)?,
-                admin_option_only: false,
-            });
+            let revoked = Statement::revoke_role(have, membership, false);
+            statements.extend(revoked.map_err(BootstrapError::Quote)?);
         }
     }
     let membership = Membership { group: DATABASE_OWNER.to_owned(), member: admin.clone() };

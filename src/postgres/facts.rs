@@ -24,6 +24,8 @@ pub struct Facts {
     pub roles: BTreeMap<String, Role>,
     /// Memberships, with whether the member may pass them on.
     pub memberships: BTreeMap<Membership, bool>,
+    /// Who granted each membership, from release 16 on: there every grantor's grant stands by itself.
+    pub grantors: BTreeMap<Membership, BTreeSet<String>>,
     /// Rows of the marker table.
     pub markers: Vec<Marker>,
     /// Sessions of each database, counted by login.
@@ -117,6 +119,15 @@ impl Role {
     pub fn group() -> Self {
         Self { inherit: true, ..Self::default() }
     }
+}
+
+/// A role that can do more on the server than any login of ours.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ElevatedRole {
+    /// Its name.
+    pub name: String,
+    /// Keywords of its attributes, and the predefined roles that it is a member of.
+    pub rights: Vec<String>,
 }
 
 /// What a server keeps as the password of a role.

@@ -21,6 +21,8 @@
 //! When logins have to be refused that comes first, and their sessions are ended after it is committed. A login that gets
 //! another group is refused in between: a session keeps the role that it began with, so none may last from before.
 
+pub mod drift;
+pub mod fleet;
 mod inside;
 pub mod look;
 pub mod names;

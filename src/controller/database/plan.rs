@@ -9,7 +9,7 @@ use super::stages::Stages;
 use super::target::{Login, Target};
 use super::want::{DatabaseSpec, PasswordWish};
 use crate::api::names::PhysicalName;
-use crate::postgres::facts::{DATABASE_OWNER, Facts, Marker, Phase};
+use crate::postgres::facts::{DATABASE_OWNER, Facts, Inside, Marker, Phase, Server};
 use crate::postgres::quote::QuoteError;
 use crate::postgres::statement::{Batch, Statement};
 
@@ -111,6 +111,13 @@ pub(super) fn logins<'a>(
         }
     }
     logins
+}
+
+/// Whether what a settled database has inside is as the layout says.
+pub fn is_right_inside(physical: &PhysicalName, server: &Server, inside: Inside) -> Result<bool, QuoteError> {
+    let names = Names::new(physical)?;
+    let statements = inside::statements(&names, server, &BTreeMap::new(), &inside::Known::Has(inside))?;
+    Ok(statements.is_empty())
 }
 
 /// Statements that release a database: every login is refused, everything else stays as it is. A database that is still

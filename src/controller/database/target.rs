@@ -189,7 +189,8 @@ impl<'a> Target<'a> {
     /// ours but our own login, which the server makes one of what it creates.
     pub fn memberships(&self, stages: &mut Stages) -> Result<(), Conflict> {
         let ours = |role: &str| self.names.is_group(role) || self.logins.contains_key(role);
-        for (Membership { group, member }, admin_option) in &self.have.memberships {
+        for (membership, admin_option) in &self.have.memberships {
+            let Membership { group, member } = membership;
             if !ours(group) && !ours(member) || *member == self.have.server.admin {
                 continue;
             }
@@ -198,11 +199,8 @@ impl<'a> Target<'a> {
                 None => self.names.is_group(group),
             });
             if !wanted || *admin_option {
-                stages.first.push(Statement::RevokeRole {
-                    group: Ident::foreign(group).map_err(Conflict::Quote)?,
-                    member: Ident::foreign(member).map_err(Conflict::Quote)?,
-                    admin_option_only: wanted,
-                });
+                let revoked = Statement::revoke_role(self.have, membership, wanted);
+                stages.first.extend(revoked.map_err(Conflict::Quote)?);
             }
         }
         for (name, login) in self.logins.iter().filter(|(_, login)| login.password.is_some()) {
@@ -388,6 +386,7 @@ pub(super) fn acting_as(
         group: group.clone(),
         member: admin.clone(),
         admin_option_only: false,
+        granted_by: None,
     };
     Ok(groups.iter().map(grant).chain(statements).chain(groups.iter().map(revoke)).collect())
 }

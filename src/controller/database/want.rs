@@ -1,7 +1,9 @@
 //! Want: what a claim asks of a server. Pure.
 
+use sha2::{Digest, Sha256};
+
 use crate::api::names::{CredentialName, DatabaseName, Group, PhysicalName, Side};
-use crate::postgres::facts::Claim;
+use crate::postgres::facts::{Claim, Facts, StoredPassword};
 use crate::postgres::issue::Issue;
 use crate::postgres::scram::Verifier;
 
@@ -24,6 +26,63 @@ pub struct DatabaseSpec {
     pub credentials: Vec<CredentialSpec>,
     /// Whether logins are let in; not while the tenant is suspended.
     pub logins_allowed: bool,
+}
+
+impl DatabaseSpec {
+    /// Whether every credential is recorded as it has to be: none of them is being rotated.
+    pub fn is_recorded(&self, have: &Facts) -> bool {
+        self.credentials.iter().all(|it| it.issue.as_ref() == have.issues.get(it.name.as_str()))
+    }
+
+    /// Hash of what is declared, but for whose database it is, which the marker row says, and the passwords, which are the
+    /// Secrets' to say.
+    pub fn declared(&self) -> String {
+        // Destructured whole: who adds a field says whether a change of it is one of what is declared.
+        let Self {
+            physical: _,
+            tenant_uid: _,
+            tenant_id: _,
+            name: _,
+            claim: _,
+            connection_limit,
+            credentials,
+            logins_allowed,
+        } = self;
+        let limit = connection_limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string());
+        let open = if *logins_allowed { "open" } else { "closed" };
+        let mut texts = vec![limit.as_str(), open];
+        for CredentialSpec { name, group, side, password: _, earlier_works, issue: _ } in credentials {
+            let earlier = if *earlier_works { "both" } else { "one" };
+            texts.extend([name.as_str(), group.suffix(), side.suffix(), earlier]);
+        }
+        let mut digest = Sha256::new();
+        for text in texts {
+            // Lengths keep neighbours apart.
+            digest.update((text.len() as u64).to_be_bytes());
+            digest.update(text.as_bytes());
+        }
+        data_encoding::HEXLOWER.encode(&digest.finalize()[..16])
+    }
+
+    /// The same with the passwords that the server has where they stay as they are, so that another one is noticed. `None`
+    /// where our login may not read them.
+    #[must_use]
+    pub fn with_passwords_of(&self, have: &Facts) -> Option<Self> {
+        let known = |credential: &CredentialSpec| {
+            let password = match &credential.password {
+                PasswordWish::Set(verifier) | PasswordWish::Reissue(verifier) => verifier.clone(),
+                PasswordWish::Keep => {
+                    match &have.roles.get(&self.physical.login(&credential.name, credential.side))?.password {
+                        StoredPassword::Scram(verifier) => verifier.clone(),
+                        _ => return None,
+                    }
+                }
+            };
+            Some(CredentialSpec { password: PasswordWish::Set(password), ..credential.clone() })
+        };
+        let credentials = self.credentials.iter().map(known).collect::<Option<_>>()?;
+        Some(Self { credentials, ..self.clone() })
+    }
 }
 
 /// A credential.

@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod certificate;
 pub mod credentials;
+pub mod drift;
 pub mod fetch;
 pub mod finalize;
 pub mod inventory;
@@ -54,12 +55,16 @@ impl Reconciler for Controller {
             publish(context, &fetched.server, first).await?;
         }
         let Some(reached) = look(context, &fetched).await? else { return Ok(Next::Backoff) };
+        let compared = reached.as_ref().ok().map(|reached| drift::compare(context, &fetched, reached));
         let released = reached.as_ref().ok().and_then(|reached| reached.released);
         let stand = brake::stand(context, &fetched.server, released);
         let circuit = context.servers.circuit(&fetched.name);
-        let status = status::status(&fetched, &reached, circuit, context.now());
+        let status = status::status(&fetched, &reached, compared.as_ref(), circuit, context.now());
         let status = status::with_brake(status, &stand, &fetched, context.now());
         let wait = publish(context, &fetched.server, status).await?;
+        if let Some(compared) = &compared {
+            drift::tell(context, &fetched, compared).await;
+        }
         Ok(match context.servers.wait(&fetched.name) {
             // It is probed as soon as its circuit lets somebody.
             Some(probe) => Next::After(probe),
@@ -72,6 +77,8 @@ impl Reconciler for Controller {
         context.servers.forget(&key.name);
         context.pools.forget(&key.name);
         context.brakes.forget(&key.name);
+        context.standings.forget_server(&key.name);
+        context.metrics.forget_server(&key.name);
         inventory::tell(context, &context.inventory.forget(&key.name));
         Ok(Next::Never)
     }
@@ -103,6 +110,8 @@ async fn look(context: &Context, fetched: &Fetched) -> Result<Option<Result<Reac
         Err(why) => context.servers.cannot_be_used(&fetched.name, why),
     };
     if news {
+        // What was known of the databases is from before.
+        context.standings.forget_server(&fetched.name);
         super::triggers::server_changed(context, &fetched.name);
     }
     Ok(Some(reached))

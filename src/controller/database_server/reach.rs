@@ -1,22 +1,27 @@
 //! Reaching a server: is it the one that it was, and is it prepared?
 
+use tokio::time::Instant;
+
 use super::travel;
 use crate::api::ServerDatabase;
 use crate::api::condition::{Summary, reason};
 use crate::controller::brake;
 use crate::controller::context::Context;
+use crate::controller::database::fleet::Fleet;
 use crate::controller::database::refusal;
 use crate::controller::servers::NoLook;
-use crate::postgres::bootstrap;
+use crate::postgres::bootstrap::{self, Parts};
 use crate::postgres::connect::{AdminTarget, ConnectError, Connection, ServerPool};
-use crate::postgres::facts::{Marker, Server};
-use crate::postgres::observe::{self, Markers};
+use crate::postgres::facts::{ElevatedRole, Facts, Marker, Server};
+use crate::postgres::observe::{self, Markers, ObserveError, Scope};
 use crate::postgres::pool::Member;
 use crate::postgres::quote::Ident;
 
 /// What is known of a server that can be used.
 #[derive(Clone, Debug)]
 pub struct Reached {
+    /// When it was looked at, at the earliest.
+    pub at: Instant,
     /// The server.
     pub server: Server,
     /// Its marker rows.
@@ -27,10 +32,15 @@ pub struct Reached {
     pub refused: Option<String>,
     /// How many were released lately, of how many; read while its deletion brake is engaged.
     pub released: Option<(u32, u32)>,
+    /// Its databases, as one look at all of them shows them.
+    pub fleet: Fleet,
+    /// Roles with elevated rights.
+    pub elevated: Vec<ElevatedRole>,
 }
 
 /// Connects, compares the system identifier with the one `known` and the marker rows with the ServerDatabases before
-/// anything is written, prepares the server and reads its marker rows.
+/// anything is written, prepares the server and reads what it has of ours. A server that is prepared already costs ten
+/// statements, whatever the number of its databases.
 pub async fn reach(
     context: &Context,
     name: &str,
@@ -41,35 +51,127 @@ pub async fn reach(
         NoLook::Target(error) => refusal::of_connect(&error),
         NoLook::Rejected(trouble) => trouble,
     })?;
-    recognise(&pool, known).await?;
-    remember(context, name, &pool).await?;
+    // Read before the rows: a row never goes back meanwhile.
+    let databases: Vec<ServerDatabase> = context.valid_all();
+    let remembered = travel::known(databases.into_iter().filter(|it| it.spec.server_ref.name == name));
+    match read(&pool).await? {
+        Read::Whole(seen) => {
+            recognise(&seen.facts.server, known)?;
+            travel::compare(&remembered, &seen.facts.markers)?;
+            let prepared = bootstrap::is_prepared(&seen.facts, &seen.parts);
+            if prepared.map_err(|error| refusal::of_bootstrap(&error))? {
+                return settle(context, name, &pool, seen).await;
+            }
+        }
+        Read::Server(server, why) => {
+            recognise(&server, known)?;
+            match why {
+                // Whether it has the rows cannot be told.
+                Some(ConnectError::DatabaseClosed { .. } | ConnectError::NotPermitted { .. })
+                    if remembered.is_empty() => {}
+                None | Some(ConnectError::NoSuchDatabase { .. }) => travel::compare(&remembered, &[])?,
+                Some(error) => return Err(refusal::of_connect(&error)),
+            }
+        }
+    }
     let prepared = bootstrap::bootstrap(context.servers.gate(), &pool).await;
-    let server = prepared.map_err(|error| refusal::of_bootstrap(&error))?;
-    let mut connection = pool.operator().await.map_err(|error| refusal::of_connect(&error))?;
-    let seen = context.servers.gate().fences().see(&mut connection).await;
-    seen.map_err(|error| refusal::of_fence(&error))?;
-    let markers = observe::markers(&mut connection, &Markers::All).await;
-    let warm = observe::pool(&mut connection).await;
+    prepared.map_err(|error| refusal::of_bootstrap(&error))?;
+    match read(&pool).await? {
+        Read::Whole(seen) => settle(context, name, &pool, seen).await,
+        Read::Server(..) => Err(Summary::Progressing {
+            reason: reason::PROGRESSING,
+            message: "the operator database is gone again; it is looked at again".to_owned(),
+        }),
+    }
+}
+
+/// What one look reads.
+enum Read {
+    /// The server has an operator database with all its parts.
+    Whole(Box<Seen>),
+    /// It has none, or cannot be entered.
+    Server(Server, Option<ConnectError>),
+}
+
+/// Everything that is compared with what is declared.
+struct Seen {
+    at: Instant,
+    facts: Facts,
+    parts: Parts,
+    pool: Vec<Member>,
+    elevated: Vec<ElevatedRole>,
+}
+
+async fn read(pool: &ServerPool) -> Result<Read, Summary> {
+    let (mut connection, why) = match pool.operator().await {
+        Ok(connection) => (connection, None),
+        Err(
+            why @ (ConnectError::NoSuchDatabase { .. }
+            | ConnectError::DatabaseClosed { .. }
+            | ConnectError::NotPermitted { .. }),
+        ) => (elsewhere(pool).await?, Some(why)),
+        Err(error) => return Err(refusal::of_connect(&error)),
+    };
+    let read = match why {
+        None => read_in(&mut connection).await,
+        why => observe::server(&mut connection)
+            .await
+            .map(|server| Read::Server(server, why))
+            .map_err(|error| unread(&error)),
+    };
+    connection.release().await;
+    read
+}
+
+async fn read_in(connection: &mut Connection) -> Result<Read, Summary> {
+    let parts = bootstrap::parts(connection).await.map_err(|error| refusal::of_bootstrap(&error))?;
+    if !parts.are_there() {
+        return observe::server(connection)
+            .await
+            .map(|server| Read::Server(server, None))
+            .map_err(|error| unread(&error));
+    }
+    let at = Instant::now();
+    let facts =
+        observe::catalog_at_rest(connection, &Scope::whole_server()).await.map_err(|error| unread(&error))?;
+    let elevated = observe::elevated_roles(connection).await.map_err(|error| unread(&error))?;
+    let markers = observe::markers(connection, &Markers::All).await.map_err(|error| unread(&error))?;
+    let pool = observe::pool(connection).await.map_err(|error| unread(&error))?;
+    Ok(Read::Whole(Box::new(Seen { at, facts: Facts { markers, ..facts }, parts, pool, elevated })))
+}
+
+fn unread(error: &ObserveError) -> Summary {
+    refusal::of_observe(error)
+}
+
+/// Takes note of the server's epoch: it is the right one, and prepared.
+async fn settle(
+    context: &Context,
+    name: &str,
+    server: &ServerPool,
+    seen: Box<Seen>,
+) -> Result<Reached, Summary> {
+    let mut connection = server.operator().await.map_err(|error| refusal::of_connect(&error))?;
+    let noted = context.servers.gate().fences().see(&mut connection).await;
+    noted.map_err(|error| refusal::of_fence(&error))?;
     let released = if brake::is_engaged(context, name) {
         observe::pace(&mut connection, brake::WINDOW).await.map(Some)
     } else {
         Ok(None)
     };
     connection.release().await;
-    let failed = |error| refusal::of_observe(&error);
-    let (markers, pool) = (markers.map_err(failed)?, warm.map_err(failed)?);
-    Ok(Reached { server, markers, pool, refused: None, released: released.map_err(failed)? })
+    let released = released.map_err(|error| unread(&error))?;
+    let Seen { at, facts, parts: _, pool, elevated } = *seen;
+    let (server, markers) = (facts.server.clone(), facts.markers.clone());
+    Ok(Reached { at, server, markers, pool, refused: None, released, fleet: Fleet::new(facts), elevated })
 }
 
-async fn recognise(pool: &ServerPool, known: Option<&str>) -> Result<(), Summary> {
-    let Some(known) = known else { return Ok(()) };
-    let mut connection = any_session(pool).await.map_err(|error| refusal::of_connect(&error))?;
-    let read = observe::server(&mut connection).await;
-    connection.release().await;
-    let found = read.map_err(|error| refusal::of_observe(&error))?.system_identifier;
-    if found == known {
+fn recognise(server: &Server, known: Option<&str>) -> Result<(), Summary> {
+    let found = &server.system_identifier;
+    if known.is_none_or(|known| known == found) {
         return Ok(());
     }
+    let known = known.unwrap_or_default();
     let message = format!(
         "the address answers as the server with the system identifier {found}, and it was {known}: nothing is written to it; \
          correct the host, or remove status.systemIdentifier if the server was replaced on purpose"
@@ -77,23 +179,14 @@ async fn recognise(pool: &ServerPool, known: Option<&str>) -> Result<(), Summary
     Err(Summary::Stalled { reason: reason::SYSTEM_IDENTIFIER_CHANGED, message })
 }
 
-/// Whether the server still knows what its ServerDatabases say. They are read first: a row never goes back while they are.
-async fn remember(context: &Context, name: &str, pool: &ServerPool) -> Result<(), Summary> {
-    let databases: Vec<ServerDatabase> = context.valid_all();
-    let known = travel::known(databases.into_iter().filter(|it| it.spec.server_ref.name == name));
-    if known.is_empty() {
-        return Ok(());
-    }
-    let rows = match pool.operator().await {
-        Ok(mut connection) => {
-            let rows = observe::markers(&mut connection, &Markers::All).await;
-            connection.release().await;
-            rows.map_err(|error| refusal::of_observe(&error))?
-        }
-        Err(ConnectError::NoSuchDatabase { .. }) => vec![],
-        Err(error) => return Err(refusal::of_connect(&error)),
+/// A session where there is no operator database to enter.
+async fn elsewhere(pool: &ServerPool) -> Result<Connection, Summary> {
+    let postgres = Ident::parse("postgres").map_err(|error| ConnectError::InvalidTarget(error.to_string()));
+    let session = match postgres {
+        Ok(postgres) => pool.database(&postgres).await,
+        Err(error) => Err(error),
     };
-    travel::compare(&known, &rows)
+    session.map_err(|error| refusal::of_connect(&error))
 }
 
 /// A session on the operator database, or, where there is none (any more), on `postgres`.

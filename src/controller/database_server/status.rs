@@ -1,11 +1,15 @@
 //! Step 5: what the server's status says. Pure.
 
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 
+use super::drift::Found;
 use super::fetch::Fetched;
 use super::reach::Reached;
-use crate::api::condition::{self, DELETION_BRAKE, SERVER_REACHABLE, Summary, reason};
+use crate::api::condition::{self, DELETION_BRAKE, DRIFTED, SERVER_REACHABLE, Summary, reason};
 use crate::api::database_server::{CircuitState, DatabaseServerStatus, Scheduling};
+use crate::api::labels;
+use crate::api::reconcile::{Reconciled, open_request};
 use crate::api::step::{Step, StepPhase};
 use crate::controller::brake::{Engaged, Stand};
 
@@ -27,10 +31,30 @@ pub fn first(fetched: &Fetched, now: Timestamp) -> Option<DatabaseServerStatus> 
 pub fn status(
     fetched: &Fetched,
     reached: &Result<Reached, Summary>,
+    found: Option<&Found>,
     circuit: CircuitState,
     now: Timestamp,
 ) -> DatabaseServerStatus {
-    DatabaseServerStatus { circuit: Some(circuit), ..looked_at(fetched, reached, now) }
+    let mut status = DatabaseServerStatus { circuit: Some(circuit), ..looked_at(fetched, reached, now) };
+    if let Some(found) = found {
+        compared(fetched, &mut status, found, now);
+    }
+    status
+}
+
+fn compared(fetched: &Fetched, status: &mut DatabaseServerStatus, found: &Found, now: Timestamp) {
+    let generation = fetched.server.metadata.generation.unwrap_or_default();
+    match found.privileged() {
+        Some(message) => {
+            let reason = reason::PRIVILEGED_ROLES;
+            condition::set(&mut status.conditions, DRIFTED, "True", reason, &message, generation, now);
+        }
+        None => condition::remove(&mut status.conditions, DRIFTED),
+    }
+    let annotation = fetched.server.annotations().get(labels::RECONCILE_REQUESTED_AT);
+    if let Some(requested) = open_request(annotation, status.last_reconcile.as_ref()) {
+        status.last_reconcile = Some(Reconciled::new(requested, &found.findings(), None));
+    }
 }
 
 /// The same, and what it says of the deletion brake.

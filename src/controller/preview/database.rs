@@ -19,6 +19,7 @@ use crate::controller::pool::known::Taken;
 use crate::controller::tenant_database::binding::{self, Login, Logins};
 use crate::controller::tenant_database::choose::{Chosen, choose};
 use crate::controller::tenant_database::provision::{self, Prepared, Provisioned};
+use crate::controller::tenant_database::standing::Held;
 use crate::controller::tenant_database::validate::{self, Refusal, ValidCredential, Validated};
 use crate::controller::tenant_database::{fetch, place};
 use crate::controller::worker::key_of;
@@ -101,7 +102,7 @@ impl Rehearsal<'_> {
         let mut session = session.map_err(|error| refusal::of_execute(&error))?;
         let prepared = provision::prepare(&self.world, &pool, &mut session, claim, secrets).await;
         session.close().await;
-        let Prepared { chosen, batches, logins, logins_allowed, rotating: _, again: _, mut taken } =
+        let Prepared { chosen, batches, logins, logins_allowed, rotating: _, again: _, mut taken, held: _ } =
             prepared?;
         // Another claim of the question gets another one.
         taken.iter_mut().for_each(Taken::uses);
@@ -253,6 +254,7 @@ impl At {
             logins_allowed,
             rotating: Vec::new(),
             again: None,
+            held: Held::default(),
         })
     }
 }

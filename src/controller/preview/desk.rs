@@ -116,7 +116,7 @@ async fn serve_connection(stream: TcpStream, router: Router, _permit: OwnedSemap
 }
 
 async fn answer(State(room): State<Room>, request: Request) -> Result<Response, Infallible> {
-    Ok(asked(&room, request).await.unwrap_or_else(Refusal::into_response))
+    Ok(Box::pin(asked(&room, request)).await.unwrap_or_else(Refusal::into_response))
 }
 
 async fn asked(room: &Room, request: Request) -> Result<Response, Refusal> {

@@ -15,7 +15,7 @@ use crate::controller::brake;
 use crate::controller::context::Context;
 use crate::controller::database::plan::{self, Conflict, Plan};
 use crate::controller::database::{look, refusal, tombstone};
-use crate::controller::object::Kind;
+use crate::controller::object::{Key, Kind};
 use crate::controller::worker::key_of;
 use crate::postgres::execute::Session;
 use crate::postgres::facts::{Facts, Marker};
@@ -96,6 +96,7 @@ pub async fn act(
         act = act.reason(),
         "changing a database that nobody claims"
     );
+    context.standings.forget(&Key::namespaced(&marker.claim.namespace, &marker.claim.name));
     session.run(&plan.batches).await.map_err(|error| refusal::of_execute(&error))
 }
 

@@ -92,6 +92,7 @@ fn gone(physical: &PhysicalName) -> Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::database_server::DriftPolicy;
     use crate::api::names::{DatabaseName, TenantId};
 
     fn claim(offered: Option<&str>, fresh: bool) -> Validated {
@@ -109,6 +110,9 @@ mod tests {
             past: if fresh { Past::Waived } else { Past::None },
             suspended: false,
             logins_allowed: true,
+            drift_policy: DriftPolicy::Correct,
+            declared: None,
+            requested: None,
         }
     }
 

@@ -7,6 +7,7 @@
 pub mod binding;
 pub mod choose;
 pub mod credentials;
+pub mod drift;
 pub mod fetch;
 #[cfg(test)]
 mod fixtures;
@@ -15,6 +16,7 @@ pub mod provision;
 pub mod rollouts;
 pub mod room;
 pub mod rotation;
+pub mod standing;
 pub mod status;
 pub mod validate;
 
@@ -82,6 +84,9 @@ impl Reconciler for Controller {
         let fetched = fetch::again(context, fetched);
         let status = status::status(&fetched, &validated, &provisioned, context.now());
         let wait = publish(context, &fetched.claim, status).await?;
+        if let Ok(provisioned) = &provisioned {
+            drift::tell(context, &fetched.claim, provisioned).await;
+        }
         let next = match &provisioned {
             Ok(provisioned) => Next::Resync.or_sooner(wait).or_sooner(provisioned.again),
             Err(_) => Next::Backoff,
@@ -91,6 +96,7 @@ impl Reconciler for Controller {
 
     async fn removed(context: &Context, key: &Key) -> Result<Next, ApplyError> {
         context.progress.clear(&fetch::suspension(key));
+        context.standings.forget(key);
         Ok(Next::Never)
     }
 }
@@ -101,22 +107,13 @@ async fn provision(
     fetched: &Fetched,
     validated: &Validated,
 ) -> Result<Result<Provisioned, Summary>, ApplyError> {
-    let secrets = match binding::fetch(context, validated).await? {
-        Ok(secrets) => secrets,
-        Err(summary) => {
-            // The tenant's owners say what the Secrets are called; that must not keep a suspended tenant's logins open.
-            return Ok(Err(provision::close(context, fetched).await.err().unwrap_or(summary)));
-        }
-    };
-    let provisioned = match provision::provision(context, validated, &secrets).await {
-        Ok(provisioned) => provisioned,
-        Err(summary) => {
-            if matches!(summary, Summary::Progressing { reason: reason::AUTHENTICATION_FAILED, .. }) {
-                // The server's own turn reads the admin Secret again.
-                context.enqueue(Kind::DatabaseServer, &Key::cluster(&validated.server), Lane::Urgent);
-            }
-            return Ok(Err(summary));
-        }
+    let recalled = standing::recall(context, validated).await;
+    let provisioned = match recalled {
+        Some(provisioned) => provisioned,
+        None => match observed(context, fetched, validated).await? {
+            Ok(provisioned) => provisioned,
+            Err(summary) => return Ok(Err(summary)),
+        },
     };
     let protected = protection::of(context, &provisioned.marker);
     let mut declared = vec![project::declared(&provisioned.marker, &validated.server, protected)?];
@@ -132,6 +129,28 @@ async fn provision(
             Err(error) => return Ok(Err(outcome::summary(&error))),
         }
     }
+    standing::keep(context, validated, &provisioned);
     tracing::debug!(claim = fetched.claim.name_any(), database.name = %provisioned.physical, "the claim has its database");
     Ok(Ok(provisioned))
+}
+
+/// What the claim has after a look at its server.
+async fn observed(
+    context: &Context,
+    fetched: &Fetched,
+    validated: &Validated,
+) -> Result<Result<Provisioned, Summary>, ApplyError> {
+    match binding::fetch(context, validated).await? {
+        Ok(secrets) => {
+            let provisioned = provision::provision(context, fetched, validated, &secrets).await;
+            if matches!(provisioned, Err(Summary::Progressing { reason: reason::AUTHENTICATION_FAILED, .. }))
+            {
+                // The server's own turn reads the admin Secret again.
+                context.enqueue(Kind::DatabaseServer, &Key::cluster(&validated.server), Lane::Urgent);
+            }
+            Ok(provisioned)
+        }
+        // The tenant's owners say what the Secrets are called; that must not keep a suspended tenant's logins open.
+        Err(summary) => Ok(Err(provision::close(context, fetched).await.err().unwrap_or(summary))),
+    }
 }

@@ -27,9 +27,9 @@ use super::binding::Logins;
 use super::choose::{Chosen, choose};
 use super::credentials::{self, Basis, Decided, Rotating};
 use super::fetch::{Fetched, SUSPEND_LIMIT};
-use super::place;
-use super::room;
+use super::standing::{self, Held};
 use super::validate::Validated;
+use super::{drift, place, room};
 
 /// What a claim has on its server.
 #[derive(Clone, Debug)]
@@ -52,11 +52,14 @@ pub struct Provisioned {
     pub rotating: Vec<Rotating>,
     /// When somebody has to look again though nothing happened.
     pub again: Option<Duration>,
+    /// What the turn leaves to the next.
+    pub held: Held,
 }
 
 /// Makes the server as the claim wants it.
 pub async fn provision(
     context: &Context,
+    fetched: &Fetched,
     claim: &Validated,
     secrets: &Logins,
 ) -> Result<Provisioned, Summary> {
@@ -72,8 +75,9 @@ pub async fn provision(
             session.close().await;
             Err(summary)
         }
-        Ok(Prepared { chosen, batches, logins, logins_allowed, rotating, again, mut taken }) => {
+        Ok(Prepared { chosen, batches, logins, logins_allowed, rotating, again, mut taken, held }) => {
             taken.iter_mut().for_each(Taken::uses);
+            drift::announce(context, fetched, &held).await;
             run(session, &batches).await?;
             let known = chosen.rows.first().filter(|_| batches.is_empty()).cloned();
             let marker = match known {
@@ -91,6 +95,7 @@ pub async fn provision(
                 logins_allowed,
                 rotating,
                 again,
+                held,
             })
         }
     }
@@ -162,6 +167,7 @@ pub async fn close(context: &Context, fetched: &Fetched) -> Result<bool, Summary
     let pool = pool.ok_or_else(|| place::not_ready(server))?;
     let cause = Cause::new(format_args!("{} {}", Kind::TenantDatabase, key_of(&fetched.claim)), "suspend");
     let Ok(physical) = PhysicalName::parse(&database.spec.physical_name) else { return Ok(false) };
+    context.standings.forget(&key_of(&fetched.claim));
     let mut session = open(context, &pool, cause).await?;
     let read = observe::markers(session.reader(), &Markers::Physical(physical.as_str())).await;
     let batches = match read.map_err(|error| refusal::of_observe(&error)) {
@@ -193,6 +199,8 @@ pub(crate) struct Prepared<'a> {
     pub again: Option<Duration>,
     /// The clone that it is made from, which nobody else is given as long.
     pub taken: Option<Taken<'a>>,
+    /// What the turn leaves to the next.
+    pub held: Held,
 }
 
 /// For what a claim's statements are sent.
@@ -223,9 +231,11 @@ pub(crate) async fn prepare<'a>(
     let Decided { specs, logins, rotating, again } = credentials::decide(context, pool, &basis).await?;
     let want = want(claim, &chosen.physical, specs, logins_allowed);
     let plan = planned(&want, &facts, taken.as_mut()).map_err(|conflict| refusal::of_conflict(&conflict))?;
-    let mut batches = plan.batches;
+    let held = standing::hold(claim, &want, &facts, secrets, &plan);
+    let held = held.map_err(|conflict| refusal::of_conflict(&conflict))?;
+    let mut batches = if held.is_left_alone() { vec![] } else { plan.batches };
     room::hold(&mut batches, capacity);
-    Ok(Prepared { chosen, batches, logins, logins_allowed, rotating, again, taken })
+    Ok(Prepared { chosen, batches, logins, logins_allowed, rotating, again, taken, held })
 }
 
 /// What the claim's database is to be like.

@@ -5,8 +5,10 @@ use k8s_openapi::jiff::Timestamp;
 use super::credentials::{Rotating, Until};
 use super::fetch::Fetched;
 use super::provision::Provisioned;
+use super::standing::Held;
 use super::validate::Validated;
-use crate::api::condition::{self, READY, ROTATING, SERVER_REACHABLE, SUSPENDED, Summary, reason};
+use crate::api::condition::{self, DRIFTED, READY, ROTATING, SERVER_REACHABLE, SUSPENDED, Summary, reason};
+use crate::api::reconcile::Reconciled;
 use crate::api::schema::NameRef;
 use crate::api::step::{Step, StepPhase};
 use crate::api::tenant_database::TenantDatabaseStatus;
@@ -81,8 +83,35 @@ pub fn status(
     if let Ok(provisioned) = provisioned {
         status.server_database = Some(provisioned.physical.object_name());
         status.binding = claim.credentials.first().map(|it| NameRef::new(it.secret.clone()));
+        status.declared.clone_from(&provisioned.held.declared);
+        if let Some(requested) = &claim.requested {
+            let drift = provisioned.held.drift.as_ref();
+            let found = drift.map(|drift| &*drift.found).unwrap_or_default();
+            status.last_reconcile =
+                Some(Reconciled::new(requested, found, drift.map(|drift| drift.corrected)));
+        }
+        if provisioned.held.is_left_alone() {
+            drifted(fetched, &mut status, &provisioned.held, now);
+        } else {
+            condition::remove(&mut status.conditions, DRIFTED);
+        }
     }
     status
+}
+
+/// What a claim says before its database is brought back to what is declared; `None` if there is nothing to bring back.
+pub fn correcting(fetched: &Fetched, held: &Held, now: Timestamp) -> Option<TenantDatabaseStatus> {
+    held.drift.as_ref().filter(|drift| drift.corrected)?;
+    let mut status = fetched.claim.status.clone().unwrap_or_default();
+    drifted(fetched, &mut status, held, now);
+    Some(status)
+}
+
+fn drifted(fetched: &Fetched, status: &mut TenantDatabaseStatus, held: &Held, now: Timestamp) {
+    let Some(drift) = &held.drift else { return };
+    let reason = if drift.corrected { reason::CORRECTING } else { reason::LEFT_ALONE };
+    let generation = fetched.claim.metadata.generation.unwrap_or_default();
+    condition::set(&mut status.conditions, DRIFTED, "True", reason, &drift.message(), generation, now);
 }
 
 fn suspend(fetched: &Fetched, status: &mut TenantDatabaseStatus, now: Timestamp) {

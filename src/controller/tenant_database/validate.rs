@@ -9,7 +9,9 @@ use super::fetch::{Fetched, SUSPEND_LIMIT};
 use super::place;
 use super::rotation::{self, Asked};
 use crate::api::condition::{Summary, reason};
+use crate::api::database_server::DriftPolicy;
 use crate::api::names::{CredentialName, DatabaseName, PhysicalName, TenantId};
+use crate::api::reconcile::open_request;
 use crate::api::server_database::DatabasePhase;
 use crate::api::tenant_database::{Access, Credential};
 use crate::api::{Plan, ServerDatabase, TenantDatabase, labels, schema};
@@ -46,6 +48,12 @@ pub struct Validated {
     pub suspended: bool,
     /// Whether logins are let in.
     pub logins_allowed: bool,
+    /// What becomes of what somebody changed on the server.
+    pub drift_policy: DriftPolicy,
+    /// Hash of what its database was last brought to.
+    pub declared: Option<String>,
+    /// A comparison that somebody asked for, and that was not answered yet.
+    pub requested: Option<String>,
 }
 
 /// A credential of a claim.
@@ -127,6 +135,9 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
         connection_limit: connection_limit(fetched.plan.as_ref(), claim),
         suspended: tenant.spec.is_suspended(),
         logins_allowed: !(tenant.spec.is_suspended() && ended),
+        drift_policy: drift_policy(fetched, &server),
+        declared: claim.status.as_ref().and_then(|status| status.declared.clone()),
+        requested: requested(claim),
         tenant: tenant.name_any(),
         namespace,
         name,
@@ -143,6 +154,17 @@ pub fn connection_limit(plan: Option<&Plan>, claim: &TenantDatabase) -> Option<u
     let plan = plan.and_then(|plan| plan.spec.limits.as_ref()?.connections);
     let asked = claim.spec.limits.as_ref().and_then(|limits| limits.connections);
     asked.into_iter().chain(plan).min().and_then(|limit| u32::try_from(limit).ok())
+}
+
+fn requested(claim: &TenantDatabase) -> Option<String> {
+    let answered = claim.status.as_ref().and_then(|status| status.last_reconcile.as_ref());
+    open_request(claim.annotations().get(labels::RECONCILE_REQUESTED_AT), answered).map(str::to_owned)
+}
+
+/// What the server's admin wants to become of drift.
+fn drift_policy(fetched: &Fetched, server: &str) -> DriftPolicy {
+    let server = fetched.servers.iter().find(|known| known.name == server);
+    server.and_then(|known| known.spec.drift_policy).unwrap_or_default()
 }
 
 fn invalid(message: String) -> Summary {

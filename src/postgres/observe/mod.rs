@@ -11,16 +11,19 @@ use sqlx::postgres::PgRow;
 
 use super::connect::{Address, Connection, OPERATOR_DATABASE};
 use super::facts::{
-    Acl, Claim, DATABASE_OWNER, Database, DefaultKind, Facts, Grantee, Inside, Marker, Membership, Phase,
-    Privilege, Role, Server, StoredPassword,
+    Acl, Claim, DATABASE_OWNER, Database, DefaultKind, Facts, Grantee, Inside, Marker, Phase, Privilege,
+    Role, Server, StoredPassword,
 };
 use super::function::RestrictedFunction;
+mod elevated;
 mod issues;
+mod memberships;
 mod pace;
 mod pool;
 mod queries;
 mod tombstone;
 
+pub use elevated::elevated_roles;
 pub use issues::issues;
 pub use pace::pace;
 pub use pool::{databases, pool};
@@ -124,6 +127,12 @@ impl Scope {
         self
     }
 
+    /// Every tenant database of the server with their roles, and what [`bootstrap`](super::bootstrap) looks after.
+    pub fn whole_server() -> Self {
+        let Self { databases, roles, .. } = Self::server();
+        Self { databases, roles, ..Self::all_databases() }
+    }
+
     /// What [`bootstrap`](super::bootstrap) looks after.
     pub fn server() -> Self {
         Self {
@@ -178,13 +187,20 @@ pub async fn server(connection: &mut Connection) -> Result<Server, ObserveError>
 /// Reads databases, roles, memberships, settings and sessions. Marker rows and what is inside databases come from
 /// [`markers`] and [`inside`].
 pub async fn catalog(connection: &mut Connection, scope: &Scope) -> Result<Facts, ObserveError> {
+    let facts = catalog_at_rest(connection, scope).await?;
+    let sessions = sessions(connection, scope).await?;
+    Ok(Facts { sessions, ..facts })
+}
+
+/// Reads the same but for the sessions: what stays while nobody changes it.
+pub async fn catalog_at_rest(connection: &mut Connection, scope: &Scope) -> Result<Facts, ObserveError> {
     let server = server(connection).await?;
     let databases = catalogued(connection, scope).await?;
     let mut roles = roles(connection, scope, server.reads_passwords).await?;
     settings(connection, scope, &mut roles).await?;
-    let memberships = memberships(connection, scope).await?;
-    let sessions = sessions(connection, scope).await?;
-    Ok(Facts { server, databases, roles, memberships, sessions, ..Facts::default() })
+    let mut facts = Facts { databases, roles, ..Facts::default() };
+    memberships::read_into(&mut facts, connection, scope, server.version_number).await?;
+    Ok(Facts { server, ..facts })
 }
 
 /// Reads marker rows; the session is in the operator database.
@@ -323,18 +339,6 @@ async fn settings(
         Ok(())
     };
     rows.iter().try_for_each(enter).map_err(|source| failed(connection, WHAT, source))
-}
-
-async fn memberships(
-    connection: &mut Connection,
-    scope: &Scope,
-) -> Result<BTreeMap<Membership, bool>, ObserveError> {
-    const WHAT: &str = "memberships";
-    let query = sqlx::query(queries::MEMBERSHIPS).bind(&scope.roles).bind(&scope.role_prefix);
-    let rows = read(connection, WHAT, query).await?;
-    let decode =
-        |row: &PgRow| Ok((Membership { group: row.try_get(0)?, member: row.try_get(1)? }, row.try_get(2)?));
-    rows.iter().map(decode).collect::<Result<_, _>>().map_err(|source| failed(connection, WHAT, source))
 }
 
 async fn sessions(

@@ -46,7 +46,8 @@ WHERE r.rolname::text = ANY ($1) OR starts_with(r.rolname::text, $2)";
 /// Memberships in which a role of ours is group or member. From 16 on, who creates a role gets one in it that serves only
 /// to grant it: with that our login has nothing of the role and cannot act as it. Before 16 there are no such columns.
 pub(super) const MEMBERSHIPS: &str = "\
-SELECT g.rolname::text, m.rolname::text, bool_or(a.admin_option) \
+SELECT g.rolname::text, m.rolname::text, bool_or(a.admin_option), \
+       array_agg(DISTINCT pg_get_userbyid(a.grantor)::text) \
 FROM pg_auth_members a \
 JOIN pg_roles g ON g.oid = a.roleid \
 JOIN pg_roles m ON m.oid = a.member \

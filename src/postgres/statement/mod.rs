@@ -11,7 +11,7 @@ mod tombstone;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::facts::{DefaultKind, Grantee, Marker, Privilege, Role};
+use super::facts::{DefaultKind, Facts, Grantee, Marker, Membership, Privilege, Role};
 use super::function::RestrictedFunction;
 use super::issue::Issue;
 use super::quote::{Ident, Literal, QuoteError};
@@ -121,6 +121,8 @@ pub enum Statement {
         member: Ident,
         /// Only the right to pass it on.
         admin_option_only: bool,
+        /// Whose grant it is, where another's stands by itself (from release 16 on). Absent means ours.
+        granted_by: Option<Ident>,
     },
     /// Makes an empty database that accepts no connections.
     CreateDatabase {
@@ -280,6 +282,28 @@ impl Batch {
 }
 
 impl Statement {
+    /// What ends a membership, or the right to pass it on, whoever granted it.
+    pub fn revoke_role(
+        have: &Facts,
+        membership: &Membership,
+        admin_option_only: bool,
+    ) -> Result<Vec<Self>, QuoteError> {
+        let group = Ident::foreign(&membership.group)?;
+        let member = Ident::foreign(&membership.member)?;
+        let revoke = |granted_by| Self::RevokeRole {
+            group: group.clone(),
+            member: member.clone(),
+            admin_option_only,
+            granted_by,
+        };
+        match have.grantors.get(membership) {
+            None => Ok(vec![revoke(None)]),
+            Some(grantors) => {
+                grantors.iter().map(|grantor| Ok(revoke(Some(Ident::foreign(grantor)?)))).collect()
+            }
+        }
+    }
+
     /// The text to send. It may hold a verifier: never log it, log `Display`.
     pub fn sql(&self) -> Result<String, QuoteError> {
         render::render(self, &|verifier| Ok(Literal::new(&verifier.expose())?.to_string()))

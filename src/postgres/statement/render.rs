@@ -39,9 +39,10 @@ pub(super) fn render(
             format!("ALTER ROLE {role}{place} RESET ALL")
         }
         Statement::GrantRole { group, member } => format!("GRANT {group} TO {member}"),
-        Statement::RevokeRole { group, member, admin_option_only } => {
+        Statement::RevokeRole { group, member, admin_option_only, granted_by } => {
             let only = if *admin_option_only { "ADMIN OPTION FOR " } else { "" };
-            format!("REVOKE {only}{group} FROM {member} CASCADE")
+            let by = granted_by.as_ref().map(|grantor| format!(" GRANTED BY {grantor}")).unwrap_or_default();
+            format!("REVOKE {only}{group} FROM {member}{by} CASCADE")
         }
         Statement::CreateDatabase { name, owner, connection_limit, plain_locale } => {
             let owner = owner.as_ref().map(|owner| format!(" OWNER {owner}")).unwrap_or_default();

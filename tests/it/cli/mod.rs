@@ -8,6 +8,7 @@ mod kubeconfig;
 mod plan;
 mod policies;
 mod purge;
+mod reconcile;
 mod schema;
 mod transcripts;
 mod undelete;

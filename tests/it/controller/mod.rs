@@ -8,6 +8,7 @@ mod circuit;
 pub mod claims;
 mod creation;
 mod credentials;
+mod database_drift;
 mod databases;
 mod deletion;
 mod drift;

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 
 use super::scene::Scene;
+use crate::support::postgres::Version;
 use crate::support::{ControlPlane, Operator, Postgres, WholeState};
 
 /// A control plane and its PostgreSQL, which is registered there as the DatabaseServer [`Site::server`].
@@ -34,6 +35,11 @@ impl Site {
     /// One of the test's own, with that server.
     pub async fn of(plane: ControlPlane, postgres: Postgres) -> Self {
         Self::at(Plane::Own(plane), postgres).await
+    }
+
+    /// The same with that version of PostgreSQL.
+    pub async fn own_of(version: Version) -> Self {
+        Self::at(Plane::Own(ControlPlane::own().await), Postgres::own_of(version)).await
     }
 
     async fn at(plane: Plane, postgres: Postgres) -> Self {

@@ -89,7 +89,7 @@ impl Model {
                 let membership = Membership { group: group.as_str().into(), member: member.as_str().into() };
                 self.truth.memberships.entry(membership).or_insert(false);
             }
-            Statement::RevokeRole { group, member, admin_option_only } => {
+            Statement::RevokeRole { group, member, admin_option_only, granted_by: _ } => {
                 let membership = Membership { group: group.as_str().into(), member: member.as_str().into() };
                 if *admin_option_only {
                     self.truth.memberships.insert(membership, false);

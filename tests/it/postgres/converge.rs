@@ -20,9 +20,9 @@ on_every_version! {
 
 /// What a server has of a database, with the parts that differ from run to run made equal.
 pub async fn settled(fixture: &Fixture, spec: &tenantry::controller::database::want::DatabaseSpec) -> String {
-    let Facts { server: _, databases, roles, memberships, markers, sessions: _, issues, inside } =
+    let Facts { server: _, databases, roles, memberships, grantors, markers, sessions: _, issues, inside } =
         fixture.facts(spec).await;
-    format!("{:#?}", (databases, roles, memberships, markers, issues, inside))
+    format!("{:#?}", (databases, roles, memberships, grantors, markers, issues, inside))
         .replace(&spec.tenant_uid, "UID")
         .replace(&spec.tenant_id, "ID")
 }
@@ -46,7 +46,8 @@ async fn drift_of_everything_that_is_declared_is_healed(version: Version) {
     let (name, login) = (spec.physical.as_str(), login(&spec, 0));
     let stranger = format!("stranger_{}", spec.tenant_id);
     let mut admin = fixture.superuser("postgres").await;
-    run(&mut admin, &format!("CREATE ROLE {stranger}")).await;
+    let second = format!("second_{}", spec.tenant_id);
+    run(&mut admin, &format!("CREATE ROLE {stranger}; CREATE ROLE {second}")).await;
     let mut inside = fixture.superuser(name).await;
     let of_server = [
         "ALTER DATABASE {db} OWNER TO {stranger}",
@@ -75,6 +76,11 @@ async fn drift_of_everything_that_is_declared_is_healed(version: Version) {
         "GRANT {db}_owner TO {login} WITH ADMIN OPTION",
         "GRANT {db}_owner TO {stranger}",
         "GRANT {login} TO {stranger}",
+        "GRANT {db}_owner TO {stranger} WITH ADMIN OPTION; SET ROLE {stranger}; \
+         GRANT {db}_owner TO {second}; RESET ROLE",
+        "GRANT {db}_owner TO {stranger} WITH ADMIN OPTION; GRANT {db}_owner TO {login} GRANTED BY {stranger}",
+        "GRANT {login} TO {stranger} WITH ADMIN OPTION; SET ROLE {stranger}; \
+         GRANT {login} TO {second} WITH ADMIN OPTION; SET ROLE {second}; GRANT {login} TO {db}_ro; RESET ROLE",
         "GRANT pg_read_server_files TO {login}",
         "GRANT {stranger} TO {db}_owner",
         "DROP OWNED BY {login}; DROP ROLE {login}",
@@ -89,8 +95,10 @@ async fn drift_of_everything_that_is_declared_is_healed(version: Version) {
         "GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC",
         "REVOKE EXECUTE ON FUNCTION lo_from_bytea(oid, bytea) FROM {db}_owner",
     ];
-    let filled =
-        |sql: &str| sql.replace("{db}", name).replace("{login}", &login).replace("{stranger}", &stranger);
+    let filled = |sql: &str| {
+        let sql = sql.replace("{db}", name).replace("{login}", &login);
+        sql.replace("{stranger}", &stranger).replace("{second}", &second)
+    };
     for sql in of_database {
         run(&mut inside, &filled(sql)).await;
         assert_healed(&fixture, &spec, &filled(sql), &right).await;

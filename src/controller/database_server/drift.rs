@@ -1,0 +1,112 @@
+//! Drift on a server: one look compares every database with what its claim declares, and the server's roles with those that
+//! its admin vouches for.
+//!
+//! A claim whose database is not as it was left gets a turn, which looks for itself and does what is to be done; nobody
+//! else does. A role is an admin's own: it is named, and left as it is.
+
+use std::collections::BTreeSet;
+
+use kube::Resource;
+
+use super::fetch::Fetched;
+use super::reach::Reached;
+use crate::api::condition::{self, DRIFTED};
+use crate::api::names::{Group, PhysicalName};
+use crate::controller::context::Context;
+use crate::controller::database::drift::message;
+use crate::controller::object::Kind;
+use crate::controller::publish;
+use crate::controller::queue::Lane;
+use crate::controller::tenant_database::standing::Compared;
+use crate::postgres::facts::{ElevatedRole, Marker};
+
+/// What a look at a server found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Roles with elevated rights that nobody has declared, one finding each.
+    roles: Vec<String>,
+    /// What the look said of the claims on the server.
+    claims: Compared,
+}
+
+impl Found {
+    /// What is said of the roles; `None` without any.
+    pub fn privileged(&self) -> Option<String> {
+        let next = "take these rights away, or name the roles in spec.privilegedRoles";
+        (!self.roles.is_empty()).then(|| format!("{}: {next}", message(&self.roles)))
+    }
+
+    /// Everything that is not as declared. What becomes of a database is its claim's to say.
+    pub fn findings(&self) -> Vec<String> {
+        let Compared { compared, drifted, differing: _ } = &self.claims;
+        let databases =
+            (*drifted > 0).then(|| format!("{drifted} of {compared} databases are not as declared"));
+        self.roles.iter().cloned().chain(databases).collect()
+    }
+}
+
+/// Compares, and gives turns to the claims that differ.
+pub(super) fn compare(context: &Context, fetched: &Fetched, reached: &Reached) -> Found {
+    let claims = context.standings.compare(&fetched.name, &reached.fleet, reached.at);
+    context.metrics.compared(&fetched.name, claims.drifted);
+    for claim in &claims.differing {
+        tracing::info!(server.name = fetched.name, claim = %claim, "a database is not as it was left");
+        context.enqueue(Kind::TenantDatabase, claim, Lane::Background);
+    }
+    let declared = fetched.server.spec.privileged_roles.iter().flatten().map(String::as_str);
+    let roles = undeclared(&reached.elevated, &reached.markers, &declared.collect());
+    let roles =
+        roles.iter().map(|role| format!("role {} is {}", role.name, role.rights.join(", "))).collect();
+    Found { roles, claims }
+}
+
+/// Records an Event about roles that were not named until now. `fetched` is as it was before the status of this turn.
+pub(super) async fn tell(context: &Context, fetched: &Fetched, found: &Found) {
+    let Some(found) = found.privileged() else { return };
+    let before = fetched.server.status.as_ref();
+    let before = before.and_then(|status| condition::find(&status.conditions, DRIFTED));
+    if before.is_none_or(|before| before.message != condition::cut(&found)) {
+        let about = fetched.server.object_ref(&());
+        publish::warn(context, &about, "PrivilegedRoles", "Compare", found).await;
+    }
+}
+
+/// Those that are neither declared nor of our databases: what a tenant's login or group has too much, its own claim tells.
+fn undeclared<'a>(
+    elevated: &'a [ElevatedRole],
+    markers: &[Marker],
+    declared: &BTreeSet<&str>,
+) -> Vec<&'a ElevatedRole> {
+    let groups = markers.iter().filter_map(|row| PhysicalName::parse(&row.physical_name).ok());
+    let mut ours: BTreeSet<String> =
+        groups.flat_map(|physical| Group::ALL.map(|group| physical.group(group))).collect();
+    ours.extend(markers.iter().flat_map(|row| row.logins.iter().cloned()));
+    let is_foreign = |role: &&ElevatedRole| !ours.contains(&role.name) && !declared.contains(&*role.name);
+    elevated.iter().filter(is_foreign).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::facts::{Claim, Phase};
+
+    #[test]
+    fn only_roles_that_nobody_vouches_for_are_named() {
+        let role = |name: &str| ElevatedRole { name: name.into(), rights: vec!["SUPERUSER".into()] };
+        let row = Marker {
+            tenant_uid: "u".into(),
+            name: "app".into(),
+            tenant_id: "i".into(),
+            physical_name: "t_i_app".into(),
+            claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: None },
+            phase: Phase::Bound,
+            generation: 1,
+            epoch: 0,
+            logins: ["t_i_app_app_a".to_owned()].into(),
+        };
+        let elevated = ["dba", "mallory", "t_i_app_app_a", "t_i_app_owner", "t_i_app_nobodys"].map(role);
+        let found = undeclared(&elevated, &[row], &["dba"].into());
+        let names: Vec<&str> = found.iter().map(|role| role.name.as_str()).collect();
+        assert_eq!(names, ["mallory", "t_i_app_nobodys"]);
+    }
+}

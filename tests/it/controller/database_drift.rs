@@ -1,0 +1,289 @@
+//! What somebody changes on a database server, past the operator: one look at all databases of a server finds it, and it is
+//! brought back or told, as the server's admin wants.
+
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
+use tenantry::controller::object::{Key, Kind};
+
+use super::claims::{binding, session};
+use super::scene::{A_MINUTE, condition};
+use super::shop;
+use super::site::{Site, Stage};
+use crate::support::postgres::Version;
+use crate::support::{Operator, wait_until};
+
+/// Statements that a look at a server takes, whatever the number of its databases.
+const LOOK: u64 = 10;
+
+/// The claim `orders` of the tenant `acme`, and who meddles with its database.
+struct Case<'a> {
+    scene: &'a Stage<'a>,
+    claim: Key,
+    database: String,
+    login: String,
+    admin: PgConnection,
+}
+
+impl<'a> Case<'a> {
+    async fn new(scene: &'a Stage<'a>) -> Self {
+        let bound = binding(scene, "orders-app").await;
+        let (database, login) = (bound["database"].clone(), bound["username"].clone());
+        let admin = scene.site.postgres.admin("postgres").await;
+        Self { scene, claim: scene.inside("acme", "orders"), database, login, admin }
+    }
+
+    /// Runs the statements as a superuser, with the names filled in.
+    async fn meddle(&mut self, statements: &[&str]) {
+        for sql in statements {
+            let sql = sql.replace("{db}", &self.database).replace("{login}", &self.login);
+            self.admin.execute(AssertSqlSafe(sql)).await.unwrap();
+        }
+    }
+
+    async fn limit(&mut self) -> i32 {
+        let sql = "select datconnlimit from pg_database where datname = $1";
+        sqlx::query(sql).bind(&self.database).fetch_one(&mut self.admin).await.unwrap().get(0)
+    }
+
+    /// The notes of the claim's Events of that reason.
+    async fn told(&self, reason: &str) -> Vec<String> {
+        let namespace = self.scene.namespace("acme");
+        let events: Api<Event> = Api::namespaced(self.scene.client.clone(), &namespace);
+        let all = events.list(&ListParams::default()).await.unwrap().items;
+        let about = |event: &Event| {
+            let regarding = event.regarding.as_ref();
+            regarding.is_some_and(|it| it.name.as_deref() == Some(&*self.claim.name))
+                && event.reason.as_deref() == Some(reason)
+        };
+        all.into_iter().filter(about).filter_map(|event| event.note).collect()
+    }
+}
+
+/// Has the operator look at the server now, and not within a minute.
+async fn look(scene: &Stage<'_>, when: &str) {
+    let label = json!({"metadata": {"labels": {"tests.tenantry.dev/look": when}}});
+    scene.patch(Kind::DatabaseServer, &Key::cluster(&scene.site.server), label).await;
+}
+
+/// Waits until the server was compared so many times more.
+async fn compared(scene: &Stage<'_>, operator: &Operator, times: u64) {
+    let sample = format!("tenantry_drift_checks_total{{server=\"{}\"}}", scene.site.server);
+    let before = operator.sample(&sample);
+    wait_until(2 * A_MINUTE, "the server was looked at", async || {
+        let checks = operator.sample(&sample) - before;
+        if checks >= times { Ok(()) } else { Err(format!("{checks} times")) }
+    })
+    .await;
+}
+
+async fn what_somebody_changed_is_brought_back_and_told(version: Version) {
+    let site = Site::own_of(version).await;
+    let operator = Operator::start(&site).await;
+    let scene = shop::open(&site).await;
+    let mut case = Case::new(&scene).await;
+    let before = scene.state().await;
+
+    let changes = [
+        "alter database {db} connection limit 77",
+        "grant connect on database {db} to public",
+        "alter database {db} owner to postgres",
+        "alter role {login} superuser",
+        "alter role {login} set statement_timeout = 0",
+        "alter role {login} in database {db} set search_path = evil",
+        "create role mallory",
+        "grant {db}_owner to mallory with admin option",
+        "grant {db}_owner to mallory granted by postgres",
+    ];
+    case.meddle(&changes).await;
+    look(&scene, "first").await;
+    scene.returns_to(&before).await;
+    let told = wait_until(A_MINUTE, "the claim's owner is told", async || {
+        case.told("DriftCorrected").await.pop().ok_or_else(|| "no Event".to_owned())
+    })
+    .await;
+    let (db, login) = (&case.database, &case.login);
+    for finding in [
+        format!("database {db} does not belong to tenantry_databases"),
+        format!("role {login} is not NOSUPERUSER"),
+        format!("role {login} has settings"),
+        format!("mallory is a member of {db}_owner"),
+        format!("database {db} has not the connection limit 10"),
+    ] {
+        assert!(told.contains(&finding), "{finding} in {told}");
+    }
+
+    // A password that is not the Secret's any more lets nobody in, so there is a new one.
+    case.meddle(&["alter role {login} password 'theirs'"]).await;
+    assert!(session(&scene, &binding(&scene, "orders-app").await).await.is_err());
+    look(&scene, "second").await;
+    wait_until(A_MINUTE, "the Secret lets its holder in", async || {
+        let bound = binding(&scene, "orders-app").await;
+        session(&scene, &bound).await.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+    case.meddle(&["drop role mallory"]).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn what_somebody_changed_on_postgresql_15_is_brought_back_and_told() {
+    what_somebody_changed_is_brought_back_and_told(Version::V15).await;
+}
+
+#[tokio::test]
+async fn what_somebody_changed_on_postgresql_18_is_brought_back_and_told() {
+    what_somebody_changed_is_brought_back_and_told(Version::V18).await;
+}
+
+#[tokio::test]
+async fn under_warn_a_change_is_told_and_left_until_what_is_declared_changes() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = shop::open(&site).await;
+    let mut case = Case::new(&scene).await;
+    let server = Key::cluster(&site.server);
+    scene.patch(Kind::DatabaseServer, &server, json!({"spec": {"driftPolicy": "Warn"}})).await;
+    compared(&scene, &operator, 1).await;
+
+    case.meddle(&["alter database {db} connection limit 77"]).await;
+    look(&scene, "first").await;
+    let drifted = |claim: &Value| {
+        let drifted = condition(claim, "Drifted")?;
+        (drifted["status"] == "True").then(|| (drifted["reason"].clone(), drifted["message"].clone()))
+    };
+    let said = scene.until(Kind::TenantDatabase, &case.claim, "has drifted", drifted).await;
+    let finding = format!("database {} has not the connection limit 10", case.database);
+    assert_eq!(said, (json!("LeftAlone"), json!(finding)));
+    scene.ready(Kind::TenantDatabase, &case.claim).await;
+    assert_eq!(case.limit().await, 77);
+    assert_eq!(case.told("Drifted").await.len(), 1);
+
+    // Looking again says nothing new, an operator that starts neither.
+    let seen = scene.get(Kind::TenantDatabase, &case.claim).await.unwrap();
+    look(&scene, "second").await;
+    compared(&scene, &operator, 1).await;
+    operator.stop().await;
+    let operator = Operator::start(&site).await;
+    compared(&scene, &operator, 1).await;
+    operator.took_turns(&[(Kind::TenantDatabase, 2)]).await;
+    assert_eq!(scene.get(Kind::TenantDatabase, &case.claim).await.unwrap(), seen);
+    assert_eq!((case.limit().await, case.told("Drifted").await.len()), (77, 1));
+
+    // What is declared changes, and is done as a whole.
+    let limits = json!({"spec": {"limits": {"connections": 7}}});
+    scene.patch(Kind::Plan, &scene.cluster("small"), limits).await;
+    let cleared = |claim: &Value| condition(claim, "Drifted").is_none().then_some(());
+    scene.until(Kind::TenantDatabase, &case.claim, "has not drifted", cleared).await;
+    assert_eq!(case.limit().await, 7);
+
+    // So is a change that whoever made it takes back.
+    case.meddle(&["alter database {db} is_template true"]).await;
+    look(&scene, "third").await;
+    scene.until(Kind::TenantDatabase, &case.claim, "has drifted", drifted).await;
+    case.meddle(&["alter database {db} is_template false"]).await;
+    look(&scene, "fourth").await;
+    scene.until(Kind::TenantDatabase, &case.claim, "has not drifted", cleared).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn all_databases_of_a_server_are_compared_with_ten_statements_and_nothing_is_written() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = Stage::new(&site).await;
+    let names: Vec<String> = (0..8).map(|number| format!("db-{number}")).collect();
+    let databases: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();
+    scene.create(Kind::Plan, &scene.cluster("small"), shop::plan(&scene)).await;
+    scene.create(Kind::Blueprint, &scene.cluster("shop"), json!({"databases": databases})).await;
+    scene.create(Kind::Tenant, &scene.cluster("acme"), shop::tenant(&scene)).await;
+    scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
+    // The first look after all of them are there may still find news for others.
+    compared(&scene, &operator, 1).await;
+    operator.took_turns(&[(Kind::TenantDatabase, 8)]).await;
+
+    compared(&scene, &operator, 1).await;
+    let (from, writes) = (site.postgres.log().len(), operator.sample("tenantry_api_writes_total"));
+    compared(&scene, &operator, 1).await;
+    let log = site.postgres.log();
+    assert_eq!(statements(&log[from..]), LOOK, "{}", &log[from..]);
+    assert_eq!(operator.sample("tenantry_api_writes_total"), writes);
+
+    // A claim that has a turn asks the server nothing, for nothing has changed.
+    let turns = operator.turns(Kind::TenantDatabase);
+    for name in &names {
+        let label = json!({"metadata": {"labels": {"tests.tenantry.dev/turn": "now"}}});
+        scene.patch(Kind::TenantDatabase, &scene.inside("acme", name), label).await;
+    }
+    let from = site.postgres.log().len();
+    operator.took_turns(&[(Kind::TenantDatabase, turns + 8)]).await;
+    let log = site.postgres.log();
+    let claims =
+        log[from..].lines().filter(|line| line.contains("tenantry.marker WHERE (tenant_uid")).count();
+    assert_eq!(claims, 0, "{}", &log[from..]);
+
+    // The look would have found something.
+    let bound = binding(&scene, "db-7-app").await;
+    let mut admin = site.postgres.admin("postgres").await;
+    let sql = format!("alter database {} connection limit 77", bound["database"]);
+    admin.execute(AssertSqlSafe(sql)).await.unwrap();
+    look(&scene, "now").await;
+    let limit = "select datconnlimit from pg_database where datname = $1";
+    wait_until(A_MINUTE, "the limit is as declared", async || {
+        let limit: i32 =
+            sqlx::query_scalar(limit).bind(&bound["database"]).fetch_one(&mut admin).await.unwrap();
+        if limit == 10 { Ok(()) } else { Err(limit.to_string()) }
+    })
+    .await;
+    operator.stop().await;
+}
+
+/// Statements in a server's log but for the guard's, which looks five times a second.
+fn statements(log: &str) -> u64 {
+    let process = |line: &str| line.split(['[', ']']).nth(1).map(str::to_owned);
+    let guards: Vec<String> =
+        log.lines().filter(|line| line.contains("pg_stat_clear_snapshot")).filter_map(process).collect();
+    let sent = log.lines().filter(|line| {
+        let statement = line.contains("LOG:  statement: ") || line.contains("LOG:  execute ");
+        statement && !line.contains("SQLx ping") && !process(line).is_some_and(|it| guards.contains(&it))
+    });
+    u64::try_from(sent.count()).unwrap()
+}
+
+#[tokio::test]
+async fn roles_with_elevated_rights_are_named_until_an_admin_vouches_for_them() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = Stage::new(&site).await;
+    let server = Key::cluster(&site.server);
+    let ready = scene.ready(Kind::DatabaseServer, &server).await;
+    assert_eq!(condition(&ready, "Drifted"), None);
+    let mut admin = site.postgres.admin("postgres").await;
+    let roles = "create role mallory superuser; create role spy; grant pg_read_server_files to spy";
+    admin.execute(roles).await.unwrap();
+    look(&scene, "first").await;
+    let says = |text: String| {
+        move |server: &Value| {
+            let drifted = condition(server, "Drifted")?;
+            (drifted["status"] == "True" && drifted["message"] == text.as_str()).then_some(())
+        }
+    };
+    let next = "take these rights away, or name the roles in spec.privilegedRoles";
+    let (mallory, spy) = ("role mallory is SUPERUSER", "role spy is a member of pg_read_server_files");
+    scene.until(Kind::DatabaseServer, &server, "names both", says(format!("{mallory}; {spy}: {next}"))).await;
+    scene.ready(Kind::DatabaseServer, &server).await;
+
+    let vouched = json!({"spec": {"privilegedRoles": ["mallory"]}});
+    scene.patch(Kind::DatabaseServer, &server, vouched).await;
+    scene.until(Kind::DatabaseServer, &server, "names the other", says(format!("{spy}: {next}"))).await;
+    admin.execute("revoke pg_read_server_files from spy").await.unwrap();
+    look(&scene, "second").await;
+    let cleared = |server: &Value| condition(server, "Drifted").is_none().then_some(());
+    scene.until(Kind::DatabaseServer, &server, "names nobody", cleared).await;
+    // They are an admin's: nobody else touches them.
+    let rights = "select rolsuper from pg_roles where rolname = 'mallory'";
+    assert!(sqlx::query_scalar::<_, bool>(rights).fetch_one(&mut admin).await.unwrap());
+    operator.stop().await;
+}
