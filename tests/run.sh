@@ -127,9 +127,9 @@ postgres18=$(tests/postgres18.sh)
 start_postgres 18 "$postgres18" off
 
 if needs_root "tests/it/e2e (pods)"; then
-  suite "cargo test" cargo test --locked
+  suite "cargo test" cargo test --locked --no-fail-fast
 else
-  suite "cargo test" cargo test --locked -- --skip e2e::
+  suite "cargo test" cargo test --locked --no-fail-fast -- --skip e2e::
 fi
 # The build's own settings: with others, Go would compile all of Kubernetes a second time.
 needs_root "localcluster/internal/e2e: clusters with a node" || :

@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn what_happened_before_the_window_does_not_count() {
-        assert_eq!(recent([0, 399, 400, 1000, 2000], 1000, WINDOW), 3);
+        assert_eq!(recent([0, 400, 401, 1000, 2000], 1000, WINDOW), 3);
         assert_eq!(recent([i64::MIN], i64::MAX, WINDOW), 0);
     }
 
