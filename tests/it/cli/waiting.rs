@@ -31,7 +31,7 @@ async fn start(shell: &Shell, proxy: &Proxy, args: &[&str]) -> Child {
     child
 }
 
-/// Plays the operator: a status for the tenant's present generation.
+/// Plays the operator, on a control plane without one: a status for the tenant's present generation.
 async fn report(client: &Client, name: &str, conditions: Value) {
     let tenants: Api<Tenant> = Api::all(client.clone());
     let generation = tenants.get(name).await.unwrap().metadata.generation;
@@ -51,8 +51,8 @@ fn ready(reason: &str) -> Value {
 
 #[tokio::test]
 async fn create_waits_until_the_tenant_is_ready() {
-    let plane = ControlPlane::shared().await;
-    let (shell, client, proxy) = (Shell::new(plane), plane.client().await, Proxy::start(plane).await);
+    let plane = ControlPlane::own().await;
+    let (shell, client, proxy) = (Shell::new(&plane), plane.client().await, Proxy::start(&plane).await);
     let name = Prefix::new().name("ready");
     let child = start(&shell, &proxy, &["create", "tenant", &name, "--plan", "none", "--wait"]).await;
     let waiting =
@@ -76,8 +76,8 @@ async fn create_waits_until_the_tenant_is_ready() {
 
 #[tokio::test]
 async fn create_gives_up_when_the_tenant_is_stalled() {
-    let plane = ControlPlane::shared().await;
-    let (shell, client, proxy) = (Shell::new(plane), plane.client().await, Proxy::start(plane).await);
+    let plane = ControlPlane::own().await;
+    let (shell, client, proxy) = (Shell::new(&plane), plane.client().await, Proxy::start(&plane).await);
     let name = Prefix::new().name("stalled");
     let child = start(&shell, &proxy, &["create", "tenant", &name, "--plan", "none", "--wait"]).await;
     let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "reason": "NameConflict", "message": "rename it"});
@@ -91,8 +91,8 @@ async fn create_gives_up_when_the_tenant_is_stalled() {
 
 #[tokio::test]
 async fn suspend_and_resume_wait_for_the_operator() {
-    let plane = ControlPlane::shared().await;
-    let (shell, client, proxy) = (Shell::new(plane), plane.client().await, Proxy::start(plane).await);
+    let plane = ControlPlane::own().await;
+    let (shell, client, proxy) = (Shell::new(&plane), plane.client().await, Proxy::start(&plane).await);
     let name = Prefix::new().name("state");
     let object = format!("tenant.tenantry.dev/{name}");
     shell.ok(&["create", "tenant", &name, "--plan", "none"]).await;
@@ -114,8 +114,8 @@ async fn suspend_and_resume_wait_for_the_operator() {
 
 #[tokio::test]
 async fn wait_sees_the_deletion() {
-    let plane = ControlPlane::shared().await;
-    let (shell, client, proxy) = (Shell::new(plane), plane.client().await, Proxy::start(plane).await);
+    let plane = ControlPlane::own().await;
+    let (shell, client, proxy) = (Shell::new(&plane), plane.client().await, Proxy::start(&plane).await);
     let name = Prefix::new().name("gone");
     shell.ok(&["create", "tenant", &name, "--plan", "none"]).await;
     let child = start(&shell, &proxy, &["wait", "tn", &name, "--for=delete"]).await;
@@ -127,8 +127,8 @@ async fn wait_sees_the_deletion() {
 
 #[tokio::test]
 async fn get_watch_prints_each_change_until_it_is_interrupted() {
-    let plane = ControlPlane::shared().await;
-    let (shell, client, proxy) = (Shell::new(plane), plane.client().await, Proxy::start(plane).await);
+    let plane = ControlPlane::own().await;
+    let (shell, client, proxy) = (Shell::new(&plane), plane.client().await, Proxy::start(&plane).await);
     let name = Prefix::new().name("watched");
     shell.ok(&["create", "tenant", &name, "--plan", "none"]).await;
     let mut child = start(&shell, &proxy, &["get", "tn", &name, "-w", "--no-headers"]).await;
