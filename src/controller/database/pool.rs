@@ -6,7 +6,7 @@
 //!
 //! *Taking* a clone renames it and its roles; everything that was granted goes along, since PostgreSQL knows roles and
 //! databases by number. What is left is what has to be done for any tenant's database, and it is the same
-//! [`Target`] that says so: a clone that was taken and a database that was made on demand are the same.
+//! `Target` that says so: a clone that was taken and a database that was made on demand are the same.
 //!
 //! What databases are prepared as has a name, the *layout*, made from the statements that prepare them. One that was
 //! prepared as something else, by another version or for another login of ours, is never taken but dropped.
