@@ -116,7 +116,7 @@ make target/bin/localcluster target/bin/coredns
 cargo test --locked --no-run
 # Tests wait more than they work.
 cores=$(nproc)
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((cores < 4 ? 4 : cores))}
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((cores < 6 ? 6 : cores))}
 trap end_shared EXIT
 # A signal ends the run through the same door.
 trap 'exit 130' INT TERM HUP
