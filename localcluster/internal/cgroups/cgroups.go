@@ -49,22 +49,43 @@ func (g Group) Ensure() error {
 		return err
 	}
 	for _, tree := range trees {
-		folder := tree.mount
-		for _, element := range []string{parent, g.cluster} {
-			if err := tree.delegate(folder); err != nil {
-				return fmt.Errorf("let %s be divided: %w", folder, err)
-			}
-			folder = filepath.Join(folder, element)
-			if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-				return fmt.Errorf("make control group: %w", err)
-			}
-			if err := tree.inherit(folder); err != nil {
-				return fmt.Errorf("prepare control group %s: %w", folder, err)
-			}
+		if err := g.ensureIn(tree); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// ensureIn makes the group in one tree. The group of all clusters goes with
+// the last one in it, so another cluster's end may take it away in between.
+func (g Group) ensureIn(tree hierarchy) error {
+	const attempts = 100
+	var err error
+	for range attempts {
+		err = g.tryIn(tree)
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENODEV) {
+			return err
+		}
+	}
+	return err
+}
+
+func (g Group) tryIn(tree hierarchy) error {
+	folder := tree.mount
+	for _, element := range []string{parent, g.cluster} {
 		if err := tree.delegate(folder); err != nil {
 			return fmt.Errorf("let %s be divided: %w", folder, err)
 		}
+		folder = filepath.Join(folder, element)
+		if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("make control group: %w", err)
+		}
+		if err := tree.inherit(folder); err != nil {
+			return fmt.Errorf("prepare control group %s: %w", folder, err)
+		}
+	}
+	if err := tree.delegate(folder); err != nil {
+		return fmt.Errorf("let %s be divided: %w", folder, err)
 	}
 	return nil
 }

@@ -1,9 +1,45 @@
 package cgroups
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 )
+
+// The group of all clusters is removed whenever it is empty, by whichever
+// cluster ends; a folder behaves alike.
+func TestAGroupIsMadeWhileOthersRemoveTheParent(t *testing.T) {
+	tree, group := hierarchy{mount: t.TempDir()}, Of("one")
+	folder := filepath.Join(tree.mount, parent)
+	var others sync.WaitGroup
+	done := make(chan struct{})
+	for range 2 {
+		others.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					_ = os.Remove(folder)
+				}
+			}
+		})
+	}
+	for range 200 {
+		if err := group.ensureIn(tree); err != nil {
+			t.Error(err)
+			break
+		}
+		if err := os.Remove(filepath.Join(tree.mount, group.Path())); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(done)
+	others.Wait()
+}
 
 func TestTreesOfBothVersionsAreRecognised(t *testing.T) {
 	v1, ok := parseMount("29 25 0:26 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:10 - cgroup cgroup rw,cpu,cpuacct")
