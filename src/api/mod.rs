@@ -3,6 +3,7 @@
 //! The operator, the services, the CLI and the generated CRDs all read the same types, so a field exists in
 //! one place only. [`crds`] lists the kinds in the order in which they are installed.
 
+pub mod archive;
 pub mod blueprint;
 pub mod condition;
 pub mod database_server;
