@@ -119,6 +119,12 @@ pub mod reason {
     pub const BOUND: &str = "Bound";
     /// The database was renamed out of the way by a purge.
     pub const TOMBSTONED: &str = "Tombstoned";
+    /// The database is being dropped: its grace has ended, and an archive of it is verified.
+    pub const DROPPING: &str = "Dropping";
+    /// The archive of the database may lack something that was written since.
+    pub const ARCHIVE_OUTDATED: &str = "ArchiveOutdated";
+    /// Something on the server depends on roles that would be dropped.
+    pub const ROLES_IN_USE: &str = "RolesInUse";
     /// The database has no claim; it refuses logins and keeps everything.
     pub const RELEASED: &str = "Released";
 }

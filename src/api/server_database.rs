@@ -22,7 +22,7 @@ use super::schema::{self, NameRef};
     validation = Rule::new("self.spec.serverRef == oldSelf.spec.serverRef && self.spec.physicalName == oldSelf.spec.physicalName")
         .message("serverRef and physicalName cannot change"),
     selectable = ".spec.serverRef.name",
-    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "Bound, Released or Tombstoned"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "Bound, Released, Tombstoned or Dropping"),
     printcolumn(name = "Tenant", type_ = "string", json_path = ".metadata.labels.tenantry\\.dev/tenant", description = "Tenant in whose namespace the claim is, or was"),
     printcolumn(name = "Claim", type_ = "string", json_path = ".spec.claimRef.name", description = "Claim that the database is bound to, or was last"),
     printcolumn(name = "Server", type_ = "string", json_path = ".spec.serverRef.name", description = "Database server"),
@@ -41,8 +41,9 @@ pub struct ServerDatabaseSpec {
     /// Name of the database on the server.
     #[schemars(length(min = 1, max = 63), pattern("^[a-z_][a-z0-9_]*$"))]
     pub physical_name: String,
-    /// Asks for the end of a Released database: it is renamed out of the way and kept for seven days as a tombstone. It is
-    /// never dropped without a verified archive, which this version does not make. Removing the field brings it back.
+    /// Asks for the end of a Released database: it is renamed out of the way and kept for seven days as a tombstone. After
+    /// that it is dropped if an archive of it is verified, which this version does not make, and never without. Removing the
+    /// field brings it back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub purge: Option<Purge>,
 }
@@ -85,7 +86,7 @@ pub struct ServerDatabaseStatus {
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
     /// Bound: a claim uses it. Released: nobody does, logins are refused, everything is kept.
-    /// Tombstoned: renamed out of the way by a purge.
+    /// Tombstoned: renamed out of the way by a purge. Dropping: archived, its grace has ended, and it goes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<DatabasePhase>,
     /// Generation of the database's marker row on the server, which grows at every bind and release. A server that
@@ -113,4 +114,6 @@ pub enum DatabasePhase {
     Released,
     /// Renamed out of the way by a purge; everything is kept, and comes back when the purge is taken back.
     Tombstoned,
+    /// An archive is verified, the grace has ended, and the database is being dropped. The object goes when it is gone.
+    Dropping,
 }

@@ -66,7 +66,7 @@ fn change(database: &Value) -> Result<Option<Value>, Failure> {
     let name = metadata["name"].as_str().unwrap_or_default();
     match database["status"]["phase"].as_str() {
         Some("Released") => {}
-        Some("Tombstoned") => return Ok(None),
+        Some("Tombstoned" | "Dropping") => return Ok(None),
         phase => {
             let claim = &database["spec"]["claimRef"];
             let text = |field: &str| claim[field].as_str().unwrap_or_default().to_owned();

@@ -138,7 +138,7 @@ fn claim_of(database: &Value) -> (&str, &str) {
 fn step(database: &Value, claim: Option<&Value>) -> Result<Step, Failure> {
     let name = database["metadata"]["name"].as_str().unwrap_or_default();
     match database["status"]["phase"].as_str() {
-        Some("Released" | "Tombstoned") => {}
+        Some("Released" | "Tombstoned" | "Dropping") => {}
         Some("Bound") => return Ok(Step::Bound),
         phase => {
             return Err(Failure::new(format_args!(

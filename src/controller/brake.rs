@@ -242,5 +242,5 @@ fn waiting(context: &Context, server: &str) -> usize {
 
 fn is_bound(database: &ServerDatabase) -> bool {
     let phase = database.status.as_ref().and_then(|status| status.phase);
-    !matches!(phase, Some(DatabasePhase::Released | DatabasePhase::Tombstoned))
+    !matches!(phase, Some(DatabasePhase::Released | DatabasePhase::Tombstoned | DatabasePhase::Dropping))
 }

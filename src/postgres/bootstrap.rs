@@ -78,8 +78,8 @@ pub enum BootstrapError {
 pub struct Parts {
     schema: bool,
     tables: BTreeSet<String>,
-    /// Whether a marker row may say that its database is a tombstone.
-    tombstones: bool,
+    /// Whether a marker row may say everything that we write of a database's life.
+    phases: bool,
 }
 
 /// Brings the server to where tenant databases can be made, and says what it is.
@@ -154,18 +154,18 @@ async fn elsewhere(pool: &ServerPool) -> Result<Connection, BootstrapError> {
 pub async fn parts(connection: &mut Connection) -> Result<Parts, BootstrapError> {
     let query = sqlx::query(
         "SELECT n.nspname::text, c.relname::text, EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid \
-          AND k.conname = 'marker_phase_check' AND pg_get_constraintdef(k.oid) LIKE '%Tombstoned%') \
+          AND k.conname = 'marker_phase_check' AND pg_get_constraintdef(k.oid) LIKE '%Dropping%') \
          FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind = 'r' WHERE n.nspname = 'tenantry'",
     );
     let at = connection.address().clone();
     let read = |source| read_failed(at.clone(), source);
     let rows = connection.rows(query).await.map_err(read)?;
     let tables: Result<Vec<Option<String>>, _> = rows.iter().map(|row| row.try_get(1)).collect();
-    let tombstones: Result<Vec<bool>, _> = rows.iter().map(|row| row.try_get(2)).collect();
+    let phases: Result<Vec<bool>, _> = rows.iter().map(|row| row.try_get(2)).collect();
     Ok(Parts {
         schema: !rows.is_empty(),
         tables: tables.map_err(read)?.into_iter().flatten().collect(),
-        tombstones: tombstones.map_err(read)?.contains(&true),
+        phases: phases.map_err(read)?.contains(&true),
     })
 }
 
@@ -208,7 +208,7 @@ fn plan(have: &Facts, parts: &Parts) -> Result<Vec<Batch>, BootstrapError> {
     if !parts.schema {
         inside.push(Statement::CreateOperatorSchema);
     }
-    if parts.tables.contains("marker") && !parts.tombstones {
+    if parts.tables.contains("marker") && !parts.phases {
         inside.push(Statement::Tombstone(TombstoneChange::AdmitPhase));
     }
     for (table, statement) in [

@@ -298,15 +298,6 @@ pub struct Claim {
     pub uid: Option<String>,
 }
 
-/// What a server says of a tombstone, beside its marker row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tombstone {
-    /// When its grace ends, in seconds since 1970 by the server's clock.
-    pub droppable_at: i64,
-    /// Proof of its verified archive. Nothing is dropped without.
-    pub archive: Option<String>,
-}
-
 /// Where in its life a database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -318,12 +309,14 @@ pub enum Phase {
     Released,
     /// Renamed out of the way, to be dropped when its grace has ended and an archive of it is verified.
     Tombstoned,
+    /// It is being dropped: its grace has ended, and an archive of it is verified.
+    Dropping,
 }
 
 impl Marker {
     /// Whether the database is renamed out of the way.
     pub fn is_tombstone(&self) -> bool {
-        self.phase == Phase::Tombstoned
+        matches!(self.phase, Phase::Tombstoned | Phase::Dropping)
     }
 }
 
@@ -335,12 +328,13 @@ impl Phase {
             Self::Bound => "Bound",
             Self::Released => "Released",
             Self::Tombstoned => "Tombstoned",
+            Self::Dropping => "Dropping",
         }
     }
 
     /// The phase of that text.
     pub fn parse(text: &str) -> Option<Self> {
-        let all = [Self::Creating, Self::Bound, Self::Released, Self::Tombstoned];
+        let all = [Self::Creating, Self::Bound, Self::Released, Self::Tombstoned, Self::Dropping];
         all.into_iter().find(|phase| phase.as_str() == text)
     }
 }

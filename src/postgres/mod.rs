@@ -19,3 +19,4 @@ pub mod quote;
 pub mod record;
 pub mod scram;
 pub mod statement;
+pub mod tombstone;

@@ -2,7 +2,7 @@
 //!
 //! Every one of them has its row in `tenantry.pool` before it exists, and loses it in the transaction in which it
 //! becomes a tenant's database, or after it was dropped. So whatever is interrupted, nothing is left on a server that
-//! no row tells of. Their names have a type of their own: a statement that drops something takes no other.
+//! no row tells of. Their names have a type of their own: the statements that drop what is the pool's take no other.
 
 use std::fmt;
 

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use super::pool::PoolName;
+use super::tombstone::TombstoneName;
 use crate::api::names::PhysicalName;
 
 /// PostgreSQL keeps the first 63 bytes of an identifier; a longer one would silently name something else.
@@ -65,6 +66,13 @@ impl From<&PhysicalName> for Ident {
 impl From<&PoolName> for Ident {
     /// A name of the pool is `tenantry_`, a word and ten digits: always a name of ours.
     fn from(name: &PoolName) -> Self {
+        Self(name.as_str().to_owned())
+    }
+}
+
+impl From<&TombstoneName> for Ident {
+    /// A tombstone's name is `tombstone_` and a physical name, 48 characters at most: always a name of ours.
+    fn from(name: &TombstoneName) -> Self {
         Self(name.as_str().to_owned())
     }
 }

@@ -3,13 +3,13 @@
 //! Two looks: [`outside`] asks the server's catalogs and cannot be kept out; [`inside`] needs a connection to the database
 //! itself, of which its tenant may hold all. Whoever refuses logins does so on what the first shows.
 
-use super::tombstone;
 use crate::api::names::PhysicalName;
 use crate::postgres::connect::{ConnectError, Connection, ServerPool};
 use crate::postgres::facts::{Facts, Marker, Phase};
 use crate::postgres::observe::{self, ObserveError, Scope};
 use crate::postgres::pool::PoolName;
 use crate::postgres::quote::Ident;
+use crate::postgres::tombstone::TombstoneName;
 
 /// Why the facts about a database could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -61,10 +61,7 @@ pub async fn apart(
     physical: &PhysicalName,
     markers: Vec<Marker>,
 ) -> Result<Facts, LookError> {
-    let mut scope = Scope::database(physical);
-    if let Ok(tombstone) = tombstone::name(physical) {
-        scope = scope.and_tombstone(&tombstone);
-    }
+    let scope = Scope::database(physical).and_tombstone(&TombstoneName::of(physical));
     let facts = observe::catalog(reader, &scope).await.map_err(LookError::Observe)?;
     Ok(Facts { markers, ..facts })
 }

@@ -57,6 +57,14 @@ pub enum Conflict {
         /// Name of the database.
         name: String,
     },
+    /// A tombstone takes connections although its archive is made.
+    #[error(
+        "database {name:?} was opened after its archive was made: what was written since is in no archive; take the purge back, and purge it again for another"
+    )]
+    Reopened {
+        /// Name of the database.
+        name: String,
+    },
     /// A login has to be made and no password was given for it.
     #[error("login {name:?} does not exist and no password was given for it")]
     PasswordNeeded {
@@ -174,12 +182,12 @@ pub(super) fn standing<'a>(want: &DatabaseSpec, have: &'a Facts) -> Result<Optio
     let conflict = |what, name: &str| Err(Conflict::NameConflict { what, name: name.to_owned() });
     let database = have.databases.get(physical);
     match (marker.map(|marker| marker.phase), database) {
-        (None | Some(Phase::Tombstoned), Some(_)) => return conflict("database", physical),
+        (None | Some(Phase::Tombstoned | Phase::Dropping), Some(_)) => return conflict("database", physical),
         // We give the database to its owner in the statement that makes it: another owner means another maker.
         (Some(Phase::Creating), Some(it)) if it.owner != DATABASE_OWNER => {
             return conflict("database", physical);
         }
-        (Some(Phase::Bound | Phase::Released | Phase::Tombstoned), None) => {
+        (Some(Phase::Bound | Phase::Released | Phase::Tombstoned | Phase::Dropping), None) => {
             return Err(Conflict::Missing { name: physical.to_owned() });
         }
         _ => {}

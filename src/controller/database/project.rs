@@ -14,7 +14,7 @@ use crate::api::server_database::{ClaimRef, Purge, ServerDatabaseSpec};
 use crate::api::{ServerDatabase, labels};
 use crate::controller::apply::{ApplyError, Declared};
 use crate::controller::object::Kind;
-use crate::postgres::facts::{Marker, Phase};
+use crate::postgres::facts::Marker;
 
 /// The object of a row on that server. `protected` says that its tenant is protected from deletion.
 pub fn object(marker: &Marker, server: &str, protected: bool) -> ServerDatabase {
@@ -27,7 +27,7 @@ pub fn object(marker: &Marker, server: &str, protected: bool) -> ServerDatabase 
         },
         physical_name: marker.physical_name.clone(),
         // Lost with the object, the purge of a tombstone would read as taken back.
-        purge: (marker.phase == Phase::Tombstoned).then(|| Purge { generation: tombstone::purged(marker) }),
+        purge: tombstone::purged(marker).map(|generation| Purge { generation }),
     };
     let mut object = ServerDatabase::new(&object_name(&marker.physical_name), spec);
     let mut all = BTreeMap::from([

@@ -129,6 +129,7 @@ pub fn of_conflict(conflict: &Conflict) -> Summary {
         Conflict::NameConflict { .. } => reason::NAME_CONFLICT,
         Conflict::Claimed { .. } | Conflict::SecondDatabase { .. } => reason::CLAIM_CONFLICT,
         Conflict::Missing { .. } => reason::DATABASE_MISSING,
+        Conflict::Reopened { .. } => reason::ARCHIVE_OUTDATED,
         _ => reason::FAILED,
     };
     // It may pass: a foreign database is renamed, a lost one restored.

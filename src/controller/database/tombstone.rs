@@ -1,4 +1,4 @@
-//! Tombstones: how a released database is renamed out of the way, and how it comes back. Pure.
+//! Tombstones: how a released database is renamed out of the way, how its archive is recorded, and how it comes back. Pure.
 //!
 //! Marker row, tombstone and name change in one transaction, so there is no state in between: after a crash the
 //! database is either what it was or what it had to become. Its generation grows, so a plan that was made for the
@@ -10,21 +10,17 @@ use super::plan::{Conflict, Plan, close};
 use crate::api::names::PhysicalName;
 use crate::postgres::facts::{Facts, Marker, Phase};
 use crate::postgres::quote::Ident;
-use crate::postgres::statement::{Batch, Statement, TombstoneChange};
-
-/// Name of the database while it is a tombstone. No tenant's database has one that begins so.
-pub fn name(physical: &PhysicalName) -> Result<Ident, Conflict> {
-    Ident::parse(&format!("tombstone_{physical}")).map_err(Conflict::Quote)
-}
+use crate::postgres::statement::{Batch, DatabaseChange, DropChange, Statement, TombstoneChange};
+use crate::postgres::tombstone::{self, Archive, TombstoneName};
 
 /// The row of a released database after it became a tombstone.
 pub fn buried(marker: &Marker) -> Marker {
     Marker { phase: Phase::Tombstoned, generation: marker.generation + 1, ..marker.clone() }
 }
 
-/// Generation that the purge of a tombstone named: [`buried`] is the only step from there.
-pub const fn purged(marker: &Marker) -> i64 {
-    marker.generation - 1
+/// Generation that the purge of a tombstone named: [`buried`] is the only step from there. `None` for a database that is none.
+pub fn purged(marker: &Marker) -> Option<i64> {
+    tombstone::buried(marker).map(|buried| buried - 1)
 }
 
 /// Statements that make a released database a tombstone for so long. Logins are refused once more: somebody may have let
@@ -35,7 +31,7 @@ pub fn bury(
     have: &Facts,
     grace: Duration,
 ) -> Result<Plan, Conflict> {
-    let (database, tombstone) = (Ident::from(physical), name(physical)?);
+    let (database, tombstone) = (Ident::from(physical), TombstoneName::of(physical).database());
     vacant(&tombstone, have)?;
     let mut plan = close(marker, have)?;
     plan.batches.push(Batch::server(vec![
@@ -46,19 +42,35 @@ pub fn bury(
     Ok(plan)
 }
 
-/// Statements that bring a tombstone back as the released database that it was.
-pub fn exhume(physical: &PhysicalName, marker: &Marker, have: &Facts) -> Result<Plan, Conflict> {
-    let (database, tombstone) = (Ident::from(physical), name(physical)?);
-    vacant(&database, have)?;
-    if !have.databases.contains_key(tombstone.as_str()) {
-        return Err(Conflict::Missing { name: tombstone.as_str().to_owned() });
-    }
-    let released = Marker { phase: Phase::Released, generation: marker.generation + 1, ..marker.clone() };
+/// Statements that record a verified archive of a tombstone, and close it in the same transaction: nobody can write
+/// what the archive lacks.
+pub fn seal(physical: &PhysicalName, archive: Archive) -> Plan {
+    let name = TombstoneName::of(physical).database();
+    let prove = DropChange::Prove { physical: physical.clone(), archive };
     let statements = vec![
+        Statement::Tombstone(TombstoneChange::End(prove)),
+        Statement::AlterDatabase { name, change: DatabaseChange::AllowConnections(false) },
+    ];
+    Plan { batches: vec![Batch::server(statements)] }
+}
+
+/// Statements that bring a tombstone back as the released database that it was; also one that was about to be dropped.
+pub fn exhume(physical: &PhysicalName, marker: &Marker, have: &Facts) -> Result<Plan, Conflict> {
+    let (database, tombstone) = (Ident::from(physical), TombstoneName::of(physical).database());
+    vacant(&database, have)?;
+    let Some(buried) = have.databases.get(tombstone.as_str()) else {
+        return Err(Conflict::Missing { name: tombstone.as_str().to_owned() });
+    };
+    let released = Marker { phase: Phase::Released, generation: marker.generation + 1, ..marker.clone() };
+    let mut statements = vec![
         Statement::UpdateMarker { marker: released, expected_generation: marker.generation },
         Statement::Tombstone(TombstoneChange::Exhume { physical: database.clone() }),
-        Statement::Tombstone(TombstoneChange::Rename { from: tombstone, to: database }),
+        Statement::Tombstone(TombstoneChange::Rename { from: tombstone, to: database.clone() }),
     ];
+    if !buried.allow_connections {
+        let change = DatabaseChange::AllowConnections(true);
+        statements.push(Statement::AlterDatabase { name: database, change });
+    }
     Ok(Plan { batches: vec![Batch::server(statements)] })
 }
 
@@ -124,8 +136,22 @@ mod tests {
             "phase = 'Released', generation = 4",
             "DELETE FROM tenantry.tombstone WHERE physical_name = 't_x_app';",
             "ALTER DATABASE \"tombstone_t_x_app\" RENAME TO \"t_x_app\";",
+            "ALTER DATABASE \"t_x_app\" ALLOW_CONNECTIONS true;",
         ];
         assert!(lines.iter().all(|line| back.contains(line)), "{back}");
+    }
+
+    #[test]
+    fn an_archive_is_recorded_and_the_tombstone_closed_in_one_transaction() {
+        let sealed = seal(&physical(), Archive { generation: 4, ..Archive::default() });
+        assert_eq!(sealed.batches.len(), 1);
+        let sealed = sealed.to_string();
+        let lines = [
+            "UPDATE tenantry.tombstone t SET archive = ",
+            "m.phase = 'Tombstoned' AND m.generation = 4 ",
+            "ALTER DATABASE \"tombstone_t_x_app\" ALLOW_CONNECTIONS false;",
+        ];
+        assert!(lines.iter().all(|line| sealed.contains(line)), "{sealed}");
     }
 
     #[test]

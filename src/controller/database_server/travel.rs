@@ -11,6 +11,7 @@ use kube::ResourceExt;
 
 use crate::api::ServerDatabase;
 use crate::api::condition::{Summary, reason};
+use crate::api::server_database::DatabasePhase;
 use crate::postgres::facts::Marker;
 
 /// How many databases a message names.
@@ -27,7 +28,9 @@ pub struct Known {
 /// What the ServerDatabases of a server say that they have seen there.
 pub fn known(databases: impl IntoIterator<Item = ServerDatabase>) -> Vec<Known> {
     let seen = |database: ServerDatabase| {
-        let generation = database.status.as_ref()?.generation?;
+        let status = database.status.as_ref()?;
+        // Its row goes before the object does.
+        let generation = status.generation.filter(|_| status.phase != Some(DatabasePhase::Dropping))?;
         Some(Known { object: database.name_any(), physical: database.spec.physical_name, generation })
     };
     databases.into_iter().filter_map(seen).collect()
@@ -100,6 +103,14 @@ mod tests {
         assert_eq!(compared(databases(), &[row("t_a_app", 2)]), Ok(()));
         assert_eq!(compared(databases(), &[row("t_a_app", 3), row("t_c_app", 1)]), Ok(()));
         assert_eq!(compared(vec![], &[]), Ok(()));
+    }
+
+    #[test]
+    fn a_server_that_has_forgotten_what_was_being_dropped_is_fine() {
+        let mut going = database("t_a_app", Some(3));
+        let status = going.status.take().unwrap();
+        going.status = Some(ServerDatabaseStatus { phase: Some(DatabasePhase::Dropping), ..status });
+        assert_eq!(compared(vec![going], &[]), Ok(()));
     }
 
     #[test]

@@ -2,23 +2,24 @@
 //! if it is still the one that was read.
 //!
 //! A released database refuses logins and keeps everything. A purged one is renamed out of the way besides, for as long as
-//! its grace lasts, and comes back when the purge is taken back. Nothing here drops a database.
+//! its grace lasts, and comes back when the purge is taken back. What ends there is [`ending`]'s.
 
 use std::time::Duration;
 
 use kube::ResourceExt;
 
+use super::ending;
 use super::fetch::Fetched;
 use crate::api::condition::{Summary, reason};
 use crate::api::names::PhysicalName;
 use crate::controller::brake;
 use crate::controller::context::Context;
-use crate::controller::database::plan::{self, Conflict, Plan};
-use crate::controller::database::{look, refusal, tombstone};
+use crate::controller::database::plan::{self, Plan};
+use crate::controller::database::{dropping, look, refusal, tombstone};
 use crate::controller::object::{Key, Kind};
 use crate::controller::worker::key_of;
 use crate::postgres::execute::Session;
-use crate::postgres::facts::{Facts, Marker};
+use crate::postgres::facts::{Marker, Phase};
 use crate::postgres::record::Cause;
 
 /// How long a tombstone is kept.
@@ -33,6 +34,8 @@ pub enum Act {
     Bury,
     /// It gets its name back.
     Exhume,
+    /// It is dropped, or what is left of it removed.
+    Drop,
 }
 
 impl Act {
@@ -41,14 +44,7 @@ impl Act {
             Self::Release => "release",
             Self::Bury => "purge",
             Self::Exhume => "undelete",
-        }
-    }
-
-    fn plan(self, physical: &PhysicalName, marker: &Marker, have: &Facts) -> Result<Plan, Conflict> {
-        match self {
-            Self::Release => plan::release(marker, have),
-            Self::Bury => tombstone::bury(physical, marker, have, GRACE),
-            Self::Exhume => tombstone::exhume(physical, marker, have),
+            Self::Drop => "drop",
         }
     }
 }
@@ -76,14 +72,14 @@ pub async fn act(
         context.servers.gate().open(&pool, cause).await.map_err(|error| refusal::of_execute(&error))?;
     let admitted = match act {
         Act::Exhume => Ok(()),
-        Act::Release | Act::Bury => brake::admits(context, server, &mut session).await,
+        Act::Release | Act::Bury | Act::Drop => brake::admits(context, server, &mut session).await,
     };
     let plan = match admitted {
-        Ok(()) => planned(&mut session, &physical, marker, act).await,
+        Ok(()) => planned(&mut session, fetched, &physical, marker, act).await,
         Err(summary) => Err(summary),
     };
-    let plan = match plan {
-        Ok(plan) => plan,
+    let (plan, left) = match plan {
+        Ok(planned) => planned,
         Err(summary) => {
             session.close().await;
             return Err(summary);
@@ -97,16 +93,29 @@ pub async fn act(
         "changing a database that nobody claims"
     );
     context.standings.forget(&Key::namespaced(&marker.claim.namespace, &marker.claim.name));
-    session.run(&plan.batches).await.map_err(|error| refusal::of_execute(&error))
+    session.run(&plan.batches).await.map_err(|error| refusal::of_execute(&error))?;
+    left.map_or(Ok(()), Err)
 }
 
+/// What is done, and what is to be said of what stays.
 async fn planned(
     session: &mut Session<'_>,
+    fetched: &Fetched,
     physical: &PhysicalName,
     marker: &Marker,
     act: Act,
-) -> Result<Plan, Summary> {
+) -> Result<(Plan, Option<Summary>), Summary> {
     let facts = look::apart(session.reader(), physical, vec![marker.clone()]).await;
     let facts = facts.map_err(|error| refusal::of_look(&error))?;
-    act.plan(physical, marker, &facts).map_err(|conflict| refusal::of_conflict(&conflict))
+    let plan = match act {
+        Act::Release => plan::release(marker, &facts),
+        Act::Bury => tombstone::bury(physical, marker, &facts, GRACE),
+        // One that is dropped already cannot come back: what is left of it goes.
+        Act::Exhume if marker.phase == Phase::Dropping && !dropping::is_there(physical, &facts) => {
+            return ending::remains(session, physical, marker, &facts).await;
+        }
+        Act::Exhume => tombstone::exhume(physical, marker, &facts),
+        Act::Drop => return ending::planned(session, &fetched.database, physical, marker, &facts).await,
+    };
+    plan.map(|plan| (plan, None)).map_err(|conflict| refusal::of_conflict(&conflict))
 }

@@ -12,8 +12,9 @@ use crate::controller::context::Context;
 use crate::controller::database::refusal;
 use crate::controller::object::{Key, Kind};
 use crate::controller::worker::key_of;
-use crate::postgres::facts::{Marker, Phase, Tombstone};
+use crate::postgres::facts::{Marker, Phase};
 use crate::postgres::observe::{self, Markers};
+use crate::postgres::tombstone::Tombstone;
 
 /// What a server database's turn needs.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct Fetched {
     pub marker: Result<Option<Marker>, Summary>,
     /// What became of the claim. Read live whenever the stores do not show it.
     pub claim: Claim,
-    /// What stands against the purge that its spec asks for. Read live.
+    /// What stands against the purge that its spec asks for, or against the drop that it ends in. Read live.
     pub obstacle: Option<Summary>,
     /// Its tombstone, if it is one and that could be read.
     pub tombstone: Option<Tombstone>,
@@ -52,7 +53,10 @@ pub async fn fetch(context: &Context, database: ServerDatabase) -> Result<Fetche
         _ => Claim::Present,
     };
     let obstacle = match &marker {
-        Ok(Some(row)) if validate::is_purge_due(&database, row) => {
+        Ok(Some(row))
+            if validate::is_purge_due(&database, row)
+                || validate::is_drop_due(&database, row, tombstone.as_ref()) =>
+        {
             obstacle::obstacle(context, &database, row).await?
         }
         _ => None,

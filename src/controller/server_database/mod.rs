@@ -1,10 +1,12 @@
-//! ServerDatabase: the phase of a database, its release when its claim is gone, and its purge when an admin asks for one.
+//! ServerDatabase: the phase of a database, its release when its claim is gone, and its purge and end when an admin asks for
+//! them.
 //!
 //! *fetch* reads the marker row, the truth; *validate* decides (pure) whether the database stays as it is, whether
 //! its object has to be corrected, or what has to be done to it; then apply or execute ([`act`]), and *status*.
 
 pub mod act;
 pub mod copies;
+pub mod ending;
 pub mod fetch;
 pub mod obstacle;
 pub mod status;
@@ -15,6 +17,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 use serde_json::json;
 
+use self::fetch::Fetched;
 use self::validate::Verdict;
 use super::apply::ApplyError;
 use super::context::Context;
@@ -22,6 +25,7 @@ use super::database::{project, protection};
 use super::object::{Key, Kind};
 use super::outcome::Next;
 use super::publish::{patch_metadata, publish};
+use super::queue::Lane;
 use super::worker::{Reconciler, key_of};
 use crate::api::ServerDatabase;
 use crate::api::condition::{Summary, reason};
@@ -53,6 +57,11 @@ impl Reconciler for Controller {
             fetched.marker.is_ok() && problem.as_ref().is_none_or(|it| matches!(it, Summary::Stalled { .. }));
         let server = &fetched.database.spec.server_ref.name;
         match (validate::validate(&fetched), &fetched.marker) {
+            (Verdict::Announce, _) => {
+                let wait = tell(context, &fetched, problem.as_ref()).await?;
+                return Ok(Next::After(wait.unwrap_or_default()));
+            }
+            (Verdict::Remove, _) => return remove(context, &fetched.database).await,
             (Verdict::Act(act), Ok(Some(row))) => match act::act(context, &fetched, server, row, act).await {
                 // What has become of it is read from the row, as any other time.
                 Ok(()) => return Ok(Next::After(Duration::ZERO)),
@@ -74,16 +83,35 @@ impl Reconciler for Controller {
         if let Some(next) = held_back.filter(|_| !settled) {
             return Ok(next);
         }
-        let row = fetched.marker.as_ref().ok().and_then(Option::as_ref);
-        let conflict = row.and_then(|row| {
-            context.inventory.rows().conflict(&row.physical_name, &row.tenant_uid, &row.name)
-        });
-        let trouble = problem.as_ref().or(conflict.as_ref());
-        let status = status::status(&fetched, trouble, context.now());
-        publish(context, &fetched.database, status).await?;
+        tell(context, &fetched, problem.as_ref()).await?;
         // A server that cannot be used wakes what is on it when it can.
         Ok(if settled || !context.servers.is_usable(server) { Next::Resync } else { Next::Backoff })
     }
+}
+
+/// Writes the status. Says when to come back if it was not worth a write now.
+async fn tell(
+    context: &Context,
+    fetched: &Fetched,
+    problem: Option<&Summary>,
+) -> Result<Option<Duration>, ApplyError> {
+    let row = fetched.marker.as_ref().ok().and_then(Option::as_ref);
+    let conflict =
+        row.and_then(|row| context.inventory.rows().conflict(&row.physical_name, &row.tenant_uid, &row.name));
+    let status = status::status(fetched, problem.or(conflict.as_ref()), context.now());
+    publish(context, &fetched.database, status).await
+}
+
+/// Deletes the object of a database that was dropped. The server's next look forgets it too.
+async fn remove(context: &Context, database: &ServerDatabase) -> Result<Next, ApplyError> {
+    let uid = database.uid().unwrap_or_default();
+    if database.labels().contains_key(PROTECTED) {
+        // There is nothing left to protect, and admission would refuse the deletion.
+        patch_metadata(context, database, json!({"labels": {PROTECTED: null}})).await?;
+    }
+    context.gate.delete(Kind::ServerDatabase, &key_of(database), &uid).await?;
+    context.enqueue(Kind::DatabaseServer, &Key::cluster(&database.spec.server_ref.name), Lane::Urgent);
+    Ok(Next::Never)
 }
 
 /// Mirrors whether the tenant is protected from deletion into the label by which admission refuses the object's.

@@ -1,4 +1,5 @@
-//! What stands against a purge, by live reads: a purge is for what the API server says now, not for what a store holds.
+//! What stands against a purge and the drop that it ends in, by live reads: they are for what the API server says now, not for
+//! what a store holds.
 
 use kube::ResourceExt;
 use kube::api::Api;
@@ -12,7 +13,7 @@ use crate::controller::database::protection;
 use crate::controller::object::{Key, Kind};
 use crate::postgres::facts::Marker;
 
-/// What stands against purging the released database of that row, if anything does.
+/// What stands against purging the released database of that row, or dropping its tombstone, if anything does.
 pub async fn obstacle(
     context: &Context,
     database: &ServerDatabase,
@@ -52,9 +53,16 @@ pub async fn obstacle(
     // It gets the database as soon as its turn comes: it is the tenant's own, or an admin has given it.
     let given = claim.uid.is_none() || live.as_ref().is_some_and(|live| live.metadata.uid == claim.uid);
     Ok(live.filter(|_| tenant.is_some() || given).map(|_| {
-        let message = format!(
-            "spec.purge: TenantDatabase {key} is about to get the database: delete the claim, or let spec.claimRef.uid name no claim"
-        );
+        let message = if row.is_tombstone() {
+            format!(
+                "spec.purge: TenantDatabase {key} claims the database, so it is not dropped: remove spec.purge to give it back, or \
+                 delete the claim"
+            )
+        } else {
+            format!(
+                "spec.purge: TenantDatabase {key} is about to get the database: delete the claim, or let spec.claimRef.uid name no claim"
+            )
+        };
         Summary::Stalled { reason: reason::CLAIM_CONFLICT, message }
     }))
 }

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::fetch::Fetched;
+use super::validate::asked;
 use crate::api::ServerDatabase;
 use crate::api::condition::{Summary, reason};
 use crate::api::server_database::{DatabasePhase, ServerDatabaseStatus};
@@ -21,6 +22,7 @@ pub fn status(fetched: &Fetched, problem: Option<&Summary>, now: Timestamp) -> S
             Phase::Bound => Some(DatabasePhase::Bound),
             Phase::Released => Some(DatabasePhase::Released),
             Phase::Tombstoned => Some(DatabasePhase::Tombstoned),
+            Phase::Dropping => Some(DatabasePhase::Dropping),
         };
         status.droppable_when = droppable.map(Time);
         status.generation = Some(marker.generation);
@@ -28,14 +30,14 @@ pub fn status(fetched: &Fetched, problem: Option<&Summary>, now: Timestamp) -> S
     }
     let summary = match (problem, marker) {
         (Some(problem), _) | (None, Err(problem)) => problem.clone(),
-        (None, Ok(Some(marker))) => described(marker, droppable),
+        (None, Ok(Some(marker))) => described(fetched, marker, droppable),
         (None, Ok(None)) => nobodys(database),
     };
     summary.write(&mut status.conditions, database.metadata.generation.unwrap_or_default(), now);
     status
 }
 
-fn described(marker: &Marker, droppable: Option<Timestamp>) -> Summary {
+fn described(fetched: &Fetched, marker: &Marker, droppable: Option<Timestamp>) -> Summary {
     let claim = format!("TenantDatabase {}/{}", marker.claim.namespace, marker.claim.name);
     match marker.phase {
         Phase::Creating => {
@@ -46,15 +48,42 @@ fn described(marker: &Marker, droppable: Option<Timestamp>) -> Summary {
             Summary::Ready { message: format!("released by {claim}: logins are refused, everything is kept") }
         }
         Phase::Tombstoned => {
-            let grace = droppable.map(|when| format!(" its grace ends at {when} and")).unwrap_or_default();
-            let object = project::object_name(&marker.physical_name);
+            Summary::Progressing { reason: reason::TOMBSTONED, message: buried(fetched, marker, droppable) }
+        }
+        Phase::Dropping => {
+            let proof = fetched.tombstone.as_ref().and_then(|tombstone| tombstone.proof(marker));
+            let archive = proof.map(|proof| proof.archive).unwrap_or_default();
             let message = format!(
-                "renamed out of the way, everything is kept:{grace} nothing is dropped without a verified archive, which it waits \
-                 for; to get it back: tenantry undelete {object}"
+                "its grace has ended, and it is being dropped; its archive is {} (sha256 {})",
+                archive.object, archive.sha256
             );
-            Summary::Progressing { reason: reason::TOMBSTONED, message }
+            Summary::Progressing { reason: reason::DROPPING, message }
         }
     }
+}
+
+/// What a tombstone waits for.
+fn buried(fetched: &Fetched, marker: &Marker, droppable: Option<Timestamp>) -> String {
+    let object = project::object_name(&marker.physical_name);
+    let when = droppable.map(|when| when.to_string()).unwrap_or_default();
+    let proof = fetched.tombstone.as_ref().and_then(|tombstone| tombstone.proof(marker));
+    let Some(proof) = proof else {
+        return format!(
+            "renamed out of the way, everything is kept: its grace ends at {when} and nothing is dropped without a verified \
+             archive, which it waits for; to get it back: tenantry undelete {object}"
+        );
+    };
+    let archive = proof.archive.object;
+    if droppable.is_some_and(|when| asked(&fetched.database).since > when.as_second()) {
+        return format!(
+            "renamed out of the way, everything is kept: its grace ended at {when}, before this object was made, so nobody has \
+             asked for its end by it; if it is meant: tenantry undelete {object}, then tenantry purge {object}; archive: {archive}"
+        );
+    }
+    format!(
+        "renamed out of the way, and archived as {archive}: it is dropped after its grace ends at {when}; to get it back: \
+         tenantry undelete {object}"
+    )
 }
 
 fn nobodys(database: &ServerDatabase) -> Summary {

@@ -4,8 +4,12 @@ use super::act::Act;
 use super::fetch::{Claim, Fetched};
 use crate::api::ServerDatabase;
 use crate::api::condition::{Summary, reason};
+use crate::api::names::PhysicalName;
+use crate::api::server_database::DatabasePhase;
+use crate::controller::database::dropping::{self, Asked};
 use crate::controller::database::tombstone;
 use crate::postgres::facts::{Marker, Phase};
+use crate::postgres::tombstone::Tombstone;
 
 /// What has to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,21 +20,54 @@ pub enum Verdict {
     Show,
     /// This has to be done on the server.
     Act(Act),
+    /// The object has to say first that its database is being dropped: afterwards there is no row to say it by.
+    Announce,
+    /// The database is dropped: the object goes.
+    Remove,
 }
 
 /// Decides it.
 pub fn validate(fetched: &Fetched) -> Verdict {
-    let Ok(Some(marker)) = &fetched.marker else { return Verdict::Keep };
+    let announced =
+        fetched.database.status.as_ref().and_then(|status| status.phase) == Some(DatabasePhase::Dropping);
+    let marker = match &fetched.marker {
+        Ok(Some(marker)) => marker,
+        Ok(None) if announced => return Verdict::Remove,
+        Ok(None) | Err(_) => return Verdict::Keep,
+    };
+    let purge = &fetched.database.spec.purge;
     match (marker.phase, &fetched.claim) {
+        (Phase::Dropping, _) if !announced => Verdict::Announce,
         (Phase::Bound, Claim::Absent) => Verdict::Act(Act::Release),
         (Phase::Bound | Phase::Creating, _) => Verdict::Show,
         (Phase::Released, _) if is_purge_due(&fetched.database, marker) && fetched.obstacle.is_none() => {
             Verdict::Act(Act::Bury)
         }
-        (Phase::Tombstoned, _) if fetched.database.spec.purge.is_none() => Verdict::Act(Act::Exhume),
+        (Phase::Tombstoned | Phase::Dropping, _) if purge.is_none() => Verdict::Act(Act::Exhume),
+        (Phase::Tombstoned | Phase::Dropping, _)
+            if is_drop_due(&fetched.database, marker, fetched.tombstone.as_ref())
+                && fetched.obstacle.is_none() =>
+        {
+            Verdict::Act(Act::Drop)
+        }
         // Its claimRef and its purge are an admin's to set.
-        (Phase::Released | Phase::Tombstoned, _) => Verdict::Keep,
+        (Phase::Released | Phase::Tombstoned | Phase::Dropping, _) => Verdict::Keep,
     }
+}
+
+/// What the object asks for, and since when.
+pub fn asked(database: &ServerDatabase) -> Asked {
+    let made = database.metadata.creation_timestamp.as_ref();
+    Asked {
+        purge: database.spec.purge.as_ref().map(|purge| purge.generation),
+        since: made.map_or(i64::MAX, |made| made.0.as_second()),
+    }
+}
+
+/// Whether the object asks for the end of exactly the tombstone that its row tells of, and nothing is missing for that.
+pub fn is_drop_due(database: &ServerDatabase, marker: &Marker, tombstone: Option<&Tombstone>) -> bool {
+    let physical = PhysicalName::parse(&marker.physical_name);
+    physical.is_ok_and(|name| dropping::warrant(&name, marker, tombstone, asked(database)).is_ok())
 }
 
 /// Whether the object asks for a purge of exactly the released database that its row tells of.
@@ -53,7 +90,7 @@ pub fn objection(fetched: &Fetched) -> Option<Summary> {
             return Some(Summary::Stalled { reason: reason::IN_USE, message });
         }
         Phase::Released => marker.generation,
-        Phase::Tombstoned => tombstone::purged(marker),
+        Phase::Tombstoned | Phase::Dropping => tombstone::purged(marker)?,
     };
     if named == meant {
         return fetched.obstacle.clone();
@@ -67,8 +104,12 @@ pub fn objection(fetched: &Fetched) -> Option<Summary> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
+    use serde_json::json;
+
     use super::*;
-    use crate::api::server_database::{Purge, ServerDatabaseSpec};
+    use crate::api::server_database::{Purge, ServerDatabaseSpec, ServerDatabaseStatus};
     use crate::postgres::facts;
 
     fn fetched(phase: Option<Phase>, claim: Claim, purge: Option<i64>, obstacle: Option<Summary>) -> Fetched {
@@ -130,6 +171,9 @@ mod tests {
             (Phase::Tombstoned, Some(3), None, Verdict::Keep, None),
             (Phase::Tombstoned, Some(4), None, Verdict::Keep, Some("TimeTravel")),
             (Phase::Tombstoned, None, None, Verdict::Act(Act::Exhume), None),
+            (Phase::Dropping, Some(2), None, Verdict::Announce, None),
+            (Phase::Dropping, None, None, Verdict::Announce, None),
+            (Phase::Dropping, Some(4), None, Verdict::Announce, Some("TimeTravel")),
         ];
         for (phase, purge, obstacle, verdict, reason) in cases {
             let fetched = fetched(Some(phase), Claim::Present, purge, obstacle);
@@ -139,5 +183,57 @@ mod tests {
                 "{phase:?} {purge:?}"
             );
         }
+    }
+    /// A tombstone of generation 4 whose archive is verified, and the object that asked for it at second 100.
+    fn buried(phase: Phase, purge: Option<i64>, since: i64) -> Fetched {
+        let archive = json!({
+            "object": "file:///archives/o", "sha256": "0f".repeat(32), "bytes": 1, "rows": 1, "takenAt": "t",
+            "systemIdentifier": "1", "generation": 4, "database": 7, "verifiedAt": "v",
+        });
+        let tombstone =
+            Tombstone { droppable_at: 100, grace_ended: true, archive: Some(archive.to_string()) };
+        let mut fetched = fetched(Some(phase), Claim::Present, purge, None);
+        let made = Timestamp::from_second(since).unwrap();
+        fetched.database.metadata.creation_timestamp = Some(Time(made));
+        if phase == Phase::Dropping {
+            let status = ServerDatabaseStatus {
+                phase: Some(DatabasePhase::Dropping),
+                ..ServerDatabaseStatus::default()
+            };
+            fetched.database.status = Some(status);
+            if let Ok(Some(marker)) = &mut fetched.marker {
+                marker.generation = 5;
+            }
+        }
+        Fetched { tombstone: Some(tombstone), ..fetched }
+    }
+
+    #[test]
+    fn only_a_tombstone_of_which_everything_is_there_is_dropped_and_only_if_nothing_stands_against_it() {
+        let dropped = Verdict::Act(Act::Drop);
+        for phase in [Phase::Tombstoned, Phase::Dropping] {
+            assert_eq!(validate(&buried(phase, Some(3), 100)), dropped, "{phase}");
+            let stands = Fetched { obstacle: Some(protected()), ..buried(phase, Some(3), 100) };
+            assert_eq!(validate(&stands), Verdict::Keep, "{phase}");
+            assert_eq!(validate(&buried(phase, Some(3), 101)), Verdict::Keep, "asked for too late");
+            assert_eq!(validate(&buried(phase, Some(4), 100)), Verdict::Keep, "another generation's purge");
+            assert_eq!(validate(&buried(phase, None, 100)), Verdict::Act(Act::Exhume), "{phase}");
+            let mut running = buried(phase, Some(3), 100);
+            running.tombstone.as_mut().unwrap().grace_ended = false;
+            assert_eq!(validate(&running), Verdict::Keep, "{phase}");
+            let mut bare = buried(phase, Some(3), 100);
+            bare.tombstone.as_mut().unwrap().archive = None;
+            assert_eq!(validate(&bare), Verdict::Keep, "{phase}");
+        }
+    }
+
+    #[test]
+    fn the_object_of_a_dropped_database_goes_and_that_of_one_that_cannot_be_read_stays() {
+        let gone = |phase| Fetched { marker: Ok(None), ..buried(phase, Some(3), 100) };
+        assert_eq!(validate(&gone(Phase::Dropping)), Verdict::Remove);
+        assert_eq!(validate(&gone(Phase::Tombstoned)), Verdict::Keep);
+        let unread = Err(Summary::Progressing { reason: "ServerUnreachable", message: String::new() });
+        let unread = Fetched { marker: unread, ..buried(Phase::Dropping, Some(3), 100) };
+        assert_eq!(validate(&unread), Verdict::Keep);
     }
 }

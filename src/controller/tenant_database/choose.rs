@@ -21,7 +21,7 @@ pub struct Chosen {
 pub fn choose(claim: &Validated, rows: &[Marker]) -> Result<Chosen, Summary> {
     let own = rows.iter().find(|row| row.tenant_uid == claim.tenant_uid && row.name == claim.name.as_str());
     if let Some(row) = own {
-        return if row.phase == Phase::Tombstoned { Err(tombstoned(row)) } else { chosen(row.clone()) };
+        return if row.is_tombstone() { Err(tombstoned(row)) } else { chosen(row.clone()) };
     }
     if let Some(physical) = &claim.offered {
         let row = rows.iter().find(|row| row.physical_name == physical.as_str());
@@ -35,7 +35,7 @@ pub fn choose(claim: &Validated, rows: &[Marker]) -> Result<Chosen, Summary> {
                 };
                 row.map_or_else(|| Err(gone(physical)), |row| chosen(Marker { claim: to, ..row.clone() }))
             }
-            Some(Phase::Tombstoned) => Err(row.map_or_else(|| gone(physical), tombstoned)),
+            Some(Phase::Tombstoned | Phase::Dropping) => Err(row.map_or_else(|| gone(physical), tombstoned)),
             Some(Phase::Bound | Phase::Creating) => {
                 let message =
                     format!("database {physical} is not released: its claim of another tenant still has it");

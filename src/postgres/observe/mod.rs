@@ -27,12 +27,12 @@ pub use elevated::elevated_roles;
 pub use issues::issues;
 pub use pace::pace;
 pub use pool::{databases, pool};
-pub use tombstone::tombstone;
+pub use tombstone::{dependencies, tombstone};
 
-use super::quote::Ident;
 use super::scram::Verifier;
 use crate::api::names::{Group, PhysicalName};
 use crate::postgres::pool::{self as warm, PoolName};
+use crate::postgres::tombstone::TombstoneName;
 
 /// Why the catalogs could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +122,7 @@ impl Scope {
 
     /// The same database, and the one that it is or would be as a tombstone.
     #[must_use]
-    pub fn and_tombstone(mut self, tombstone: &Ident) -> Self {
+    pub fn and_tombstone(mut self, tombstone: &TombstoneName) -> Self {
         self.databases.push(tombstone.as_str().to_owned());
         self
     }

@@ -53,7 +53,8 @@ pub(super) fn update(marker: &Marker, expected_generation: i64) -> Result<String
 }
 
 /// What a row may say of a database's life.
-pub(super) const PHASES: &str = "CHECK (phase IN ('Creating', 'Bound', 'Released', 'Tombstoned'))";
+pub(super) const PHASES: &str =
+    "CHECK (phase IN ('Creating', 'Bound', 'Released', 'Tombstoned', 'Dropping'))";
 
 /// The marker table: one row a database, the truth about it.
 pub(super) const CREATE_MARKER_TABLE: &str = "CREATE TABLE tenantry.marker (\
@@ -64,7 +65,7 @@ pub(super) const CREATE_MARKER_TABLE: &str = "CREATE TABLE tenantry.marker (\
     claim_namespace text NOT NULL, \
     claim_name text NOT NULL, \
     claim_uid text, \
-    phase text NOT NULL CHECK (phase IN ('Creating', 'Bound', 'Released', 'Tombstoned')), \
+    phase text NOT NULL CHECK (phase IN ('Creating', 'Bound', 'Released', 'Tombstoned', 'Dropping')), \
     generation bigint NOT NULL CHECK (generation > 0), \
     epoch bigint NOT NULL DEFAULT 0, \
     logins text[] NOT NULL DEFAULT '{}', \

@@ -1,8 +1,10 @@
 //! Statements: everything that the operator ever asks a server to change, as typed values. Pure.
 //!
 //! [`Statement::sql`] renders the exact text through [`quote`](super::quote); `Display` shows the same text
-//! without password material. Nothing drops a database or a role but what the [warm pool](PoolChange) does to its own.
+//! without password material. Nothing drops a database or a role but what the [warm pool](PoolChange) does to its own,
+//! and what ends a [tombstone](DropChange).
 
+mod drop;
 mod marker;
 mod pool;
 mod render;
@@ -19,6 +21,7 @@ use super::scram::Verifier;
 use crate::api::names::{CredentialName, PhysicalName};
 pub(super) use render::optional;
 
+pub use drop::DropChange;
 pub use pool::PoolChange;
 pub use tombstone::TombstoneChange;
 
@@ -327,8 +330,8 @@ impl Statement {
         match self {
             Self::EndSessions { .. }
             | Self::EndBackend(_)
-            | Self::Pool(PoolChange::DropDatabase(_) | PoolChange::DropRole(..))
-            | Self::Tombstone(TombstoneChange::Bury { .. } | TombstoneChange::Rename { .. }) => true,
+            | Self::Pool(PoolChange::DropDatabase(_) | PoolChange::DropRole(..)) => true,
+            Self::Tombstone(change) => change.is_destructive(),
             Self::AlterRole { attributes, .. } => attributes.contains(&RoleAttribute::Login(false)),
             Self::AlterDatabase { change, .. } => *change == DatabaseChange::AllowConnections(false),
             Self::CreateGroup { .. }
@@ -347,7 +350,6 @@ impl Statement {
             | Self::InsertMarker(_)
             | Self::UpdateMarker { .. }
             | Self::Pool(_)
-            | Self::Tombstone(_)
             | Self::WriteIssue { .. }
             | Self::CreateCredentialTable
             | Self::CreateOperatorSchema

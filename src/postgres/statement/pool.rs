@@ -1,4 +1,4 @@
-//! What the warm pool asks of a server. Only these drop anything, and only what has a name of the pool.
+//! What the warm pool asks of a server. What is dropped here has a name of the pool.
 
 use crate::api::names::Group;
 use crate::postgres::pool::{MemberPhase, PATTERN, PoolName};

@@ -1,16 +1,17 @@
-//! Tombstones: a database is renamed out of the way, with a row that says until when it is kept, and comes back.
+//! Tombstones: a database is renamed out of the way, with a row that says until when it is kept, and comes back or ends.
 
 use std::fmt;
 use std::time::Duration;
 
+use super::DropChange;
 use crate::postgres::quote::{Ident, Literal, QuoteError};
 
-/// What is done to tombstones. Nothing here drops anything.
+/// What is done to tombstones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TombstoneChange {
     /// Makes the table.
     CreateTable,
-    /// Lets a marker row say `Tombstoned`, on a server that was prepared before there were tombstones.
+    /// Lets a marker row say every phase, on a server that was prepared before there were all of them.
     AdmitPhase,
     /// Records that the database is kept for so long from now on, by the server's clock.
     Bury {
@@ -31,6 +32,8 @@ pub enum TombstoneChange {
         /// Name that it gets.
         to: Ident,
     },
+    /// A step on the way to its end. Nothing else drops anything.
+    End(DropChange),
 }
 
 impl TombstoneChange {
@@ -39,6 +42,18 @@ impl TombstoneChange {
         match self {
             Self::Bury { .. } | Self::Exhume { .. } => Some(1),
             Self::CreateTable | Self::AdmitPhase | Self::Rename { .. } => None,
+            Self::End(change) => change.expected_rows(),
+        }
+    }
+
+    /// Whether it takes something from people who use the database.
+    pub(super) const fn is_destructive(&self) -> bool {
+        match self {
+            Self::Bury { .. } | Self::Rename { .. } => true,
+            Self::End(change) => {
+                matches!(change, DropChange::EndSessions(_) | DropChange::Database(_) | DropChange::Role(_))
+            }
+            Self::CreateTable | Self::AdmitPhase | Self::Exhume { .. } => false,
         }
     }
 
@@ -64,6 +79,7 @@ impl TombstoneChange {
                 )
             }
             Self::Rename { from, to } => format!("ALTER DATABASE {from} RENAME TO {to}"),
+            Self::End(change) => change.sql()?,
         })
     }
 }
@@ -77,7 +93,7 @@ impl fmt::Display for TombstoneChange {
     }
 }
 
-/// One row for each tombstone. `archive` is where the proof of its verified archive goes.
+/// One row for each tombstone. `archive` is where the proof of its verified archive goes, as JSON.
 const CREATE_TABLE: &str = "CREATE TABLE tenantry.tombstone (\
     physical_name text PRIMARY KEY REFERENCES tenantry.marker (physical_name) ON DELETE CASCADE, \
     buried_at timestamptz NOT NULL DEFAULT now(), \

@@ -12,6 +12,7 @@ mod database_drift;
 mod databases;
 mod deletion;
 mod drift;
+pub mod dropping;
 mod fencing;
 mod guard;
 mod leadership;

@@ -7,8 +7,11 @@ use serde_json::json;
 use tenantry::controller::object::{Key, Kind};
 
 use crate::controller::claims::{phase, server_database};
+use crate::controller::dropping;
+use crate::controller::scene::A_MINUTE;
 use crate::controller::shop;
 use crate::controller::site::{Site, Stage};
+use crate::support::wait_until;
 
 /// A claim that no blueprint asks for.
 const EXTRA: &str = "extra";
@@ -25,13 +28,15 @@ pub enum Scenario {
     Release,
     /// A claim is made again: its database is bound again.
     Return,
+    /// The grace of an archived tombstone ends: it is dropped.
+    Drop,
     /// The whole tenant is deleted: its databases are released, everything else goes.
     Delete,
 }
 
 impl Scenario {
-    pub const ALL: [Self; 6] =
-        [Self::Create, Self::Change, Self::Suspend, Self::Release, Self::Return, Self::Delete];
+    pub const ALL: [Self; 7] =
+        [Self::Create, Self::Change, Self::Suspend, Self::Release, Self::Return, Self::Drop, Self::Delete];
 
     const fn name(self) -> &'static str {
         match self {
@@ -40,6 +45,7 @@ impl Scenario {
             Self::Suspend => "suspend",
             Self::Release => "release",
             Self::Return => "return",
+            Self::Drop => "drop",
             Self::Delete => "delete",
         }
     }
@@ -50,15 +56,19 @@ impl Scenario {
             return shop::furnish(site).await;
         }
         let scene = shop::open(site).await;
-        if matches!(self, Self::Release | Self::Return) {
+        if matches!(self, Self::Release | Self::Return | Self::Drop) {
             let extra = scene.inside("acme", EXTRA);
             scene.create(Kind::TenantDatabase, &extra, json!({})).await;
             scene.ready(Kind::TenantDatabase, &extra).await;
             let database = server_database(&scene, EXTRA).await;
             scene.ready(Kind::ServerDatabase, &database).await;
-            if self == Self::Return {
+            if self != Self::Release {
                 scene.delete(Kind::TenantDatabase, &extra).await;
                 phase(&scene, &database, "Released").await;
+            }
+            if self == Self::Drop {
+                dropping::purge(&scene, &database).await;
+                dropping::archive(&scene, &database).await;
             }
         }
         scene
@@ -83,6 +93,7 @@ impl Scenario {
             Self::Return => {
                 scene.create(Kind::TenantDatabase, &scene.inside("acme", EXTRA), json!({})).await;
             }
+            Self::Drop => dropping::time_passes(scene, &extra(scene).await).await,
             Self::Delete => drop(scene.delete(Kind::Tenant, &acme).await),
         }
     }
@@ -92,14 +103,12 @@ impl Scenario {
         let acme = scene.cluster("acme");
         match self {
             Self::Create | Self::Suspend | Self::Change => drop(scene.ready(Kind::Tenant, &acme).await),
-            Self::Release => {
-                let database = scene.all(Kind::ServerDatabase).await;
-                let database = database.iter().find(|it| {
-                    it["spec"]["claimRef"]["name"] == EXTRA
-                        && it["spec"]["claimRef"]["namespace"] == scene.namespace("acme")
-                });
-                let name = database.unwrap()["metadata"]["name"].as_str().unwrap();
-                phase(scene, &Key::cluster(name), "Released").await;
+            Self::Release => phase(scene, &extra(scene).await, "Released").await,
+            Self::Drop => {
+                wait_until(A_MINUTE, "the database's object is gone", async || {
+                    find_extra(scene).await.map_or(Ok(()), |key| Err(key.to_string()))
+                })
+                .await;
             }
             Self::Return => {
                 scene.ready(Kind::TenantDatabase, &scene.inside("acme", EXTRA)).await;
@@ -107,6 +116,20 @@ impl Scenario {
             Self::Delete => scene.gone(Kind::Tenant, &acme).await,
         }
     }
+}
+
+/// The ServerDatabase of the claim that no blueprint asks for.
+async fn find_extra(scene: &Stage<'_>) -> Option<Key> {
+    let databases = scene.all(Kind::ServerDatabase).await;
+    let extra = databases.iter().find(|it| {
+        it["spec"]["claimRef"]["name"] == EXTRA
+            && it["spec"]["claimRef"]["namespace"] == scene.namespace("acme")
+    });
+    extra.map(|it| Key::cluster(it["metadata"]["name"].as_str().unwrap()))
+}
+
+async fn extra(scene: &Stage<'_>) -> Key {
+    find_extra(scene).await.unwrap()
 }
 
 impl fmt::Display for Scenario {

@@ -24,6 +24,7 @@ mod bootstrap;
 mod connect;
 mod converge;
 mod crash;
+mod dropping;
 mod fence;
 mod fixture;
 mod isolation;

@@ -8,9 +8,10 @@ use tenantry::controller::database::plan::Plan;
 use tenantry::controller::database::tombstone::{bury, exhume};
 use tenantry::controller::database::want::DatabaseSpec;
 use tenantry::postgres::execute::{Effect, ExecuteError, Probe};
-use tenantry::postgres::facts::{Facts, Phase, Tombstone};
+use tenantry::postgres::facts::{Facts, Phase};
 use tenantry::postgres::observe::{self, Markers, markers};
 use tenantry::postgres::record::Cause;
+use tenantry::postgres::tombstone::Tombstone;
 
 use super::converge::settled;
 use super::fixture::{Fixture, leading, login, run, sqlstate, texts, want};
@@ -25,7 +26,7 @@ on_every_version! {
 
 const GRACE: Duration = Duration::from_hours(1);
 
-async fn apart_of(fixture: &Fixture, spec: &DatabaseSpec) -> Facts {
+pub(super) async fn apart_of(fixture: &Fixture, spec: &DatabaseSpec) -> Facts {
     let mut reader = fixture.pool.operator().await.unwrap();
     let rows = markers(&mut reader, &Markers::Physical(spec.physical.as_str())).await.unwrap();
     let facts = apart(&mut reader, &spec.physical, rows).await.unwrap();
@@ -34,7 +35,7 @@ async fn apart_of(fixture: &Fixture, spec: &DatabaseSpec) -> Facts {
 }
 
 /// What there is to do: to bury what is released, to exhume what is buried.
-async fn planned(fixture: &Fixture, spec: &DatabaseSpec) -> Plan {
+pub(super) async fn planned(fixture: &Fixture, spec: &DatabaseSpec) -> Plan {
     let facts = apart_of(fixture, spec).await;
     let marker = facts.markers[0].clone();
     match marker.phase {
@@ -43,17 +44,21 @@ async fn planned(fixture: &Fixture, spec: &DatabaseSpec) -> Plan {
     }
 }
 
-async fn execute(fixture: &Fixture, plan: &Plan, probe: Option<Probe>) -> Result<(), ExecuteError> {
+pub(super) async fn execute(
+    fixture: &Fixture,
+    plan: &Plan,
+    probe: Option<Probe>,
+) -> Result<(), ExecuteError> {
     let gate = leading(probe);
     gate.open(&fixture.pool, Cause::new("test", "purge")).await?.run(&plan.batches).await
 }
 
-async fn phase(fixture: &Fixture, spec: &DatabaseSpec) -> (Phase, i64) {
+pub(super) async fn phase(fixture: &Fixture, spec: &DatabaseSpec) -> (Phase, i64) {
     let marker = apart_of(fixture, spec).await.markers.remove(0);
     (marker.phase, marker.generation)
 }
 
-async fn tombstone(fixture: &Fixture, spec: &DatabaseSpec) -> Option<Tombstone> {
+pub(super) async fn tombstone(fixture: &Fixture, spec: &DatabaseSpec) -> Option<Tombstone> {
     let mut reader = fixture.pool.operator().await.unwrap();
     let read = observe::tombstone(&mut reader, spec.physical.as_str()).await.unwrap();
     reader.release().await;
@@ -61,13 +66,13 @@ async fn tombstone(fixture: &Fixture, spec: &DatabaseSpec) -> Option<Tombstone> 
 }
 
 /// Names of the databases that there are of it.
-async fn names(fixture: &Fixture, spec: &DatabaseSpec) -> Vec<String> {
+pub(super) async fn names(fixture: &Fixture, spec: &DatabaseSpec) -> Vec<String> {
     let sql = format!("SELECT datname FROM pg_database WHERE datname LIKE '%{}'", spec.physical);
     texts(&mut fixture.superuser("postgres").await, &sql).await
 }
 
 /// A released database with a row in it.
-async fn released(fixture: &Fixture) -> DatabaseSpec {
+pub(super) async fn released(fixture: &Fixture) -> DatabaseSpec {
     let spec = want(&["app"]);
     fixture.converge(&spec).await;
     let mut tenant = fixture.tenant(&login(&spec, 0), spec.physical.as_str()).await.unwrap();
@@ -91,10 +96,13 @@ async fn a_tombstone_keeps_everything_and_comes_back(version: Version) {
         let refused = sqlstate(fixture.tenant(&login(&spec, 0), database).await);
         assert!(["28000", "3D000"].contains(&refused.as_str()), "{refused}");
     }
-    let Tombstone { droppable_at, archive } = tombstone(&fixture, &spec).await.unwrap();
+    let Tombstone { droppable_at, grace_ended, archive } = tombstone(&fixture, &spec).await.unwrap();
     let mut admin = fixture.superuser("postgres").await;
     let left = format!("SELECT ({droppable_at} - extract(epoch FROM now()) BETWEEN 3500 AND 3600)::text");
-    assert_eq!((texts(&mut admin, &left).await, archive), (vec!["true".to_owned()], None));
+    assert_eq!(
+        (texts(&mut admin, &left).await, grace_ended, archive),
+        (vec!["true".to_owned()], false, None)
+    );
 
     execute(&fixture, &planned(&fixture, &spec).await, None).await.unwrap();
     assert_eq!(names(&fixture, &spec).await, [name]);
@@ -150,7 +158,7 @@ async fn a_crash_at_any_effect_of_a_purge_or_its_end_converges(version: Version)
 }
 
 /// Runs until the probe panics, before or after that effect.
-async fn die(fixture: &Arc<Fixture>, plan: &Plan, number: u64, done: bool) {
+pub(super) async fn die(fixture: &Arc<Fixture>, plan: &Plan, number: u64, done: bool) {
     let probe: Probe = Arc::new(move |effect: Effect<'_>| {
         assert!(effect.number != number || effect.done != done, "the world stops at effect {number}");
     });

@@ -1,0 +1,346 @@
+//! The end of a tombstone: what has to be so before a database is dropped, and the statements that drop it. Pure.
+//!
+//! Nothing plans a drop without a [`Warrant`], and only [`warrant`] makes one: somebody asked for exactly this
+//! database's end while its grace ran, the grace has ended, and an archive of it is verified. The statements ask for the
+//! same again where they run, by the server's clock and in the session that drops; what they find otherwise ends them.
+//!
+//! # The order
+//! The intent first: from then on the row says `Dropping`. Then the database, which has taken no connection since its archive
+//! was recorded. Roles go when the catalogs show that it is gone, in one transaction with the row; what depends on one
+//! of them elsewhere on the server keeps it, and the row with it, until people have seen to that.
+
+use std::collections::BTreeSet;
+
+use super::plan::{Conflict, Plan};
+use super::tombstone::purged;
+use crate::api::names::PhysicalName;
+use crate::postgres::facts::{DATABASE_OWNER, Facts, Marker, Phase};
+use crate::postgres::statement::{Batch, DropChange, Statement, TombstoneChange};
+use crate::postgres::tombstone::{Dependency, OwnRole, Proof, Tombstone, TombstoneName, is_sealed};
+
+/// How many dependencies a message names.
+const NAMED: usize = 4;
+
+/// What was asked for, by the object that asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Generation that its purge names, if it has one.
+    pub purge: Option<i64>,
+    /// When the object was made, in seconds since 1970.
+    pub since: i64,
+}
+
+/// That a tombstone may be dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warrant<'a> {
+    physical: &'a PhysicalName,
+    marker: &'a Marker,
+    /// Its verified archive.
+    pub proof: Proof,
+}
+
+/// Why a tombstone may not be dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lacking {
+    /// It is no tombstone.
+    Tombstone,
+    /// Nobody asks for its end, or somebody asks for that of the database as it was before.
+    Request,
+    /// No archive of it is verified.
+    Archive,
+    /// Its grace has not ended.
+    Grace,
+    /// The object that asks was made after the grace had ended: it may come from the row itself.
+    TimelyRequest,
+}
+
+/// Whether the tombstone of that row may be dropped.
+pub fn warrant<'a>(
+    physical: &'a PhysicalName,
+    marker: &'a Marker,
+    tombstone: Option<&Tombstone>,
+    asked: Asked,
+) -> Result<Warrant<'a>, Lacking> {
+    let tombstone = tombstone.filter(|_| marker.is_tombstone()).ok_or(Lacking::Tombstone)?;
+    if asked.purge.is_none() || asked.purge != purged(marker) {
+        return Err(Lacking::Request);
+    }
+    let proof = tombstone.proof(marker).ok_or(Lacking::Archive)?;
+    if !tombstone.grace_ended {
+        return Err(Lacking::Grace);
+    }
+    if asked.since > tombstone.droppable_at {
+        return Err(Lacking::TimelyRequest);
+    }
+    Ok(Warrant { physical, marker, proof })
+}
+
+/// Whether the database of a tombstone is there.
+pub fn is_there(physical: &PhysicalName, have: &Facts) -> bool {
+    have.databases.contains_key(TombstoneName::of(physical).as_str())
+}
+
+/// Statements that drop the database of a tombstone.
+pub fn drop_database(warrant: &Warrant<'_>, have: &Facts) -> Result<Plan, Conflict> {
+    let Warrant { physical, marker, proof: _ } = *warrant;
+    let name = TombstoneName::of(physical);
+    let text = || name.as_str().to_owned();
+    match have.databases.get(name.as_str()) {
+        None => return Err(Conflict::Missing { name: text() }),
+        Some(it) if it.owner != DATABASE_OWNER => {
+            return Err(Conflict::NameConflict { what: "database", name: text() });
+        }
+        Some(it) if !is_sealed(it) => return Err(Conflict::Reopened { name: text() }),
+        Some(_) => {}
+    }
+    let (physical, generation) = (physical.clone(), marker.generation);
+    let first = if marker.phase == Phase::Dropping {
+        DropChange::Confirm { physical, generation }
+    } else {
+        DropChange::Intend { physical, expected_generation: generation }
+    };
+    let steps = [first, DropChange::EndSessions(name.clone()), DropChange::Database(name)];
+    Ok(Plan { batches: steps.into_iter().map(|step| Batch::server(vec![end(step)])).collect() })
+}
+
+/// What is left of a database that was dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remains {
+    /// Statements that remove what nothing depends on; with the row, if that is everything.
+    pub plan: Plan,
+    /// What keeps the rest, in words. Empty when nothing does.
+    pub kept_by: Vec<String>,
+}
+
+/// What has to be done about the roles and the row of a database that was dropped.
+pub fn remains(
+    physical: &PhysicalName,
+    marker: &Marker,
+    have: &Facts,
+    dependencies: &[Dependency],
+) -> Result<Remains, Conflict> {
+    // Somebody may have given it its name back by hand.
+    if have.databases.contains_key(physical.as_str()) {
+        return Err(Conflict::NameConflict { what: "database", name: physical.as_str().to_owned() });
+    }
+    let roles = OwnRole::of(marker, physical);
+    let kept: BTreeSet<&str> = dependencies.iter().map(|it| it.role.as_str()).collect();
+    let there = roles.iter().filter(|role| have.roles.contains_key(role.as_str()));
+    let free: Vec<&OwnRole> = there.filter(|role| !kept.contains(role.as_str())).collect();
+    let kept_by = in_words(dependencies);
+    if free.is_empty() && !kept_by.is_empty() {
+        return Ok(Remains { plan: Plan::default(), kept_by });
+    }
+    let (physical, generation) = (physical.clone(), marker.generation);
+    let mut statements = vec![end(DropChange::RequireGone { physical: physical.clone(), generation })];
+    statements.extend(free.into_iter().map(|role| end(DropChange::Role(role.clone()))));
+    if kept_by.is_empty() {
+        statements.push(end(DropChange::Forget { physical, generation, roles }));
+    }
+    Ok(Remains { plan: Plan { batches: vec![Batch::server(statements)] }, kept_by })
+}
+
+/// The first of them, and how many more there are.
+fn in_words(dependencies: &[Dependency]) -> Vec<String> {
+    let word = |it: &Dependency| format!("{} by {} ({})", it.role, it.object, it.count);
+    let mut words: Vec<String> = dependencies.iter().take(NAMED).map(word).collect();
+    if let Some(more) = dependencies.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        words.push(format!("and {more} more"));
+    }
+    words
+}
+
+fn end(step: DropChange) -> Statement {
+    Statement::Tombstone(TombstoneChange::End(step))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::controller::database::{plan, tombstone};
+    use crate::postgres::facts::{Claim, Database, Role};
+    use std::time::Duration;
+
+    const PHASES: [Phase; 5] =
+        [Phase::Creating, Phase::Bound, Phase::Released, Phase::Tombstoned, Phase::Dropping];
+
+    fn physical() -> PhysicalName {
+        PhysicalName::parse("t_x_app").unwrap()
+    }
+
+    fn marker(phase: Phase) -> Marker {
+        Marker {
+            tenant_uid: "u".into(),
+            name: "app".into(),
+            tenant_id: "x".into(),
+            physical_name: "t_x_app".into(),
+            claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: None },
+            phase,
+            generation: if phase == Phase::Dropping { 5 } else { 4 },
+            epoch: 0,
+            logins: ["t_x_app_app_a".to_owned()].into(),
+        }
+    }
+
+    /// An archive of the row as it was when it became a tombstone.
+    fn tombstone(generation: i64, grace_ended: bool) -> Tombstone {
+        let archive = format!(
+            "{{\"object\": \"file:///archives/o\", \"sha256\": \"{}\", \"bytes\": 1, \"rows\": 1, \"takenAt\": \"t\", \
+             \"systemIdentifier\": \"1\", \"generation\": {generation}, \"database\": 7, \"verifiedAt\": \"v\"}}",
+            "0f".repeat(32)
+        );
+        Tombstone { droppable_at: 100, grace_ended, archive: Some(archive) }
+    }
+
+    fn facts(database: Option<Database>) -> Facts {
+        let database = database.map(|it| ("tombstone_t_x_app".to_owned(), it));
+        let roles = ["t_x_app_app_a", "t_x_app_owner", "t_x_app_rw", "t_x_app_other_a"];
+        Facts {
+            databases: database.into_iter().collect(),
+            roles: roles.map(|role| (role.to_owned(), Role::group())).into(),
+            ..Facts::default()
+        }
+    }
+
+    fn sealed() -> Database {
+        Database { owner: DATABASE_OWNER.into(), ..Database::default() }
+    }
+
+    /// Whether any statement removes something for good.
+    fn drops(plan: &Plan) -> bool {
+        let text = plan.to_string();
+        ["DROP", "DELETE FROM tenantry.marker"].iter().any(|word| text.contains(word))
+    }
+
+    #[test]
+    fn nothing_but_a_warrant_drops_and_there_is_none_unless_everything_is_as_it_has_to_be() {
+        let name = physical();
+        let (mut granted, mut refused) = (BTreeSet::new(), 0);
+        for phase in PHASES {
+            for purge in [None, Some(2), Some(3), Some(4), Some(5)] {
+                for archived in [None, Some(3), Some(4), Some(5)] {
+                    for (ended, since) in [(true, 99), (true, 100), (true, 101), (false, 99)] {
+                        let row = marker(phase);
+                        let mut tombstone = tombstone(archived.unwrap_or_default(), ended);
+                        tombstone.archive = tombstone.archive.filter(|_| archived.is_some());
+                        let asked = Asked { purge, since };
+                        match warrant(&name, &row, Some(&tombstone), asked) {
+                            Ok(_) => _ = granted.insert((phase, purge, archived, ended, since)),
+                            Err(_) => refused += 1,
+                        }
+                        assert_eq!(warrant(&name, &row, None, asked), Err(Lacking::Tombstone));
+                    }
+                }
+            }
+        }
+        let right = [Phase::Tombstoned, Phase::Dropping].map(|phase| (phase, Some(3), Some(4), true));
+        let right = right.into_iter().flat_map(|(phase, purge, archived, ended)| {
+            [99, 100].map(|since| (phase, purge, archived, ended, since))
+        });
+        assert_eq!((granted, refused), (right.collect(), 5 * 5 * 4 * 4 - 4));
+    }
+
+    #[test]
+    fn what_is_done_without_a_warrant_drops_nothing() {
+        for phase in PHASES {
+            let row = marker(phase);
+            for buried in [None, Some(sealed()), Some(Database { allow_connections: true, ..sealed() })] {
+                let mut have = facts(buried);
+                for named in [false, true] {
+                    if named {
+                        have.databases.insert("t_x_app".into(), sealed());
+                    }
+                    let plans = [
+                        plan::release(&row, &have),
+                        plan::close(&row, &have),
+                        tombstone::bury(&physical(), &row, &have, Duration::from_hours(1)),
+                        tombstone::exhume(&physical(), &row, &have),
+                    ];
+                    assert!(plans.iter().flatten().all(|plan| !drops(plan)), "{plans:?}");
+                }
+            }
+        }
+        assert!(!drops(&tombstone::seal(&physical(), crate::postgres::tombstone::Archive::default())));
+    }
+
+    fn dropped(phase: Phase, database: Option<Database>) -> Result<Vec<String>, Conflict> {
+        let (name, row) = (physical(), marker(phase));
+        let asked = Asked { purge: Some(3), since: 0 };
+        let tombstone = tombstone(4, true);
+        let warrant = warrant(&name, &row, Some(&tombstone), asked).unwrap();
+        let plan = drop_database(&warrant, &facts(database))?;
+        let only = |batch: &Batch| {
+            assert_eq!(batch.statements.len(), 1);
+            batch.statements[0].to_string()
+        };
+        Ok(plan.batches.iter().map(only).collect())
+    }
+
+    #[test]
+    fn the_intent_comes_first_then_the_sessions_end_and_only_a_tombstone_that_is_ours_and_closed_is_dropped()
+    {
+        for (phase, intent) in [
+            (Phase::Tombstoned, "UPDATE tenantry.marker m SET phase = 'Dropping', generation = 5, "),
+            (Phase::Dropping, "SELECT 1 FROM tenantry.marker m, tenantry.tombstone t, "),
+        ] {
+            let statements = dropped(phase, Some(sealed())).unwrap();
+            assert_eq!(statements.len(), 3);
+            assert!(statements[0].starts_with(intent), "{}", statements[0]);
+            let asks = [
+                "m.physical_name = 't_x_app'",
+                "d.datname = 'tombstone_t_x_app'",
+                "t.droppable_at <= now()",
+                "NOT d.datallowconn",
+                "->> 'generation' = '4'",
+            ];
+            assert!(asks.iter().all(|it| statements[0].contains(it)), "{}", statements[0]);
+            assert_eq!(statements[2], "DROP DATABASE \"tombstone_t_x_app\"");
+        }
+        let name = || "tombstone_t_x_app".to_owned();
+        let foreign = Database { owner: "postgres".into(), ..sealed() };
+        let conflict = Conflict::NameConflict { what: "database", name: name() };
+        assert_eq!(dropped(Phase::Tombstoned, Some(foreign)), Err(conflict));
+        for open in
+            [Database { allow_connections: true, ..sealed() }, Database { template: true, ..sealed() }]
+        {
+            assert_eq!(dropped(Phase::Tombstoned, Some(open)), Err(Conflict::Reopened { name: name() }));
+        }
+        assert_eq!(dropped(Phase::Tombstoned, None), Err(Conflict::Missing { name: name() }));
+    }
+
+    fn left(dependencies: &[Dependency]) -> (Vec<String>, Vec<String>) {
+        let remains = remains(&physical(), &marker(Phase::Dropping), &facts(None), dependencies).unwrap();
+        let statements = remains.plan.batches.iter().flat_map(|batch| &batch.statements);
+        let words = statements.map(|it| it.to_string().split(' ').take(3).collect::<Vec<_>>().join(" "));
+        (words.collect(), remains.kept_by)
+    }
+
+    #[test]
+    fn roles_go_with_the_row_and_what_something_depends_on_keeps_both() {
+        let all = ["DROP ROLE \"t_x_app_app_a\"", "DROP ROLE \"t_x_app_owner\"", "DROP ROLE \"t_x_app_rw\""];
+        let with = |parts: &[&[&str]]| parts.concat().iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        let (statements, kept_by) = left(&[]);
+        assert_eq!(statements, with(&[&["SELECT 1 FROM"], &all, &["DELETE FROM tenantry.marker"]]));
+        assert!(kept_by.is_empty());
+
+        let depends =
+            |role: &str| Dependency { role: role.into(), object: "pg_class in database b".into(), count: 2 };
+        let (statements, kept_by) = left(&[depends("t_x_app_rw")]);
+        assert_eq!(statements, with(&[&["SELECT 1 FROM"], &all[..2]]));
+        assert_eq!(kept_by, ["t_x_app_rw by pg_class in database b (2)"]);
+
+        let every = ["t_x_app_app_a", "t_x_app_owner", "t_x_app_rw", "t_x_app_rw", "t_x_app_rw"].map(depends);
+        let (statements, kept_by) = left(&every);
+        assert_eq!((statements, kept_by.len()), (vec![], 5));
+        assert_eq!(kept_by[4], "and 1 more");
+    }
+
+    #[test]
+    fn a_database_that_somebody_gave_its_name_back_keeps_its_roles() {
+        let have = Facts { databases: BTreeMap::from([("t_x_app".to_owned(), sealed())]), ..facts(None) };
+        let conflict = Conflict::NameConflict { what: "database", name: "t_x_app".into() };
+        assert_eq!(remains(&physical(), &marker(Phase::Dropping), &have, &[]), Err(conflict));
+    }
+}

@@ -1,0 +1,320 @@
+//! A tombstone ends when everything is as it has to be, by the statements themselves, and takes nothing else along.
+
+use std::sync::Arc;
+
+use prometheus_client::metrics::counter::Counter;
+use sqlx::Connection;
+use tenantry::controller::database::dropping::{Asked, drop_database, is_there, remains, warrant};
+use tenantry::controller::database::plan::Plan;
+use tenantry::controller::database::tombstone::{exhume, purged, seal};
+use tenantry::controller::database::want::DatabaseSpec;
+use tenantry::postgres::bootstrap::bootstrap;
+use tenantry::postgres::execute::{ExecuteError, Gate};
+use tenantry::postgres::facts::Phase;
+use tenantry::postgres::observe;
+use tenantry::postgres::scram::Password;
+use tenantry::postgres::tombstone::{Archive, OwnRole};
+
+use super::converge::settled;
+use super::fixture::{Fixture, PASSWORD, login, pool, run, texts, want};
+use super::tombstone::{apart_of, die, execute, names, phase, planned, released, tombstone};
+use crate::support::postgres::Version;
+
+on_every_version! {
+    an_archived_tombstone_goes_when_its_grace_has_ended_with_its_roles_its_row_and_nothing_else,
+    a_crash_at_any_effect_of_a_drop_converges,
+    nothing_is_dropped_unless_everything_is_as_it_has_to_be_at_that_moment,
+    an_archive_counts_only_if_nobody_could_have_written_since_it_was_made,
+    a_role_that_something_depends_on_stays_and_is_named_until_that_is_gone,
+    a_drop_that_was_intended_can_be_taken_back_until_the_database_is_gone,
+    an_admin_that_is_no_superuser_drops_what_it_made,
+}
+
+/// An archive of the tombstone as it is now.
+async fn archive(fixture: &Fixture, spec: &DatabaseSpec) -> Archive {
+    let facts = apart_of(fixture, spec).await;
+    Archive {
+        object: format!("file:///archives/{}", spec.physical),
+        sha256: "0f".repeat(32),
+        bytes: 4096,
+        rows: 1,
+        taken_at: "2026-11-21T00:00:00Z".into(),
+        system_identifier: facts.server.system_identifier.clone(),
+        generation: facts.markers[0].generation,
+    }
+}
+
+/// A tombstone with a verified archive, whose grace has ended.
+async fn archived(fixture: &Fixture) -> DatabaseSpec {
+    let spec = released(fixture).await;
+    execute(fixture, &planned(fixture, &spec).await, None).await.unwrap();
+    let archive = archive(fixture, &spec).await;
+    execute(fixture, &seal(&spec.physical, archive), None).await.unwrap();
+    time_passes(fixture, &spec).await;
+    spec
+}
+
+async fn time_passes(fixture: &Fixture, spec: &DatabaseSpec) {
+    let sql = format!(
+        "UPDATE tenantry.tombstone SET droppable_at = now() WHERE physical_name = '{}'",
+        spec.physical
+    );
+    run(&mut fixture.superuser("tenantry").await, &sql).await;
+}
+
+/// What the operator would do next, and what keeps the rest.
+async fn next(fixture: &Fixture, spec: &DatabaseSpec) -> (Plan, Vec<String>) {
+    let facts = apart_of(fixture, spec).await;
+    let marker = &facts.markers[0];
+    if marker.phase == Phase::Dropping && !is_there(&spec.physical, &facts) {
+        let roles = OwnRole::of(marker, &spec.physical);
+        let mut reader = fixture.pool.operator().await.unwrap();
+        let dependencies = observe::dependencies(&mut reader, &roles).await.unwrap();
+        reader.release().await;
+        let remains = remains(&spec.physical, marker, &facts, &dependencies).unwrap();
+        return (remains.plan, remains.kept_by);
+    }
+    let asked = Asked { purge: purged(marker), since: 0 };
+    let tombstone = tombstone(fixture, spec).await;
+    let warrant = warrant(&spec.physical, marker, tombstone.as_ref(), asked).unwrap();
+    (drop_database(&warrant, &facts).unwrap(), vec![])
+}
+
+/// Does what there is to do until the row is gone.
+async fn finish(fixture: &Fixture, spec: &DatabaseSpec) {
+    while !apart_of(fixture, spec).await.markers.is_empty() {
+        let (plan, kept_by) = next(fixture, spec).await;
+        assert_eq!(kept_by, Vec::<String>::new());
+        execute(fixture, &plan, None).await.unwrap();
+    }
+}
+
+/// Everything on the server that carries the database's name.
+async fn left(fixture: &Fixture, spec: &DatabaseSpec) -> Vec<String> {
+    let name = spec.physical.as_str();
+    let mut found = names(fixture, spec).await;
+    let mut operator = fixture.superuser("tenantry").await;
+    let roles = format!("SELECT rolname::text FROM pg_roles WHERE starts_with(rolname, '{name}') ORDER BY 1");
+    found.extend(texts(&mut operator, &roles).await);
+    for table in ["marker", "tombstone", "credential"] {
+        let rows = format!("SELECT '{table}' FROM tenantry.{table} WHERE physical_name = '{name}'");
+        found.extend(texts(&mut operator, &rows).await);
+    }
+    found
+}
+
+fn changed(result: Result<(), ExecuteError>, what: &str) {
+    let error = result.expect_err(what);
+    assert!(matches!(error, ExecuteError::MarkerChanged { .. }), "{what}: {error:?}");
+}
+
+async fn an_archived_tombstone_goes_when_its_grace_has_ended_with_its_roles_its_row_and_nothing_else(
+    version: Version,
+) {
+    let fixture = Fixture::shared(version).await;
+    let other = want(&["app"]);
+    fixture.converge(&other).await;
+    let before = settled(&fixture, &other).await;
+    let spec = archived(&fixture).await;
+    let proof =
+        tombstone(&fixture, &spec).await.unwrap().proof(&apart_of(&fixture, &spec).await.markers[0]).unwrap();
+    assert_eq!(proof.archive, archive(&fixture, &spec).await);
+    let oid = format!("SELECT oid::text FROM pg_database WHERE datname = 'tombstone_{}'", spec.physical);
+    assert_eq!(texts(&mut fixture.superuser("postgres").await, &oid).await, [proof.database.to_string()]);
+
+    finish(&fixture, &spec).await;
+    assert_eq!(left(&fixture, &spec).await, Vec::<String>::new());
+    assert_eq!(settled(&fixture, &other).await, before);
+    // The tenant gets a new one of that name like any other.
+    fixture.converge(&spec).await;
+    assert!(fixture.plan(&spec).await.unwrap().is_empty());
+}
+
+async fn a_crash_at_any_effect_of_a_drop_converges(version: Version) {
+    let fixture = Arc::new(Fixture::shared(version).await);
+    for number in 1..=3 {
+        for done in [false, true] {
+            let spec = archived(&fixture).await;
+            let (plan, _) = next(&fixture, &spec).await;
+            assert_eq!(plan.batches.len(), 3, "{plan}");
+            die(&fixture, &plan, number, done).await;
+            let intended = number > 1 || done;
+            let expected = if intended { Phase::Dropping } else { Phase::Tombstoned };
+            assert_eq!(phase(&fixture, &spec).await.0, expected, "died at effect {number}, {done}");
+            finish(&fixture, &spec).await;
+            assert_eq!(left(&fixture, &spec).await, Vec::<String>::new(), "died at effect {number}, {done}");
+        }
+    }
+    for done in [false, true] {
+        let spec = archived(&fixture).await;
+        execute(&fixture, &next(&fixture, &spec).await.0, None).await.unwrap();
+        let (plan, _) = next(&fixture, &spec).await;
+        assert_eq!(plan.batches.len(), 1, "{plan}");
+        die(&fixture, &plan, 1, done).await;
+        finish(&fixture, &spec).await;
+        assert_eq!(left(&fixture, &spec).await, Vec::<String>::new(), "{done}");
+    }
+}
+
+async fn nothing_is_dropped_unless_everything_is_as_it_has_to_be_at_that_moment(version: Version) {
+    let fixture = Fixture::shared(version).await;
+    let spec = archived(&fixture).await;
+    let (intent, _) = next(&fixture, &spec).await;
+    let (name, login) = (spec.physical.as_str(), login(&spec, 0));
+    let buried = format!("tombstone_{name}");
+    let mut operator = fixture.superuser("tenantry").await;
+    let held = format!("SELECT archive FROM tenantry.tombstone WHERE physical_name = '{name}'");
+    let held = texts(&mut operator, &held).await.remove(0);
+    let row = |set: &str| format!("UPDATE tenantry.tombstone SET {set} WHERE physical_name = '{name}'");
+    let proof = |field: &str, value: &str| {
+        row(&format!("archive = jsonb_set(archive::jsonb, '{{{field}}}', '{value}')::text"))
+    };
+    let restored = row(&format!("archive = '{held}'"));
+    let database = |change: &str| format!("ALTER DATABASE {buried} {change}");
+    let cases = [
+        (row("droppable_at = now() + interval '1 minute'"), row("droppable_at = now()")),
+        (row("archive = NULL"), restored.clone()),
+        (proof("generation", "2"), restored.clone()),
+        (proof("systemIdentifier", "\"1\""), restored.clone()),
+        (proof("database", "1"), restored.clone()),
+        (proof("sha256", "\"\""), restored.clone()),
+        (proof("object", "\"\""), restored.clone()),
+        (database("ALLOW_CONNECTIONS true"), database("ALLOW_CONNECTIONS false")),
+        (database("IS_TEMPLATE true"), database("IS_TEMPLATE false")),
+        (database("OWNER TO postgres"), database("OWNER TO tenantry_databases")),
+        (format!("ALTER ROLE {login} LOGIN"), format!("ALTER ROLE {login} NOLOGIN")),
+        (database("RENAME TO elsewhere"), format!("ALTER DATABASE elsewhere RENAME TO {buried}")),
+    ];
+    let attempt = async |plan: &Plan, expected: Phase| {
+        for (meddling, undone) in &cases {
+            let mut operator = fixture.superuser("tenantry").await;
+            run(&mut operator, meddling).await;
+            changed(execute(&fixture, plan, None).await, meddling);
+            run(&mut operator, undone).await;
+            assert_eq!(phase(&fixture, &spec).await.0, expected, "{meddling}");
+            assert_eq!(names(&fixture, &spec).await, std::slice::from_ref(&buried), "{meddling}");
+        }
+    };
+    attempt(&intent, Phase::Tombstoned).await;
+    // Nor after the intent was recorded and the drop interrupted.
+    let only = Plan { batches: intent.batches[..1].to_vec() };
+    execute(&fixture, &only, None).await.unwrap();
+    attempt(&next(&fixture, &spec).await.0, Phase::Dropping).await;
+    changed(execute(&fixture, &intent, None).await, "the intent is recorded once");
+    finish(&fixture, &spec).await;
+}
+
+async fn an_archive_counts_only_if_nobody_could_have_written_since_it_was_made(version: Version) {
+    let fixture = Fixture::shared(version).await;
+    let spec = released(&fixture).await;
+    let of_released = archive(&fixture, &spec).await;
+    changed(execute(&fixture, &seal(&spec.physical, of_released.clone()), None).await, "it is no tombstone");
+    execute(&fixture, &planned(&fixture, &spec).await, None).await.unwrap();
+    let right = archive(&fixture, &spec).await;
+    let login = login(&spec, 0);
+    let buried = format!("tombstone_{}", spec.physical);
+    let refused = async |archive: &Archive, what: &str| {
+        changed(execute(&fixture, &seal(&spec.physical, archive.clone()), None).await, what);
+        assert_eq!(tombstone(&fixture, &spec).await.unwrap().archive, None, "{what}");
+        assert!(apart_of(&fixture, &spec).await.databases[&buried].allow_connections, "{what}");
+    };
+    refused(&of_released, "an archive from before it was buried").await;
+    let elsewhere = Archive { system_identifier: "1".into(), ..right.clone() };
+    refused(&elsewhere, "an archive of another server's").await;
+    let mut admin = fixture.superuser("postgres").await;
+    run(&mut admin, &format!("ALTER ROLE {login} LOGIN")).await;
+    refused(&right, "a login is let in").await;
+    run(&mut admin, &format!("ALTER ROLE {login} NOLOGIN")).await;
+    let session = fixture.superuser(&buried).await;
+    refused(&right, "somebody is connected").await;
+    session.close().await.unwrap();
+    let done = async || {
+        execute(&fixture, &seal(&spec.physical, right.clone()), None).await.map_err(|e| e.to_string())
+    };
+    crate::support::wait_until(crate::controller::scene::A_MINUTE, "the session is gone", done).await;
+    assert!(
+        !apart_of(&fixture, &spec).await.databases[&buried].allow_connections,
+        "nobody is let in any more"
+    );
+
+    // Taken back, it is open again and proves nothing any more.
+    execute(&fixture, &planned(&fixture, &spec).await, None).await.unwrap();
+    assert_eq!(tombstone(&fixture, &spec).await, None);
+    fixture.converge(&spec).await;
+    let mut tenant = fixture.tenant(&login, spec.physical.as_str()).await.unwrap();
+    assert_eq!(texts(&mut tenant, "SELECT value FROM kept").await, ["row"]);
+}
+
+async fn a_role_that_something_depends_on_stays_and_is_named_until_that_is_gone(version: Version) {
+    let fixture = Fixture::shared(version).await;
+    let spec = archived(&fixture).await;
+    let other = want(&["app"]);
+    fixture.converge(&other).await;
+    let (name, neighbour) = (spec.physical.as_str(), other.physical.as_str());
+    // Every tenant may grant what is its own to roles whose names it guesses.
+    let mut tenant = fixture.tenant(&login(&other, 0), neighbour).await.unwrap();
+    run(&mut tenant, &format!("CREATE TABLE bait (); GRANT SELECT ON bait TO {name}_rw, {name}_app_a")).await;
+    let mut admin = fixture.superuser("postgres").await;
+    run(&mut admin, &format!("GRANT CONNECT ON DATABASE postgres TO {name}_rw")).await;
+
+    execute(&fixture, &next(&fixture, &spec).await.0, None).await.unwrap();
+    let kept_by = [
+        format!("{name}_app_a by pg_class in database {neighbour} (1)"),
+        format!("{name}_rw by database postgres (1)"),
+        format!("{name}_rw by pg_class in database {neighbour} (1)"),
+    ];
+    let (plan, told) = next(&fixture, &spec).await;
+    assert_eq!(told, kept_by);
+    execute(&fixture, &plan, None).await.unwrap();
+    let kept = [format!("{name}_app_a"), format!("{name}_rw"), "marker".into(), "tombstone".into()];
+    assert_eq!(left(&fixture, &spec).await, kept);
+    let (plan, told) = next(&fixture, &spec).await;
+    assert_eq!((plan, told.as_slice()), (Plan::default(), &kept_by[..]), "there is nothing more to do");
+    assert_eq!(
+        texts(&mut tenant, "SELECT relname::text FROM pg_class WHERE relname = 'bait'").await,
+        ["bait"]
+    );
+
+    run(&mut tenant, &format!("REVOKE SELECT ON bait FROM {name}_rw, {name}_app_a")).await;
+    run(&mut admin, &format!("REVOKE CONNECT ON DATABASE postgres FROM {name}_rw")).await;
+    finish(&fixture, &spec).await;
+    assert_eq!(left(&fixture, &spec).await, Vec::<String>::new());
+}
+
+async fn a_drop_that_was_intended_can_be_taken_back_until_the_database_is_gone(version: Version) {
+    let fixture = Arc::new(Fixture::shared(version).await);
+    let spec = archived(&fixture).await;
+    let (stale_exhume, drop) = (planned(&fixture, &spec).await, next(&fixture, &spec).await.0);
+    die(&fixture, &drop, 2, false).await;
+    changed(execute(&fixture, &stale_exhume, None).await, "it was made before the intent");
+    let (facts, resumed) = (apart_of(&fixture, &spec).await, next(&fixture, &spec).await.0);
+    let back = exhume(&spec.physical, &facts.markers[0], &facts).unwrap();
+    execute(&fixture, &back, None).await.unwrap();
+    assert_eq!(phase(&fixture, &spec).await.0, Phase::Released);
+    changed(execute(&fixture, &resumed, None).await, "it was made before it was taken back");
+    fixture.converge(&spec).await;
+    let mut tenant = fixture.tenant(&login(&spec, 0), spec.physical.as_str()).await.unwrap();
+    assert_eq!(texts(&mut tenant, "SELECT value FROM kept").await, ["row"]);
+
+    let spec = archived(&fixture).await;
+    execute(&fixture, &next(&fixture, &spec).await.0, None).await.unwrap();
+    let facts = apart_of(&fixture, &spec).await;
+    assert!(exhume(&spec.physical, &facts.markers[0], &facts).is_err(), "there is nothing to bring back");
+    finish(&fixture, &spec).await;
+}
+
+async fn an_admin_that_is_no_superuser_drops_what_it_made(version: Version) {
+    let fixture = Fixture::prepared(version).await;
+    let mut postgres = fixture.superuser("postgres").await;
+    let password = PASSWORD.replace('\'', "''");
+    run(&mut postgres, &format!("CREATE ROLE limited LOGIN CREATEDB CREATEROLE PASSWORD '{password}'")).await;
+    run(&mut postgres, "DROP DATABASE tenantry WITH (FORCE)").await;
+    run(&mut postgres, "DROP ROLE tenantry_databases").await;
+    run(&mut postgres, "GRANT CONNECT ON DATABASE postgres TO limited").await;
+    let own = pool(&fixture.postgres, "limited", &Password::new(PASSWORD), Counter::default());
+    bootstrap(&Gate::default(), &own).await.unwrap();
+    let limited = Fixture { pool: own, statements: Counter::default(), postgres: fixture.postgres.clone() };
+    let spec = archived(&limited).await;
+    finish(&limited, &spec).await;
+    assert_eq!(left(&limited, &spec).await, Vec::<String>::new());
+}
