@@ -165,7 +165,7 @@ trap 'rm -f "$$log"' EXIT
 } </dev/null >"$$log" 2>&1 || { cat "$$log" >&2; exit 1; }
 endef
 
-IMAGES := pause coredns tenantry postgres
+IMAGES := pause coredns tenantry archive postgres
 
 .PHONY: images
 images: deps target/release/tenantry target/bin/coredns ## Build the container images into target/images/

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds our container images as OCI archives: images/build.sh [--fresh] NAME…
 #
-# NAME is pause, coredns, tenantry or postgres; the result is target/images/NAME.tar. No registry, no container engine.
+# NAME is pause, coredns, tenantry, archive or postgres; the result is target/images/NAME.tar. No registry, no container engine.
 # What comes from Debian packages is cached by content; --fresh forgets that, for example after a security update.
 # Environment: COREDNS_BINARY and TENANTRY_BINARY (default target/bin/coredns, target/release/tenantry), TENANTRY_IMAGES
 # (folder of the results, default target/images), TENANTRY_DEBIAN_MIRROR (default: mmdebstrap's own), XDG_CACHE_HOME.
@@ -20,7 +20,7 @@ tenantry=${TENANTRY_BINARY:-target/release/tenantry}
 # shellcheck source-path=SCRIPTDIR
 . images/lib.sh
 
-usage() { die "usage: images/build.sh [--fresh] pause|coredns|tenantry|postgres …"; }
+usage() { die "usage: images/build.sh [--fresh] pause|coredns|tenantry|archive|postgres …"; }
 
 build_pause() {
   local archive
@@ -44,33 +44,43 @@ build_coredns() {
     '{"User":"65532:65532","Entrypoint":["/coredns"],"Cmd":["-conf","/etc/coredns/Corefile"]}' "$scratch/coredns.layer"
 }
 
-# The root below our binary: the C library and the usual certificate authorities. No shell.
-build_tenantry() {
-  local base root dir libraries
+build_tenantry() { our_image tenantry localhost/tenantry/tenantry:dev /usr/local/bin; }
+
+# With the two programs of the PostgreSQL client that archives are made with, and the libraries that they need.
+build_archive() {
+  local client=usr/lib/postgresql/15/bin
+  our_image archive localhost/tenantry/archive:15 "/usr/local/bin:/$client" postgresql-client-15 "$client/pg_dump" "$client/pg_restore"
+}
+
+# our_image NAME IMAGE PATH [PACKAGE PROGRAM…] is our binary on a root with the C library, the usual certificate authorities
+# and these programs of a package. No shell.
+our_image() {
+  local name=$1 image=$2 path=$3 base root dir libraries
+  shift 3
   [ -x "$tenantry" ] || die "$tenantry is missing: cargo build --release"
-  base=$(cache_path base images/lib.sh images/build.sh).layer
+  base=$(cache_path "$name-base" images/lib.sh images/build.sh).layer
   if [ ! -e "$base" ]; then
-    say "unpacking the base root (once)"
-    dir=$scratch/base.debian root=$scratch/base
-    debian_extract "$dir" libc6 libgcc-s1 ca-certificates
+    say "unpacking the root of $name (once)"
+    dir=$scratch/$name.debian root=$scratch/$name-base
+    debian_extract "$dir" libc6 libgcc-s1 ca-certificates ${1:+"$1"}
     base_layout "$root" tenantry 65532
     libraries=$(cd "$dir" && echo usr/lib/*-linux-gnu/lib{gcc_s.so.1,m.so.6})
     # shellcheck disable=SC2086  # two paths
-    take_elf "$dir" "$root" $libraries
+    take_elf "$dir" "$root" $libraries "${@:2}"
     mkdir -p "$root/etc/ssl/certs"
     cat "$dir"/usr/share/ca-certificates/mozilla/*.crt >"$root/etc/ssl/certs/ca-certificates.crt"
     copyright_of "$dir" "$root"
     layer "$root" "$base.new" && mv "$base.new" "$base"
   fi
   touch "$base"
-  root=$scratch/tenantry
+  root=$scratch/$name
   mkdir -p "$root/usr/local/bin"
   cp "$tenantry" "$root/usr/local/bin/tenantry"
   chmod 0755 "$root/usr/local/bin/tenantry"
   runs_on_base "$base" "$root/usr/local/bin/tenantry"
-  layer "$root" "$scratch/tenantry.layer"
-  oci_archive "$output/tenantry.tar" localhost/tenantry/tenantry:dev \
-    '{"User":"65532:65532","Env":["PATH=/usr/local/bin"],"Entrypoint":["/usr/local/bin/tenantry"]}' "$base" "$scratch/tenantry.layer"
+  layer "$root" "$scratch/$name.layer"
+  oci_archive "$output/$name.tar" "$image" \
+    "{\"User\":\"65532:65532\",\"Env\":[\"PATH=$path\"],\"Entrypoint\":[\"/usr/local/bin/tenantry\"]}" "$base" "$scratch/$name.layer"
 }
 
 build_postgres() {
@@ -112,6 +122,7 @@ postgres_root() {
 # runs_on_base LAYER BINARY stops a binary that was linked against a newer C library than the image has.
 runs_on_base() {
   local dir=$scratch/check loader
+  rm -rf "$dir"
   mkdir "$dir"
   tar --extract --file "$1" --directory "$dir" ./lib ./lib64 ./usr/lib ./usr/lib64
   cp "$2" "$dir/binary"
@@ -129,7 +140,7 @@ fresh=
 [ "${1:-}" != --fresh ] || { fresh=1; shift; }
 [ $# -gt 0 ] || usage
 for name; do
-  case $name in pause | coredns | tenantry | postgres) ;; *) usage ;; esac
+  case $name in pause | coredns | tenantry | archive | postgres) ;; *) usage ;; esac
 done
 
 mkdir -p "$cache" "$output"

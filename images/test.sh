@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [ "${1:-}" != --inside ]; then
-  [ $# -gt 0 ] || { echo "usage: images/test.sh pause|coredns|tenantry|postgres …" >&2; exit 2; }
+  [ $# -gt 0 ] || { echo "usage: images/test.sh pause|coredns|tenantry|archive|postgres …" >&2; exit 2; }
   [ "$(id -u)" -eq 0 ] || { echo "images/test.sh needs root, for runc" >&2; exit 1; }
   exec unshare --net -- "$0" --inside "$@"
 fi
@@ -35,6 +35,21 @@ test_tenantry() {
   check "tenantry: runs as 65532" wait "${process[tenantry]}"
   check "tenantry: certificate authorities are there" \
     openssl crl2pkcs7 -nocrl -certfile "$work/tenantry/etc/ssl/certs/ca-certificates.crt" -out "$work/roots"
+}
+
+test_archive() {
+  local client=/usr/lib/postgresql/15/bin
+  unpack archive
+  start archive "$work/archive" 65532 '"/usr/local/bin/tenantry", "run", "archive", "--help"'
+  check "archive: tenantry runs as 65532" wait "${process[archive]}"
+  for tool in pg_dump pg_restore; do
+    start "$tool" "$work/archive" 65532 "\"$client/$tool\", \"--version\""
+    check "archive: $tool runs as 65532" wait "${process[$tool]}"
+    check "archive: $tool is that of the built-in server" logged "$tool" "$tool (PostgreSQL) 15\\."
+  done
+  start tls "$work/archive" 65532 "\"$client/pg_dump\", \"host=127.0.0.1 port=1 sslmode=verify-full sslrootcert=/etc/ssl/certs/ca-certificates.crt\""
+  check "archive: pg_dump finds no server" not wait "${process[tls]}"
+  check "archive: pg_dump was built with TLS" logged tls "port 1 failed: Connection refused"
 }
 
 test_postgres() {

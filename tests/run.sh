@@ -29,7 +29,7 @@ needs_root() { [ -n "$root" ] || { left_out+=("$1"); return 1; }; }
 
 # With the program that the other tests ran, which saves building another.
 images() {
-  local names=(pause coredns tenantry postgres)
+  local names=(pause coredns tenantry archive postgres)
   export TENANTRY_IMAGES=target/tmp/images TENANTRY_BINARY=target/debug/tenantry
   images/build.sh "${names[@]}" && images/test.sh "${names[@]}"
 }
