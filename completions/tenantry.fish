@@ -357,23 +357,24 @@ complete -c tenantry -n "__fish_tenantry_using_subcommand version" -l tls-server
 complete -c tenantry -n "__fish_tenantry_using_subcommand version" -l client -d 'Only the version of this program; no request is made'
 complete -c tenantry -n "__fish_tenantry_using_subcommand version" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
 complete -c tenantry -n "__fish_tenantry_using_subcommand version" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -s n -l namespace -d 'Namespace of the request' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l context -d 'Context of the kubeconfig to use' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l cluster -d 'Cluster of the kubeconfig to use' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l user -d 'User of the kubeconfig to use' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -s s -l server -d 'Address and port of the API server' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l as -d 'User to impersonate' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l as-group -d 'Group to impersonate; may be repeated' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l as-uid -d 'UID to impersonate' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -s h -l help -d 'Print help'
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -f -a "operator" -d 'The operator: turns tenants, plans, blueprints, servers, databases and microservices into what they ask for'
-complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user" -f -a "user" -d 'The user service: the users of one tenant, at /api/users'
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -s h -l help -d 'Print help'
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -f -a "operator" -d 'The operator: turns tenants, plans, blueprints, servers, databases and microservices into what they ask for'
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -f -a "user" -d 'The user service: the users of one tenant, at /api/users'
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and not __fish_seen_subcommand_from operator user archive" -f -a "archive" -d 'One verified archive of one tenant\'s database; ends with 0 when what is stored was restored and nothing differs'
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l identity -d 'Name of this process among the candidates for leadership' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l lease-namespace -d 'Namespace of the Lease' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l image -d 'Image that builtin microservices run: the operator\'s own' -r
@@ -424,6 +425,28 @@ complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_s
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -s h -l help -d 'Print help'
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l bindings -d 'Directory of service bindings; the database to archive is the one in its directory archive' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l scratch -d 'Empty database on the same server that the archive is restored into to prove it' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l store -d 'Where the archive goes: file:///a/mounted/folder' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l name -d 'Path of the archive in the store, without ending' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l tools -d 'Folder of pg_dump and pg_restore, which must not be older than the server; found by PATH if not given' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l report -d 'File that the report is written to' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l log -d 'Which events are logged, for example info or tenantry=debug' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -s n -l namespace -d 'Namespace of the request' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l context -d 'Context of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l cluster -d 'Cluster of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l user -d 'User of the kubeconfig to use' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -s s -l server -d 'Address and port of the API server' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l token -d 'Bearer token for the API server; other processes can see it: a kubeconfig is safer' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l as -d 'User to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l as-uid -d 'UID to impersonate' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l request-timeout -d 'How long to wait for one reply, as in 1s, 2m or 3h; 0 waits for ever' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l certificate-authority -d 'Path of the certificate authority that the API server\'s certificate is checked against' -r -F
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l tls-server-name -d 'Name that the API server\'s certificate must carry, instead of the address' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate; makes the connection insecure'
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -s h -l help -d 'Print help'
 complete -c tenantry -n "__fish_tenantry_using_subcommand completion" -s n -l namespace -d 'Namespace of the request' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand completion" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
 complete -c tenantry -n "__fish_tenantry_using_subcommand completion" -l context -d 'Context of the kubeconfig to use' -r

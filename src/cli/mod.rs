@@ -14,6 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 
 mod age;
 mod api_error;
+mod archive;
 mod args;
 mod check;
 mod client;

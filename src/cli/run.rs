@@ -5,7 +5,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::failure::{Exit, Failure};
-use super::{Session, operator, user};
+use super::{Session, archive, operator, user};
 
 /// Flags of `run`.
 #[derive(Debug, Args)]
@@ -20,6 +20,8 @@ enum Role {
     Operator(operator::OperatorArgs),
     /// The user service: the users of one tenant, at /api/users
     User(user::UserArgs),
+    /// One verified archive of one tenant's database; ends with 0 when what is stored was restored and nothing differs
+    Archive(archive::ArchiveArgs),
 }
 
 /// Runs the role until it ends or the process is asked to.
@@ -38,5 +40,6 @@ pub async fn run(args: RunArgs, session: &Session) -> Result<Exit, Failure> {
     match args.role {
         Role::Operator(args) => operator::run(args, session, shutdown).await,
         Role::User(args) => user::run(args, shutdown).await,
+        Role::Archive(args) => archive::run(args, shutdown).await,
     }
 }

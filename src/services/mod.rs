@@ -4,6 +4,7 @@
 //! and `migrations/`. What all of them share is in [`http`] (the shell round the table), [`database`] (the bound
 //! database) and [`serve`] (from start to the last drained request). A service never imports another service.
 
+pub mod archive;
 pub mod database;
 pub mod http;
 pub mod serve;

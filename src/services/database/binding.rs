@@ -125,6 +125,11 @@ impl Binding {
         }
     }
 
+    /// Reads the binding of that name below `root`.
+    pub fn named(root: &Path, name: &str) -> Result<Self, BindingError> {
+        Self::read_directory(&snapshot(&root.join(name)))
+    }
+
     fn read_directory(path: &Path) -> Result<Self, BindingError> {
         let key = |key: &'static str| {
             fs::read_to_string(path.join(key))
@@ -155,6 +160,39 @@ impl Binding {
             password: Secret(key("password")?),
             security,
         })
+    }
+
+    /// Host of the server.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Port of the server.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The database.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// The login.
+    pub fn username(&self) -> &str {
+        &self.username
+    }
+
+    /// The login's password: for a file that only a child of ours reads.
+    pub fn password(&self) -> &str {
+        &self.password.0
+    }
+
+    /// The CA that vouches for the server (PEM), if the binding names one.
+    pub fn ca(&self) -> Option<&[u8]> {
+        match &self.security {
+            Security::VerifiedBy(pem) => Some(pem),
+            Security::Mode(_) => None,
+        }
     }
 
     /// Options for connections to it. Their `Debug` shows the password: never log them.

@@ -1,5 +1,6 @@
 //! The services, on real ports and a real PostgreSQL, as the tenant's own login.
 
+mod archive;
 mod bad_input;
 mod concurrency;
 mod cost;

@@ -24,6 +24,7 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 #[derive(Debug)]
 pub struct Front {
     port: u16,
+    server: SocketAddr,
     _open: DropGuard,
 }
 
@@ -43,7 +44,8 @@ impl Front {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         listener.set_nonblocking(true).unwrap();
-        let (acceptor, server) = (TlsAcceptor::from(Arc::new(config)), ([127, 0, 0, 1], server.port).into());
+        let (acceptor, server) =
+            (TlsAcceptor::from(Arc::new(config)), SocketAddr::from(([127, 0, 0, 1], server.port)));
         let open = CancellationToken::new();
         let closed = open.clone();
         // A thread of its own: a test's runtime ends with the test, and the front serves many.
@@ -51,11 +53,16 @@ impl Front {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(closed.run_until_cancelled(serve(listener, acceptor, server)));
         });
-        Self { port, _open: open.drop_guard() }
+        Self { port, server, _open: open.drop_guard() }
     }
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Port of the server behind it, which speaks no TLS.
+    pub fn server_port(&self) -> u16 {
+        self.server.port()
     }
 }
 

@@ -5,7 +5,9 @@ mod front;
 mod server;
 mod version;
 
-use std::path::PathBuf;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use k8s_openapi::api::core::v1::Secret;
@@ -46,7 +48,8 @@ pub struct Postgres {
     access: Access,
     server: Option<Arc<Server>>,
     /// Keeps TLS before a server that has none.
-    _front: Option<Arc<Front>>,
+    front: Option<Arc<Front>>,
+    version: Version,
 }
 
 impl Postgres {
@@ -101,12 +104,28 @@ impl Postgres {
         if let Some(front) = &front {
             access.port = front.port();
         }
-        Self { access, server, _front: front }
+        Self { access, server, front, version }
     }
 
     /// Where it is, and how its superuser logs in.
     pub fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// Folder of `pg_dump` and `pg_restore` of its version. Where those were built without TLS, as the server was, they are
+    /// scripts in `folder` that go to the server directly, whatever they are told.
+    pub fn client_tools(&self, folder: &Path) -> PathBuf {
+        let programs = self.version.programs();
+        let Some(front) = &self.front else { return programs.into() };
+        for tool in ["pg_dump", "pg_restore"] {
+            let port = front.server_port();
+            let script =
+                format!("#!/bin/sh\nPGSSLMODE=disable PGPORT={port} exec '{programs}/{tool}' \"$@\"\n");
+            let path = folder.join(tool);
+            std::fs::write(&path, script).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+        }
+        folder.into()
     }
 
     /// The CA's certificate, PEM.

@@ -1,0 +1,210 @@
+//! What the archive decides from values alone: names in the store, what of a dump is restored, and files for libpq.
+
+use std::path::PathBuf;
+
+/// Longest name of an archive.
+const NAME_MAX: usize = 512;
+
+/// The name of an archive in its store, without ending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectName(String);
+
+/// Why a value from outside cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidValue {
+    /// The store.
+    #[error("store {0:?} is not valid: it must be file:///a/folder")]
+    Store(String),
+    /// The name in the store.
+    #[error(
+        "archive name {0:?} is not valid: it must be words of a-z, A-Z, 0-9, _ and - with slashes between them"
+    )]
+    Name(String),
+    /// The scratch database.
+    #[error(
+        "scratch database {0:?} is not valid: it must match ^[a-z_][a-z0-9_]{{0,62}}$ and not be the database itself"
+    )]
+    Scratch(String),
+}
+
+impl ObjectName {
+    /// `words/with/slashes`: nothing that could lead out of the store or hide in it.
+    pub fn parse(name: &str) -> Result<Self, InvalidValue> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        let word = |word: &str| !word.is_empty() && word.bytes().all(plain);
+        if name.len() <= NAME_MAX && name.split('/').all(word) {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(InvalidValue::Name(name.to_owned()))
+        }
+    }
+
+    /// The name for that try: `7`, then `7.2`, `7.3`. A finished archive is never written over.
+    pub fn attempt(&self, number: u32) -> String {
+        if number <= 1 { self.0.clone() } else { format!("{}.{number}", self.0) }
+    }
+}
+
+/// The folder of a store `file:///a/folder`.
+pub fn parse_store(url: &str) -> Result<PathBuf, InvalidValue> {
+    match url.strip_prefix("file://") {
+        Some(path) if path.starts_with('/') && !path.split('/').any(|part| part == "..") => {
+            Ok(PathBuf::from(path))
+        }
+        _ => Err(InvalidValue::Store(url.to_owned())),
+    }
+}
+
+/// Checks the name of the scratch database: it is part of a command line.
+pub fn check_scratch(scratch: &str, database: &str) -> Result<(), InvalidValue> {
+    let start = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    let valid = scratch.len() <= 63
+        && scratch.bytes().next().is_some_and(start)
+        && scratch.bytes().all(|byte| start(byte) || byte.is_ascii_digit())
+        && scratch != database;
+    if valid { Ok(()) } else { Err(InvalidValue::Scratch(scratch.to_owned())) }
+}
+
+/// A password file for libpq with one line, for every host and database.
+pub fn passfile(username: &str, password: &str) -> String {
+    let escape = |text: &str| text.replace('\\', "\\\\").replace(':', "\\:");
+    format!("*:*:*:{}:{}\n", escape(username), escape(password))
+}
+
+/// A name between double quotes, for SQL.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The tool and its version: `pg_dump (PostgreSQL) 15.18 (Debian …)` is `pg_dump 15.18`.
+pub fn tool_version(printed: &str) -> Option<String> {
+    let mut words = printed.split_whitespace();
+    let (name, _, version) = (words.next()?, words.next()?, words.next()?);
+    Some(format!("{name} {version}"))
+}
+
+/// The list of what is restored, out of what `pg_restore --list` prints.
+///
+/// Left out is what the operator declares in every database, and what a login that owns neither could not make: the
+/// schema public itself with its rights and comment, rights on functions of `pg_catalog`, extensions and their
+/// comments. A line that a tenant's names make look like one of these is left out too, and then the comparison
+/// finds it missing.
+pub fn restore_list(printed: &str) -> String {
+    let kept = printed.lines().filter(|line| entry(line).is_some_and(|entry| !is_declared(entry)));
+    kept.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// What follows the three numbers of a line: `DESCRIPTION SCHEMA NAME OWNER`.
+fn entry(line: &str) -> Option<&str> {
+    let (id, rest) = line.split_once("; ")?;
+    id.parse::<u32>().ok()?;
+    rest.splitn(3, ' ').nth(2)
+}
+
+fn is_declared(entry: &str) -> bool {
+    let declared = [
+        "SCHEMA - public ",
+        "ACL - SCHEMA public ",
+        "COMMENT - SCHEMA public ",
+        "EXTENSION - ",
+        "COMMENT - EXTENSION ",
+        "ACL pg_catalog ",
+    ];
+    declared.iter().any(|start| entry.starts_with(start))
+}
+
+/// What a tool complained about: the entry it was at and its first error, or its last line.
+pub fn complaint(stderr: &str) -> String {
+    let mut at = None;
+    for line in stderr.lines() {
+        if line.contains(": from TOC entry ") {
+            at = line.split_once("from TOC entry ").map(|(_, entry)| entry);
+        }
+        if let Some((_, error)) = line.split_once("error: ") {
+            return match at {
+                Some(entry) => format!("{error} (at entry {entry})"),
+                None => error.to_owned(),
+            };
+        }
+    }
+    stderr.lines().last().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_inside_its_store() {
+        for name in ["7", "7612/t_abc_app/7", "a-B_9"] {
+            assert_eq!(ObjectName::parse(name), Ok(ObjectName(name.into())));
+        }
+        for name in ["", "/a", "a/", "a//b", "..", "a/../b", ".a", "a.b", "a b", "a\n", "ä", &"a".repeat(513)]
+        {
+            assert_eq!(ObjectName::parse(name), Err(InvalidValue::Name(name.into())));
+        }
+        let name = ObjectName::parse("a/7").unwrap();
+        assert_eq!([name.attempt(1), name.attempt(2), name.attempt(10)], ["a/7", "a/7.2", "a/7.10"]);
+    }
+
+    #[test]
+    fn a_store_is_a_folder_from_the_root() {
+        assert_eq!(parse_store("file:///archives/a"), Ok("/archives/a".into()));
+        for url in ["/archives", "file://host/a", "file:///a/../b", "s3://bucket/a", "", "file://"] {
+            assert_eq!(parse_store(url), Err(InvalidValue::Store(url.into())));
+        }
+    }
+
+    #[test]
+    fn a_scratch_database_is_a_plain_name_and_not_the_database() {
+        assert_eq!(check_scratch("t_abc_scratch_1", "t_abc_app"), Ok(()));
+        for scratch in ["", "t_abc_app", "host=evil", "A", "1a", "a-b", &"a".repeat(64)] {
+            assert_eq!(check_scratch(scratch, "t_abc_app"), Err(InvalidValue::Scratch(scratch.into())));
+        }
+    }
+
+    #[test]
+    fn a_password_file_holds_any_password() {
+        assert_eq!(passfile("app", r"a:b\c"), "*:*:*:app:a\\:b\\\\c\n");
+    }
+
+    #[test]
+    fn a_version_is_name_and_number() {
+        let printed = "pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n";
+        assert_eq!(tool_version(printed).as_deref(), Some("pg_dump 15.18"));
+        assert_eq!(tool_version("pg_dump (PostgreSQL) 18.6\n").as_deref(), Some("pg_dump 18.6"));
+        assert_eq!(tool_version("oops"), None);
+    }
+
+    #[test]
+    fn what_the_operator_declares_is_not_restored() {
+        let printed = ";\n; Archive created at 2026-11-21\n;     dbname: t_abc_app\n;\n\
+            5; 2615 2200 SCHEMA - public pg_database_owner\n\
+            3456; 0 0 ACL - SCHEMA public pg_database_owner\n\
+            2; 3079 16384 EXTENSION - hstore \n\
+            3400; 0 0 COMMENT - EXTENSION hstore \n\
+            3457; 0 0 ACL pg_catalog FUNCTION \"lo_creat\"(integer) postgres\n\
+            215; 1259 16386 TABLE public users t_abc_app_owner\n\
+            216; 1259 16387 TABLE EXTENSION - t_abc_app_owner\n\
+            6; 2615 16400 SCHEMA - public2 t_abc_app_owner\n\
+            3458; 0 0 ACL public TABLE users t_abc_app_owner\n";
+        let wanted = "215; 1259 16386 TABLE public users t_abc_app_owner\n\
+            216; 1259 16387 TABLE EXTENSION - t_abc_app_owner\n\
+            6; 2615 16400 SCHEMA - public2 t_abc_app_owner\n\
+            3458; 0 0 ACL public TABLE users t_abc_app_owner\n";
+        assert_eq!(restore_list(printed), wanted);
+    }
+
+    #[test]
+    fn a_complaint_is_the_first_error_and_where_it_happened() {
+        let stderr = "pg_restore: while PROCESSING TOC:\n\
+            pg_restore: from TOC entry 215; 1259 16386 TABLE users o\n\
+            pg_restore: error: could not execute query: ERROR:  permission denied\nCommand was: CREATE TABLE x;\n";
+        assert_eq!(
+            complaint(stderr),
+            "could not execute query: ERROR:  permission denied (at entry 215; 1259 16386 TABLE users o)"
+        );
+        assert_eq!(complaint("pg_dump: warning: a\nKilled\n"), "Killed");
+        assert_eq!(complaint(""), "");
+    }
+}

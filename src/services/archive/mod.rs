@@ -1,0 +1,279 @@
+//! The role `archive`: one verified archive of one tenant's database, and then its end.
+//!
+//! # Flow
+//! 1. *Dump*: one session exports a snapshot and reads everything that is in it; `pg_dump` dumps the same snapshot.
+//! 2. *Store*: what `pg_dump` writes goes to the store as it comes, and gets its name once all of it is on disk.
+//! 3. *Fetch*: the stored bytes are read back and have to be those that were written.
+//! 4. *Restore*: `pg_restore` restores them, read a second time, into an empty scratch database.
+//! 5. *Compare*: the scratch database is read as the first one was, and may differ in nothing.
+//! 6. The report is stored beside the dump as its manifest. A dump without one is no archive.
+//!
+//! # Guarantees
+//! - Every session is a login that is only a member of the database's owner group: what a tenant planted runs, if at all,
+//!   with the tenant's own rights. A database of which such a login does not see everything is refused, not dumped in part.
+//! - Of a failed archive nothing stays in the store, and no archive is ever written over.
+
+mod catalog;
+mod error;
+mod expression;
+mod logic;
+mod read;
+mod store;
+mod summary;
+mod tools;
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use self::error::At;
+pub use self::error::{ArchiveError, Cause};
+pub use self::logic::{InvalidValue, ObjectName, parse_store};
+use self::read::Moment;
+use self::store::{Stored, Upload};
+use self::summary::{LARGE_OBJECT, ROWS, SEQUENCE, Summary};
+use self::tools::Tools;
+use crate::api::archive::{BINDING, Failed, Outcome, Report, Stage, Verified};
+use crate::services::database::binding::Binding;
+
+/// Bytes that are taken from `pg_dump` at once.
+const CHUNK: usize = 256 * 1024;
+
+/// What the role is told from outside. Everything has been read by the CLI.
+#[derive(Clone, Debug)]
+pub struct ArchiveConfig {
+    /// Directory of service bindings (`SERVICE_BINDING_ROOT`).
+    pub bindings: PathBuf,
+    /// Name of the empty scratch database.
+    pub scratch: String,
+    /// Folder of the store.
+    pub store: PathBuf,
+    /// Name of the archive in it.
+    pub name: ObjectName,
+    /// Folder of `pg_dump` and `pg_restore`.
+    pub tools: PathBuf,
+    /// Folder for files that only the tools may read.
+    pub temporary: PathBuf,
+    /// Makes names of files: UUIDs of version 7.
+    pub new_id: fn() -> Uuid,
+}
+
+/// A dump in the store that is still to prove itself.
+#[derive(Debug)]
+pub struct Dumped {
+    stored: Stored,
+    summary: Summary,
+    moment: Moment,
+    tool: String,
+}
+
+/// One archive in the making.
+#[derive(Debug)]
+pub struct Archive {
+    config: ArchiveConfig,
+    binding: Binding,
+    group: String,
+    tools: Tools,
+    /// Where it is: what is said when the process is told to end.
+    stage: Mutex<Stage>,
+}
+
+/// Makes one archive, unless `shutdown` comes first.
+pub async fn run(config: ArchiveConfig, shutdown: CancellationToken) -> Report {
+    let archive = match Archive::new(config) {
+        Ok(archive) => archive,
+        Err(error) => return failed(&error, None),
+    };
+    let dumped = match until(&shutdown, &archive, archive.dump()).await {
+        Ok(dumped) => dumped,
+        Err(error) => return failed(&error, None),
+    };
+    let error = match until(&shutdown, &archive, archive.verify(&dumped)).await {
+        Ok(verified) => return Report::new(Outcome::Verified(verified)),
+        Err(error) => error,
+    };
+    if let Err(error) = dumped.stored.remove().await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "failed to remove a dump that is no archive"
+        );
+    }
+    failed(&error, Some(dumped.stored.url()))
+}
+
+async fn until<T>(
+    shutdown: &CancellationToken,
+    archive: &Archive,
+    work: impl Future<Output = Result<T, ArchiveError>>,
+) -> Result<T, ArchiveError> {
+    tokio::select! {
+        done = work => done,
+        () = shutdown.cancelled() => Err(ArchiveError { stage: archive.stage(), cause: Cause::Stopped }),
+    }
+}
+
+fn failed(error: &ArchiveError, object: Option<String>) -> Report {
+    Report::new(Outcome::Failed(Failed { stage: error.stage, message: error.message(), object }))
+}
+
+impl Dumped {
+    /// File of the stored dump.
+    pub fn path(&self) -> &std::path::Path {
+        &self.stored.path
+    }
+}
+
+impl Archive {
+    /// Reads the binding, and prepares what the tools need to log in.
+    pub fn new(config: ArchiveConfig) -> Result<Self, ArchiveError> {
+        let binding = Binding::named(&config.bindings, BINDING).at(Stage::Dump)?;
+        logic::check_scratch(&config.scratch, binding.database()).at(Stage::Dump)?;
+        let private = format!("tenantry-archive-{}", (config.new_id)());
+        let tools = Tools::new(&config.tools, &config.temporary, &private, &binding).at(Stage::Dump)?;
+        let group = format!("{}_owner", binding.database());
+        Ok(Self { config, binding, group, tools, stage: Mutex::new(Stage::Dump) })
+    }
+
+    fn stage(&self) -> Stage {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, stage: Stage) {
+        tracing::info!(?stage, "begins");
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+
+    /// Dumps the database into the store.
+    pub async fn dump(&self) -> Result<Dumped, ArchiveError> {
+        self.enter(Stage::Dump);
+        let tool = self.tools.version().await.at(Stage::Dump)?;
+        let mut session = self.session(self.binding.database()).await.at(Stage::Dump)?;
+        let moment = read::begin(&mut session).await.at(Stage::Dump)?;
+        read::obstacles(&mut session).await.at(Stage::Dump)?;
+        let summary = read::summary(&mut session).await.at(Stage::Dump)?;
+        // The session keeps the snapshot until the dump is whole.
+        let stored = self.store(&moment.id).await?;
+        close(session).await;
+        Ok(Dumped { stored, summary, moment, tool })
+    }
+
+    async fn store(&self, snapshot: &str) -> Result<Stored, ArchiveError> {
+        let (config, new_id) = (&self.config, self.config.new_id);
+        let mut upload = Upload::begin(&config.store, &config.name, new_id()).await.at(Stage::Store)?;
+        let mut dump = self.tools.dump(self.binding.database(), &self.group, snapshot).at(Stage::Dump)?;
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let length = dump.read(&mut buffer).await.at(Stage::Dump)?;
+            if length == 0 {
+                break;
+            }
+            upload.write(&buffer[..length]).await.at(Stage::Store)?;
+        }
+        dump.end().await.at(Stage::Dump)?;
+        self.enter(Stage::Store);
+        upload.finish().await.at(Stage::Store)
+    }
+
+    /// Restores what is stored, compares it, and writes the manifest.
+    pub async fn verify(&self, dumped: &Dumped) -> Result<Verified, ArchiveError> {
+        self.restore(dumped).await?;
+        self.compare(dumped).await?;
+        self.enter(Stage::Store);
+        let verified = self.verified(dumped);
+        let manifest = Report::new(Outcome::Verified(verified.clone())).render();
+        let manifest = manifest.map_err(Cause::Manifest).at(Stage::Store)?;
+        dumped.stored.write_manifest(manifest, (self.config.new_id)()).await.at(Stage::Store)?;
+        Ok(verified)
+    }
+
+    /// Restores what is stored into the scratch database.
+    pub async fn restore(&self, dumped: &Dumped) -> Result<(), ArchiveError> {
+        self.enter(Stage::Fetch);
+        let list = logic::restore_list(&self.fetch(&dumped.stored).await?);
+        self.enter(Stage::Restore);
+        let mut session = self.session(&self.config.scratch).await.at(Stage::Restore)?;
+        read::prepare_scratch(&mut session).await.at(Stage::Restore)?;
+        close(session).await;
+        self.load(&dumped.stored, &list).await
+    }
+
+    /// Compares the scratch database with what was dumped.
+    pub async fn compare(&self, dumped: &Dumped) -> Result<(), ArchiveError> {
+        self.enter(Stage::Compare);
+        let mut session = self.session(&self.config.scratch).await.at(Stage::Compare)?;
+        let restored = read::summary(&mut session).await.at(Stage::Compare)?;
+        close(session).await;
+        let differences = dumped.summary.differences(&restored);
+        if differences.is_empty() { Ok(()) } else { Err(Cause::Differences(differences)).at(Stage::Compare) }
+    }
+
+    /// Reads back what is stored, and lists what is in it.
+    async fn fetch(&self, stored: &Stored) -> Result<String, ArchiveError> {
+        let mut download = stored.read().await.at(Stage::Fetch)?;
+        let mut list = self.tools.list().at(Stage::Restore)?;
+        loop {
+            let bytes = download.next().await.at(Stage::Fetch)?;
+            if bytes.is_empty() {
+                break;
+            }
+            list.feed(bytes).await.at(Stage::Restore)?;
+        }
+        check(stored, download.finish().await.at(Stage::Fetch)?).at(Stage::Fetch)?;
+        list.output().await.at(Stage::Restore)
+    }
+
+    async fn load(&self, stored: &Stored, list: &str) -> Result<(), ArchiveError> {
+        let mut download = stored.read().await.at(Stage::Fetch)?;
+        let mut restore = self.tools.restore(&self.config.scratch, &self.group, list).at(Stage::Restore)?;
+        loop {
+            let bytes = download.next().await.at(Stage::Fetch)?;
+            if bytes.is_empty() {
+                break;
+            }
+            restore.feed(bytes).await.at(Stage::Restore)?;
+        }
+        let restored = restore.end().await.at(Stage::Restore);
+        check(stored, download.finish().await.at(Stage::Fetch)?).at(Stage::Fetch)?;
+        restored
+    }
+
+    fn verified(&self, dumped: &Dumped) -> Verified {
+        let Dumped { stored, summary, moment, tool } = dumped;
+        Verified {
+            object: stored.url(),
+            sha256: stored.sha256.clone(),
+            bytes: stored.bytes,
+            database: self.binding.database().to_owned(),
+            system_identifier: moment.system_identifier.clone(),
+            snapshot: moment.snapshot.clone(),
+            tables: summary.count(ROWS),
+            rows: summary.rows(),
+            sequences: summary.count(SEQUENCE),
+            large_objects: summary.count(LARGE_OBJECT),
+            content_sha256: summary.sha256(),
+            tool: tool.clone(),
+        }
+    }
+
+    async fn session(&self, database: &str) -> Result<PgConnection, read::ReadError> {
+        read::connect(&self.binding, database, &self.group).await
+    }
+}
+
+/// Whether what was read is what was written.
+fn check(stored: &Stored, (read_sha256, read_bytes): (String, u64)) -> Result<(), Cause> {
+    let Stored { sha256, bytes, .. } = stored.clone();
+    if (&read_sha256, read_bytes) == (&sha256, bytes) {
+        return Ok(());
+    }
+    Err(Cause::Changed { sha256, bytes, read_sha256, read_bytes })
+}
+
+/// Whether the goodbye arrives makes no difference: nothing was changed.
+async fn close(session: PgConnection) {
+    let _ = session.close().await;
+}

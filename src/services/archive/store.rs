@@ -1,0 +1,359 @@
+//! The store: a mounted folder. What has its name there is whole and on disk, and is never written over.
+//!
+//! A dump is written to a hidden file beside its place, which this process holds locked; it is synced, gets its name by a
+//! link, which fails where there is such a name, and then the folder is synced. A process that dies leaves only a hidden
+//! file that nobody holds; the next archive of that name removes it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use uuid::Uuid;
+
+use super::logic::ObjectName;
+use super::summary::hex;
+
+/// Bytes that are read at once.
+const CHUNK: usize = 256 * 1024;
+/// Most archives of one name: more are a loop somewhere.
+const ATTEMPTS: u32 = 1000;
+
+/// Why something cannot be stored or read back.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The folder is not there: writing would go to the pod's own disk.
+    #[error("failed to use the store {}: it is not a folder; is the volume mounted?", .0.display())]
+    Missing(PathBuf),
+    /// Every name is taken.
+    #[error("failed to store {}: there are 1000 archives of that name; remove some", .0.display())]
+    Full(PathBuf),
+    /// A file or folder cannot be written.
+    #[error("failed to write {}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// A file cannot be read.
+    #[error("failed to read {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A dump that is whole and on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its file.
+    pub path: PathBuf,
+    /// SHA-256 of what was written.
+    pub sha256: String,
+    /// How many bytes were written.
+    pub bytes: u64,
+}
+
+/// A dump that is being written. Dropped before its end, it leaves nothing.
+#[derive(Debug)]
+pub struct Upload {
+    part: Part,
+    file: tokio::fs::File,
+    place: Place,
+    hash: Sha256,
+    bytes: u64,
+}
+
+/// A stored dump that is being read.
+#[derive(Debug)]
+pub struct Download {
+    path: PathBuf,
+    file: tokio::fs::File,
+    buffer: Vec<u8>,
+    hash: Sha256,
+    bytes: u64,
+}
+
+/// Where an archive goes.
+#[derive(Clone, Debug)]
+struct Place {
+    root: PathBuf,
+    name: ObjectName,
+}
+
+/// A hidden file, removed when dropped.
+#[derive(Debug)]
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // It may have been removed already; what stays is removed by the next archive of that name.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Stored {
+    /// As a URL.
+    pub fn url(&self) -> String {
+        format!("file://{}", self.path.display())
+    }
+
+    /// Begins to read it.
+    pub async fn read(&self) -> Result<Download, StoreError> {
+        let path = self.path.clone();
+        let file = tokio::fs::File::open(&path)
+            .await
+            .map_err(|source| StoreError::Read { path: path.clone(), source })?;
+        Ok(Download { path, file, buffer: vec![0; CHUNK], hash: Sha256::new(), bytes: 0 })
+    }
+
+    /// Writes its manifest beside it.
+    pub async fn write_manifest(&self, text: String, id: Uuid) -> Result<(), StoreError> {
+        let manifest = self.path.with_extension("json");
+        blocking(manifest.clone(), move || {
+            let (mut file, part) = create_part(&manifest, id)?;
+            io::Write::write_all(&mut file, text.as_bytes())?;
+            publish(&file, &part, &manifest)
+        })
+        .await
+    }
+
+    /// Removes a dump that did not prove to be an archive.
+    pub async fn remove(&self) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        blocking(path.clone(), move || {
+            fs::remove_file(&path)?;
+            sync_folder(&path)
+        })
+        .await
+    }
+}
+
+impl Upload {
+    /// Begins to write an archive into the folder `root`.
+    pub async fn begin(root: &Path, name: &ObjectName, id: Uuid) -> Result<Self, StoreError> {
+        if !root.is_dir() {
+            return Err(StoreError::Missing(root.to_owned()));
+        }
+        let place = Place { root: root.to_owned(), name: name.clone() };
+        let wanted = place.attempt(1);
+        let (file, part) = blocking(wanted.clone(), move || {
+            create_folders(&wanted)?;
+            remove_abandoned(&wanted)?;
+            create_part(&wanted, id)
+        })
+        .await?;
+        Ok(Self { part, file: tokio::fs::File::from_std(file), place, hash: Sha256::new(), bytes: 0 })
+    }
+
+    /// Writes on.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
+        let failed = |source| StoreError::Write { path: self.part.0.clone(), source };
+        self.file.write_all(bytes).await.map_err(failed)
+    }
+
+    /// Gives it the first free name: all of it is on disk then.
+    pub async fn finish(mut self) -> Result<Stored, StoreError> {
+        let failed = |source| StoreError::Write { path: self.part.0.clone(), source };
+        self.file.flush().await.map_err(failed)?;
+        let (file, part, place) = (self.file.into_std().await, self.part, self.place);
+        let first = place.attempt(1);
+        let path = blocking(first.clone(), move || {
+            for number in 1..=ATTEMPTS {
+                let path = place.attempt(number);
+                if path.with_extension("json").exists() {
+                    continue;
+                }
+                match publish(&file, &part, &path) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    published => return published.map(|()| Some(path)),
+                }
+            }
+            Ok(None)
+        })
+        .await?;
+        let path = path.ok_or(StoreError::Full(first))?;
+        Ok(Stored { path, sha256: hex(&self.hash.finalize()), bytes: self.bytes })
+    }
+}
+
+impl Download {
+    /// The next bytes; none at the end.
+    pub async fn next(&mut self) -> Result<&[u8], StoreError> {
+        let failed = |source| StoreError::Read { path: self.path.clone(), source };
+        let length = self.file.read(&mut self.buffer).await.map_err(failed)?;
+        let bytes = &self.buffer[..length];
+        self.hash.update(bytes);
+        self.bytes += length as u64;
+        Ok(bytes)
+    }
+
+    /// Reads what is left, and says what was read in all: SHA-256 and number of bytes.
+    pub async fn finish(mut self) -> Result<(String, u64), StoreError> {
+        while !self.next().await?.is_empty() {}
+        Ok((hex(&self.hash.finalize()), self.bytes))
+    }
+}
+
+impl Place {
+    /// The file of that try.
+    fn attempt(&self, number: u32) -> PathBuf {
+        // Not with_extension: a later try has a dot of its own.
+        self.root.join(format!("{}.dump", self.name.attempt(number)))
+    }
+}
+
+/// Runs what waits for a disk where it may wait.
+async fn blocking<T: Send + 'static>(
+    path: PathBuf,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    done.map_err(|source| StoreError::Write { path, source })
+}
+
+/// The folder that a file is in; every file here is in one.
+fn folder_of(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new("/"))
+}
+
+fn create_folders(file: &Path) -> io::Result<()> {
+    let folder = folder_of(file);
+    if folder.is_dir() {
+        return Ok(());
+    }
+    create_folders(folder)?;
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        created => created.and_then(|()| sync_folder(folder)),
+    }
+}
+
+/// A hidden file beside `file`, which this process holds locked.
+fn create_part(file: &Path, id: Uuid) -> io::Result<(File, Part)> {
+    let path = folder_of(file).join(format!("{}{id}.part", part_prefix(file)));
+    let part = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    let held = Part(path);
+    part.lock()?;
+    Ok((part, held))
+}
+
+fn part_prefix(file: &Path) -> String {
+    format!(".{}.", file.file_name().unwrap_or_default().display())
+}
+
+/// Removes what earlier archives of that name left and no process holds.
+fn remove_abandoned(file: &Path) -> io::Result<()> {
+    let prefix = part_prefix(file);
+    for entry in fs::read_dir(folder_of(file))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(&prefix)
+            && name.ends_with(".part")
+            && File::open(entry.path())?.try_lock().is_ok()
+        {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives a part its name, if nothing has it, once all of it is on disk.
+fn publish(file: &File, part: &Part, path: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    fs::hard_link(&part.0, path)?;
+    sync_folder(path)
+}
+
+/// Has the names in the folder of `path` on disk.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn store(root: &Path, text: &str) -> Stored {
+        let mut upload = Upload::begin(root, &name(), Uuid::now_v7()).await.unwrap();
+        upload.write(text.as_bytes()).await.unwrap();
+        upload.finish().await.unwrap()
+    }
+
+    fn name() -> ObjectName {
+        ObjectName::parse("1/t_abc_app/7").unwrap()
+    }
+
+    fn files(folder: &Path) -> Vec<String> {
+        let names =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn what_is_stored_is_read_back() {
+        let root = tempfile::tempdir().unwrap();
+        let stored = store(root.path(), "abc").await;
+        let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".to_owned();
+        let path = root.path().join("1/t_abc_app/7.dump");
+        assert_eq!(stored, Stored { path: path.clone(), sha256: sha256.clone(), bytes: 3 });
+        assert_eq!(stored.read().await.unwrap().finish().await.unwrap(), (sha256, 3));
+        assert_eq!(stored.url(), format!("file://{}", path.display()));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_over() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("1/t_abc_app");
+        let first = store(root.path(), "first").await;
+        first.write_manifest("{}".into(), Uuid::now_v7()).await.unwrap();
+        let second = store(root.path(), "second").await;
+        second.write_manifest("[]".into(), Uuid::now_v7()).await.unwrap();
+        assert_eq!(files(&folder), ["7.2.dump", "7.2.json", "7.dump", "7.json"]);
+        assert_eq!(fs::read_to_string(folder.join("7.dump")).unwrap(), "first");
+        assert_eq!(fs::read_to_string(folder.join("7.2.json")).unwrap(), "[]");
+        second.write_manifest("x".into(), Uuid::now_v7()).await.unwrap_err();
+        assert_eq!(fs::read_to_string(folder.join("7.2.json")).unwrap(), "[]");
+        second.remove().await.unwrap();
+        assert_eq!(files(&folder), ["7.2.json", "7.dump", "7.json"]);
+        // A name whose manifest is still there is not free.
+        assert_eq!(store(root.path(), "third").await.path, folder.join("7.3.dump"));
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_leaves_nothing_and_what_was_left_is_removed_once_nobody_holds_it() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("1/t_abc_app");
+        let upload = Upload::begin(root.path(), &name(), Uuid::now_v7()).await.unwrap();
+        assert_eq!(files(&folder).len(), 1);
+        let other = Upload::begin(root.path(), &name(), Uuid::now_v7()).await.unwrap();
+        assert_eq!(files(&folder).len(), 2);
+        drop((upload, other));
+        assert_eq!(files(&folder), [""; 0]);
+        fs::write(folder.join(".7.dump.abandoned.part"), "half").unwrap();
+        fs::write(folder.join(".8.dump.abandoned.part"), "another's").unwrap();
+        store(root.path(), "whole").await;
+        assert_eq!(files(&folder), [".8.dump.abandoned.part", "7.dump"]);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_not_mounted_is_not_made() {
+        let root = tempfile::tempdir().unwrap();
+        let missing = root.path().join("missing");
+        let error = Upload::begin(&missing, &name(), Uuid::now_v7()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Missing(path) if path == missing));
+        assert_eq!(files(root.path()), [""; 0]);
+    }
+}

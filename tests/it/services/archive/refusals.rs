@@ -1,0 +1,140 @@
+//! A database of which the login does not see everything is refused, by name, and nothing is stored.
+
+use std::fs;
+
+use tenantry::api::archive::{Failed, Stage};
+use tenantry::services::archive::ObjectName;
+use tokio_util::sync::CancellationToken;
+
+use super::scene::Scene;
+use super::{VERSIONS, failed};
+
+/// Who has it, in words of the message.
+fn unread(obstacle: &str) -> Failed {
+    failed(Stage::Dump, &format!("failed to read the database: failed to read everything: {obstacle}"))
+}
+
+#[tokio::test]
+async fn what_the_login_would_not_see_is_named_before_anything_is_stored() {
+    for version in VERSIONS {
+        let scene = Scene::new(version).await;
+        let (owner, rw) = (scene.role("owner"), scene.role("rw"));
+        let give = format!("belongs to {rw}: give it to {owner}");
+        let cases = [
+            (
+                "CREATE TABLE t (id integer); ALTER TABLE t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY".to_owned(),
+                "DROP TABLE t",
+                "table public.t has forced row security, which hides rows from its owner too: ALTER TABLE … NO FORCE ROW LEVEL SECURITY, or make an archive with a login of your own".to_owned(),
+            ),
+            (
+                format!("CREATE TABLE \"a;b\" (id integer); ALTER TABLE \"a;b\" OWNER TO {rw}"),
+                "DROP TABLE \"a;b\"",
+                format!("relation public.\"a;b\" {give} (ALTER … OWNER TO)"),
+            ),
+            (
+                format!("CREATE SEQUENCE s; ALTER SEQUENCE s OWNER TO {rw}"),
+                "DROP SEQUENCE s",
+                format!("relation public.s {give} (ALTER … OWNER TO)"),
+            ),
+            (
+                format!("CREATE FUNCTION f() RETURNS void LANGUAGE sql AS ''; ALTER FUNCTION f() OWNER TO {rw}"),
+                "DROP FUNCTION f()",
+                format!("function public.f() {give} (ALTER ROUTINE … OWNER TO)"),
+            ),
+            (
+                format!("CREATE SCHEMA x AUTHORIZATION {rw}"),
+                "DROP SCHEMA x",
+                format!("schema x {give} (ALTER SCHEMA … OWNER TO)"),
+            ),
+            (
+                format!("SELECT lo_create(7); ALTER LARGE OBJECT 7 OWNER TO {rw}"),
+                "SELECT lo_unlink(7)",
+                format!("large object 7 {give} (ALTER LARGE OBJECT … OWNER TO)"),
+            ),
+            (
+                format!("CREATE TABLE t (id integer); ALTER TABLE t OWNER TO {owner}; REVOKE SELECT ON t FROM {owner}"),
+                "DROP TABLE t",
+                format!("relation public.t cannot be read by its owner: GRANT SELECT to {owner}"),
+            ),
+        ];
+        for (make, undo, obstacle) in cases {
+            // The first table is the tenant's own; the superuser stands for what a tenant's other roles can do.
+            let make = make.replace(
+                "CREATE TABLE t (id integer); ALTER TABLE t ENABLE",
+                &format!("CREATE TABLE t (id integer); ALTER TABLE t OWNER TO {owner}; ALTER TABLE t ENABLE"),
+            );
+            scene.admin(&scene.database, &make).await;
+            assert_eq!(scene.failed().await, unread(&obstacle), "{version}: {make}");
+            scene.admin(&scene.database, undo).await;
+        }
+        assert_eq!(scene.stored(), [""; 0], "{version}");
+        scene.verified().await;
+        scene.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_store_or_tools_that_are_not_there_are_named() {
+    let scene = Scene::new(VERSIONS[0]).await;
+    let missing = scene.folder.path().join("missing");
+    let mut config = scene.config();
+    config.store.clone_from(&missing);
+    let report = tenantry::services::archive::run(config, CancellationToken::new()).await;
+    let message = format!(
+        "failed to use the store: failed to use the store {}: it is not a folder; is the volume mounted?",
+        missing.display()
+    );
+    let wanted = failed(Stage::Store, &message);
+    assert_eq!(serde_json::to_value(report).unwrap()["message"], wanted.message);
+
+    let mut config = scene.config();
+    config.tools.clone_from(&missing);
+    let report = tenantry::services::archive::run(config, CancellationToken::new()).await;
+    let message = format!(
+        "failed to use the PostgreSQL client: failed to start {}/pg_dump; is it the folder of the PostgreSQL client?: \
+         No such file or directory (os error 2)",
+        missing.display()
+    );
+    assert_eq!(serde_json::to_value(report).unwrap()["message"], message);
+
+    let mut config = scene.config();
+    config.scratch.clone_from(&scene.database);
+    let report = tenantry::services::archive::run(config, CancellationToken::new()).await;
+    let message = serde_json::to_value(report).unwrap()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("and not be the database itself"), "{message}");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_scratch_database_with_something_in_it_is_not_restored_into() {
+    let scene = Scene::new(VERSIONS[0]).await;
+    scene.admin(&scene.scratch, "CREATE TABLE left_over (id integer)").await;
+    let wanted = Failed {
+        stage: Stage::Restore,
+        message: "failed to read the database: failed to use the scratch database: it is not empty (table public.left_over), \
+                  so nobody could say what was restored; make a new one"
+            .into(),
+        object: Some(format!("file://{}/7612/app/7.dump", scene.store().display())),
+    };
+    assert_eq!(scene.failed().await, wanted);
+    assert_eq!(scene.stored(), [""; 0]);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_it_and_leaves_nothing() {
+    let scene = Scene::new(VERSIONS[0]).await;
+    scene.tenant("CREATE TABLE t AS SELECT 1 AS id").await;
+    let shutdown = CancellationToken::new();
+    shutdown.cancel();
+    let mut config = scene.config();
+    config.name = ObjectName::parse("7612/app/8").unwrap();
+    let temporary = config.temporary.join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    config.temporary.clone_from(&temporary);
+    let report = tenantry::services::archive::run(config, shutdown).await;
+    let message = "failed to come to an end: the pod was stopped; the next try begins anew";
+    assert_eq!(serde_json::to_value(report).unwrap()["message"], message);
+    assert_eq!((scene.stored(), super::scene::files(&temporary)), (vec![], vec![]));
+    scene.end().await;
+}

@@ -1,0 +1,92 @@
+//! A database with one of everything is archived, and the report says what is in it.
+
+use std::fs;
+use std::io::Read;
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+use tenantry::api::archive::{Outcome, Report, Verified};
+
+use super::VERSIONS;
+use super::scene::Scene;
+
+fn sha256(bytes: &[u8]) -> String {
+    HEXLOWER.encode(&Sha256::digest(bytes))
+}
+
+/// What the report of an archive of `rich.sql` has to be; the moment and the hash of the content only the report knows.
+async fn wanted(scene: &Scene, file: &str, report: &Verified) -> Verified {
+    let path = scene.store().join("7612/app").join(file);
+    let dump = fs::read(&path).unwrap();
+    let mut session = scene.session().await;
+    let (system_identifier, lsn_is_past, taken_just_now): (String, bool, bool) = sqlx::query_as(
+        "SELECT system_identifier::text, $1::pg_lsn <= pg_current_wal_insert_lsn(), \
+         $2::timestamptz BETWEEN now() - interval '5 min' AND now() FROM pg_control_system()",
+    )
+    .bind(&report.snapshot.lsn)
+    .bind(report.snapshot.taken_at.to_string())
+    .fetch_one(&mut session)
+    .await
+    .unwrap();
+    assert!(lsn_is_past && taken_just_now, "{:?}", report.snapshot);
+    let tool =
+        std::process::Command::new(scene.config().tools.join("pg_dump")).arg("--version").output().unwrap();
+    let version = String::from_utf8(tool.stdout).unwrap();
+    Verified {
+        object: format!("file://{}", path.display()),
+        sha256: sha256(&dump),
+        bytes: dump.len() as u64,
+        database: scene.database.clone(),
+        system_identifier,
+        snapshot: report.snapshot.clone(),
+        // users, hidden, two partitions, parent, child, fast, nothing and the weird one
+        tables: 9,
+        rows: 501 + 100 + 2 + 3 + 1 + 4,
+        sequences: 3,
+        large_objects: 3,
+        content_sha256: report.content_sha256.clone(),
+        tool: format!("pg_dump {}", version.split(' ').nth(2).unwrap().trim()),
+    }
+}
+
+#[tokio::test]
+async fn one_of_everything_is_verified_and_so_is_the_next_archive() {
+    for version in VERSIONS {
+        let scene = Scene::new(version).await;
+        scene.tenant(include_str!("rich.sql")).await;
+
+        let first = scene.verified().await;
+        assert_eq!(first, wanted(&scene, "7.dump", &first).await, "{version}");
+        assert_eq!(scene.stored(), ["7.dump", "7.json"], "{version}");
+        let manifest = fs::read(scene.store().join("7612/app/7.json")).unwrap();
+        let manifest: Report = serde_json::from_slice(&manifest).unwrap();
+        assert_eq!(manifest, Report::new(Outcome::Verified(first.clone())), "{version}");
+        let mut magic = [0; 5];
+        fs::File::open(scene.store().join("7612/app/7.dump")).unwrap().read_exact(&mut magic).unwrap();
+        assert_eq!(&magic, b"PGDMP", "a custom-format dump");
+
+        scene.renew_scratch().await;
+        let second = scene.verified().await;
+        assert_eq!(second, wanted(&scene, "7.2.dump", &second).await, "{version}");
+        assert_eq!(second.content_sha256, first.content_sha256, "{version}");
+        assert_eq!(scene.stored(), ["7.2.dump", "7.2.json", "7.dump", "7.json"], "{version}");
+
+        scene.renew_scratch().await;
+        scene.tenant("UPDATE users SET state = 'new' WHERE id = 7").await;
+        let third = scene.verified().await;
+        assert_eq!(third.rows, first.rows, "{version}");
+        assert_ne!(third.content_sha256, first.content_sha256, "{version}");
+        scene.end().await;
+    }
+}
+
+#[tokio::test]
+async fn an_empty_database_is_an_archive_too() {
+    for version in VERSIONS {
+        let scene = Scene::new(version).await;
+        let report = scene.verified().await;
+        assert_eq!((report.tables, report.rows, report.sequences, report.large_objects), (0, 0, 0, 0));
+        assert_eq!(scene.stored(), ["7.dump", "7.json"], "{version}");
+        scene.end().await;
+    }
+}
