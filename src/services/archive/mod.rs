@@ -84,7 +84,8 @@ pub struct Archive {
 
 /// Makes one archive, unless `shutdown` comes first.
 pub async fn run(config: ArchiveConfig, shutdown: CancellationToken) -> Report {
-    let archive = match Archive::new(config) {
+    let opened = shutdown.run_until_cancelled(Archive::open(config)).await;
+    let archive = match opened.unwrap_or(Err(Cause::Stopped).at(Stage::Dump)) {
         Ok(archive) => archive,
         Err(error) => return failed(&error, None),
     };
@@ -128,13 +129,13 @@ impl Dumped {
 }
 
 impl Archive {
-    /// Reads the binding, and prepares what the tools need to log in.
-    pub fn new(config: ArchiveConfig) -> Result<Self, ArchiveError> {
+    /// Reads the binding, prepares what the tools need to log in, and finds the group that the login is a member of.
+    pub async fn open(config: ArchiveConfig) -> Result<Self, ArchiveError> {
         let binding = Binding::named(&config.bindings, BINDING).at(Stage::Dump)?;
         logic::check_scratch(&config.scratch, binding.database()).at(Stage::Dump)?;
         let private = format!("tenantry-archive-{}", (config.new_id)());
         let tools = Tools::new(&config.tools, &config.temporary, &private, &binding).at(Stage::Dump)?;
-        let group = format!("{}_owner", binding.database());
+        let group = read::group(&binding).await.at(Stage::Dump)?;
         Ok(Self { config, binding, group, tools, stage: Mutex::new(Stage::Dump) })
     }
 

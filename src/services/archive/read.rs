@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
 use super::catalog::{CLEAR_DEFAULT_RIGHTS, OBSTACLES, TABLES, THINGS};
 use super::logic::quoted;
@@ -31,6 +31,12 @@ const SETTINGS: &str = "SET search_path = pg_catalog, pg_temp; SET row_security 
     SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', \
     'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
 
+/// The groups of the login, and whether it may do what no tenant may.
+const LOGIN: &str = "SELECT DISTINCT g.rolname::text, l.rolsuper OR l.rolcreaterole OR l.rolcreatedb OR l.rolreplication \
+    OR l.rolbypassrls OR coalesce(g.rolsuper OR g.rolcreaterole OR g.rolcreatedb OR g.rolreplication OR g.rolbypassrls, false) \
+    FROM pg_roles l LEFT JOIN pg_auth_members m ON m.member = l.oid LEFT JOIN pg_roles g ON g.oid = m.roleid \
+    WHERE l.rolname = session_user ORDER BY 1";
+
 /// The moment that is dumped.
 const MOMENT: &str = "SELECT pg_export_snapshot(), pg_current_wal_insert_lsn()::text, \
     to_char(clock_timestamp(), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
@@ -47,16 +53,19 @@ const SEQUENCES: &str = "SELECT s.seqrelid::regclass::text FROM pg_sequence s JO
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// No session.
-    #[error("failed to connect to database {database:?} as a member of {group:?}")]
+    #[error("failed to connect to database {database:?}")]
     Connect {
         /// The database.
         database: String,
-        /// The group role.
-        group: String,
         /// What went wrong.
         #[source]
         source: sqlx::Error,
     },
+    /// A login that what a tenant planted could do harm with, or that nobody knows the database's owner by.
+    #[error(
+        "failed to use the login: it must be a member of the database's owner group and of nothing else, but {0}"
+    )]
+    Login(String),
     /// No snapshot.
     #[error("failed to take a snapshot")]
     Snapshot(#[source] sqlx::Error),
@@ -102,14 +111,40 @@ pub struct Moment {
     pub system_identifier: String,
 }
 
+/// The group that the login is a member of: the owner group of the database, whatever the database is called by now.
+pub async fn group(binding: &Binding) -> Result<String, ReadError> {
+    let mut session = open(binding, binding.database()).await?;
+    let found: Vec<(Option<String>, bool)> =
+        sqlx::query_as(LOGIN).fetch_all(&mut session).await.map_err(ReadError::Catalog)?;
+    // Whether the goodbye arrives makes no difference: nothing was changed.
+    let _ = session.close().await;
+    if found.iter().any(|(_, powerful)| *powerful) {
+        return Err(ReadError::Login("it has rights on the whole server".into()));
+    }
+    let mut groups: Vec<String> = found.into_iter().filter_map(|(group, _)| group).collect();
+    match (groups.pop(), groups.as_slice()) {
+        (Some(group), []) => Ok(group),
+        (Some(last), others) => Err(ReadError::Login(format!("it is one of {}, {last}", others.join(", ")))),
+        (None, _) => Err(ReadError::Login("it is a member of no group".into())),
+    }
+}
+
 /// A session in `database` that is the group role and reads only.
 pub async fn connect(binding: &Binding, database: &str, group: &str) -> Result<PgConnection, ReadError> {
-    let failed = |source| ReadError::Connect { database: database.into(), group: group.into(), source };
-    let options = binding.connect_options().database(database).application_name("tenantry-archive");
-    let mut session = options.connect().await.map_err(failed)?;
+    let failed = |source| ReadError::Connect { database: database.into(), source };
+    let mut session = open(binding, database).await?;
     session.execute(AssertSqlSafe(format!("SET ROLE {}", quoted(group)))).await.map_err(failed)?;
     sqlx::raw_sql(SETTINGS).execute(&mut session).await.map_err(failed)?;
     Ok(session)
+}
+
+async fn open(binding: &Binding, database: &str) -> Result<PgConnection, ReadError> {
+    let options = binding
+        .connect_options()
+        .database(database)
+        .application_name("tenantry-archive")
+        .options([("search_path", "pg_catalog,pg_temp")]);
+    options.connect().await.map_err(|source| ReadError::Connect { database: database.into(), source })
 }
 
 /// Begins the transaction that everything is read in, and exports its snapshot.

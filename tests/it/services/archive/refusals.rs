@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use sqlx::AssertSqlSafe;
 use tenantry::api::archive::{Failed, Stage};
 use tenantry::services::archive::ObjectName;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +70,78 @@ async fn what_the_login_would_not_see_is_named_before_anything_is_stored() {
         }
         assert_eq!(scene.stored(), [""; 0], "{version}");
         scene.verified().await;
+        scene.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_is_more_than_a_member_of_one_group_is_refused() {
+    for version in VERSIONS {
+        let scene = Scene::new(version).await;
+        let (login, owner, rw) = (&scene.login, scene.role("owner"), scene.role("rw"));
+        let powerful = "it has rights on the whole server".to_owned();
+        let cases = [
+            (
+                format!("ALTER ROLE {login} SUPERUSER"),
+                format!("ALTER ROLE {login} NOSUPERUSER"),
+                powerful.clone(),
+            ),
+            (
+                format!("ALTER ROLE {login} BYPASSRLS"),
+                format!("ALTER ROLE {login} NOBYPASSRLS"),
+                powerful.clone(),
+            ),
+            (format!("ALTER ROLE {owner} CREATEROLE"), format!("ALTER ROLE {owner} NOCREATEROLE"), powerful),
+            (
+                format!("GRANT {rw} TO {login}"),
+                format!("REVOKE {rw} FROM {login}"),
+                format!("it is one of {owner}, {rw}"),
+            ),
+            (
+                format!("REVOKE {owner} FROM {login}"),
+                format!("GRANT {owner} TO {login}"),
+                "it is a member of no group".into(),
+            ),
+        ];
+        for (make, undo, why) in cases {
+            scene.admin("postgres", &make).await;
+            let message = format!(
+                "failed to read the database: failed to use the login: it must be a member of the database's owner group \
+                 and of nothing else, but {why}"
+            );
+            assert_eq!(scene.failed().await, failed(Stage::Dump, &message), "{version}: {make}");
+            scene.admin("postgres", &undo).await;
+        }
+        scene.end().await;
+    }
+}
+
+/// A restore calls what a CHECK calls: the way in which a superuser's restore made a tenant superuser.
+#[tokio::test]
+async fn what_a_tenant_planted_runs_with_the_tenants_own_rights() {
+    for version in VERSIONS {
+        let scene = Scene::new(version).await;
+        let login = &scene.login;
+        let trap = format!(
+            "CREATE FUNCTION take_over(integer) RETURNS boolean LANGUAGE plpgsql AS $$
+             BEGIN
+               BEGIN RESET ROLE; EXECUTE 'ALTER ROLE {login} SUPERUSER'; EXCEPTION WHEN OTHERS THEN NULL; END;
+               RETURN current_setting('is_superuser') = 'off';
+             END$$;
+             CREATE TABLE bait (id integer CHECK (take_over(id)), twice integer GENERATED ALWAYS AS (id * 2) STORED)"
+        );
+        scene.tenant(&trap).await;
+        // Not the superuser, who stands for the tenant elsewhere.
+        let mut tenant = scene.postgres.connect(login, &scene.password, &scene.database).await.unwrap();
+        let insert = format!("SET ROLE {}; INSERT INTO bait VALUES (1)", scene.role("owner"));
+        sqlx::raw_sql(AssertSqlSafe(insert)).execute(&mut tenant).await.unwrap();
+        let report = scene.verified().await;
+        assert_eq!((report.tables, report.rows), (1, 1), "{version}");
+        let query = "SELECT rolsuper FROM pg_roles WHERE rolname = $1";
+        let mut session = scene.session().await;
+        let superuser: bool = sqlx::query_scalar(query).bind(login).fetch_one(&mut session).await.unwrap();
+        assert!(!superuser, "{version}");
+        drop((session, tenant));
         scene.end().await;
     }
 }

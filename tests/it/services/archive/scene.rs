@@ -17,8 +17,10 @@ use crate::support::postgres::Version;
 
 pub struct Scene {
     pub postgres: Postgres,
-    /// The tenant's database.
+    /// The tenant's database, which is a tombstone by now: its groups have the name that it had.
     pub database: String,
+    /// That name.
+    name: String,
     /// The database that is restored into.
     pub scratch: String,
     pub login: String,
@@ -31,7 +33,8 @@ impl Scene {
         let id = Alphanumeric.sample_string(&mut rand::rng(), 10).to_ascii_lowercase();
         let scene = Self {
             postgres: Postgres::shared_of(version),
-            database: format!("t_{id}_app"),
+            database: format!("tombstone_t_{id}_app"),
+            name: format!("t_{id}_app"),
             scratch: format!("t_{id}_scratch"),
             login: format!("t_{id}_app_archive"),
             // What a password file and a shell would trip over.
@@ -63,7 +66,7 @@ impl Scene {
 
     /// The group role with that last word.
     pub fn role(&self, word: &str) -> String {
-        format!("{}_{word}", self.database)
+        format!("{}_{word}", self.name)
     }
 
     /// Makes a database as the operator does: src/controller/database/plan.rs, tests/it/database_plan/new.sql.
@@ -171,8 +174,8 @@ impl Scene {
         }
     }
 
-    pub fn archive(&self) -> Archive {
-        Archive::new(self.config()).unwrap()
+    pub async fn archive(&self) -> Archive {
+        Archive::open(self.config()).await.unwrap()
     }
 
     /// Makes the scratch database anew.

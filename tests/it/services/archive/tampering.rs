@@ -11,7 +11,7 @@ use crate::support::postgres::Version;
 
 /// The stage and the message of the failure to verify, after `tamper` did something to what `dump` stored.
 async fn verdict(scene: &Scene, tamper: impl AsyncFnOnce(&std::path::Path)) -> (Stage, String) {
-    let archive = scene.archive();
+    let archive = scene.archive().await;
     let dumped = archive.dump().await.unwrap();
     tamper(dumped.path()).await;
     let error = archive.verify(&dumped).await.unwrap_err();
@@ -126,7 +126,7 @@ async fn whatever_differs_in_the_restored_database_is_named() {
     for version in VERSIONS {
         let scene = Scene::new(version).await;
         scene.tenant(include_str!("rich.sql")).await;
-        let archive = scene.archive();
+        let archive = scene.archive().await;
         let dumped = archive.dump().await.unwrap();
         archive.restore(&dumped).await.unwrap();
         archive.compare(&dumped).await.unwrap();
