@@ -65,7 +65,13 @@ pub mod reason {
     pub const PRIVILEGE_MISSING: &str = "PrivilegeMissing";
     /// The admin Secret does not exist or lacks a key.
     pub const SECRET_INVALID: &str = "SecretInvalid";
-    /// The server is a standby.
+    /// The database server's disk is full.
+    pub const DISK_FULL: &str = "DiskFull";
+    /// The database server has no memory, or no room for locks, left.
+    pub const OUT_OF_MEMORY: &str = "OutOfMemory";
+    /// The database server, or the admin login, has no connections left.
+    pub const TOO_MANY_CONNECTIONS: &str = "TooManyConnections";
+    /// The server takes no writes.
     pub const READ_ONLY: &str = "ReadOnly";
     /// A database that was bound is gone from its server.
     pub const DATABASE_MISSING: &str = "DatabaseMissing";

@@ -24,6 +24,23 @@ use super::quote::{Ident, QuoteError};
 use super::record::{Cause, Outcome, Record, Records, RowVersion, Sent};
 use super::statement::{Batch, Place, Statement};
 
+/// Which statement of a plan, and where it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// Counts from 1, over all batches of the plan.
+    pub number: usize,
+    /// Of how many.
+    pub of: usize,
+    /// Where.
+    pub place: Place,
+}
+
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "statement {} of {} on the {}", self.number, self.of, self.place)
+    }
+}
+
 /// Why a plan was not executed to its end. What stands before the statement in the plan is done.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError {
@@ -49,10 +66,10 @@ pub enum ExecuteError {
         source: QuoteError,
     },
     /// Our login lacks a privilege (42501).
-    #[error("failed to run on the {place}, our login lacks a privilege: {statement}")]
+    #[error("failed to run {at}, our login lacks a privilege: {statement}")]
     PrivilegeMissing {
-        /// Where.
-        place: Place,
+        /// Which one.
+        at: Spot,
         /// The statement, without secrets.
         statement: String,
         /// The cause.
@@ -60,18 +77,18 @@ pub enum ExecuteError {
         source: sqlx::Error,
     },
     /// A marker row is not as it was when it was read.
-    #[error("failed to run on the {place}, the marker row changed meanwhile: {statement}")]
+    #[error("failed to run {at}, the marker row changed meanwhile: {statement}")]
     MarkerChanged {
-        /// Where.
-        place: Place,
+        /// Which one.
+        at: Spot,
         /// The statement.
         statement: String,
     },
     /// Somebody holds a lock on it, or changes the same (55P03, 40P01, 57014, 55006, XX000). It is tried again.
-    #[error("failed to run on the {place}, somebody is in the way: {statement}")]
+    #[error("failed to run {at}, somebody is in the way: {statement}")]
     Blocked {
-        /// Where.
-        place: Place,
+        /// Which one.
+        at: Spot,
         /// The statement, without secrets.
         statement: String,
         /// The cause.
@@ -79,10 +96,10 @@ pub enum ExecuteError {
         source: sqlx::Error,
     },
     /// The server refused for another reason.
-    #[error("failed to run on the {place}: {statement}")]
+    #[error("failed to run {at}: {statement}")]
     Refused {
-        /// Where.
-        place: Place,
+        /// Which one.
+        at: Spot,
         /// The statement, without secrets.
         statement: String,
         /// The cause.
@@ -90,10 +107,10 @@ pub enum ExecuteError {
         source: sqlx::Error,
     },
     /// No answer came: the statement may or may not have taken effect.
-    #[error("failed to hear how it ended on the {place}: {statement}")]
+    #[error("failed to hear how {at} ended: {statement}")]
     Lost {
-        /// Where.
-        place: Place,
+        /// Which one.
+        at: Spot,
         /// The statement, without secrets.
         statement: String,
         /// The cause.
@@ -183,14 +200,14 @@ impl Gate {
         cause: Cause,
     ) -> Result<(), ExecuteError> {
         let number = self.effects.fetch_add(1, Ordering::Relaxed) + 1;
-        let place = Place::Server;
+        let at = Spot { number: 1, of: 1, place: Place::Server };
         let text = statement.sql();
-        let text = text.map_err(|source| ExecuteError::Quote { place: place.clone(), source })?;
+        let text = text.map_err(|source| ExecuteError::Quote { place: at.place.clone(), source })?;
         let shown = statement.to_string();
         let (cause, batch) = (Arc::new(cause), Batch::server(vec![statement]));
         self.probe(number, &batch, false);
-        let sender = Sender { gate: self, cause, place: &place, effect: number, row: None };
-        sender.send(connection, shown, text).await?;
+        let sender = Sender { gate: self, cause, effect: number, row: None };
+        sender.send(connection, &at, shown, text).await?;
         self.probe(number, &batch, true);
         Ok(())
     }
@@ -225,11 +242,15 @@ impl Session<'_> {
             epoch = Some(self.gate.fences.enter(&mut self.server).await.map_err(ExecuteError::Fenced)?);
         }
         let row = RowVersion::of(batches, epoch);
+        let of = batches.iter().map(|batch| batch.statements.len()).sum();
+        let mut number = 1;
         for batch in batches {
-            let number = self.gate.effects.fetch_add(1, Ordering::Relaxed) + 1;
-            self.gate.probe(number, batch, false);
-            self.take_effect(number, batch, row).await?;
-            self.gate.probe(number, batch, true);
+            let effect = self.gate.effects.fetch_add(1, Ordering::Relaxed) + 1;
+            self.gate.probe(effect, batch, false);
+            let sender = Sender { gate: self.gate, cause: Arc::clone(&self.cause), effect, row };
+            self.take_effect(batch, &sender, Spot { number, of, place: batch.place.clone() }).await?;
+            self.gate.probe(effect, batch, true);
+            number += batch.statements.len();
         }
         // All of it is done. A session that cannot say so is closed, and the server lets go for it.
         if !self.fenced || fence::leave(&mut self.server).await.is_ok() {
@@ -246,33 +267,30 @@ impl Session<'_> {
         self.server.release().await;
     }
 
+    /// Sends the statements of one batch, of which `at` is the first.
     async fn take_effect(
         &mut self,
-        number: u64,
         batch: &Batch,
-        row: Option<RowVersion>,
+        sender: &Sender<'_>,
+        mut at: Spot,
     ) -> Result<(), ExecuteError> {
-        let place = &batch.place;
         let quoted: Result<Vec<String>, QuoteError> = batch.statements.iter().map(Statement::sql).collect();
-        let texts = quoted.map_err(|source| ExecuteError::Quote { place: place.clone(), source })?;
-        let (gate, cause) = (self.gate, Arc::clone(&self.cause));
-        let sender = Sender { gate, cause, place, effect: number, row };
-        let connection = self.connection(place).await?;
+        let texts = quoted.map_err(|source| ExecuteError::Quote { place: at.place.clone(), source })?;
+        let connection = self.connection(&batch.place).await?;
         let transaction = texts.len() > 1;
         if transaction {
-            sender.send(connection, "BEGIN", "BEGIN".to_owned()).await?;
+            sender.send(connection, &at, "BEGIN", "BEGIN".to_owned()).await?;
         }
-        for (statement, text) in batch.statements.iter().zip(texts) {
-            let rows = sender.send(connection, statement, text).await?;
+        let first = at.number;
+        for (index, (statement, text)) in batch.statements.iter().zip(texts).enumerate() {
+            at.number = first + index;
+            let rows = sender.send(connection, &at, statement, text).await?;
             if statement.expected_rows().is_some_and(|expected| expected != rows) {
-                return Err(ExecuteError::MarkerChanged {
-                    place: place.clone(),
-                    statement: statement.to_string(),
-                });
+                return Err(ExecuteError::MarkerChanged { at, statement: statement.to_string() });
             }
         }
         if transaction {
-            sender.send(connection, "COMMIT", "COMMIT".to_owned()).await?;
+            sender.send(connection, &at, "COMMIT", "COMMIT".to_owned()).await?;
         }
         Ok(())
     }
@@ -298,7 +316,6 @@ impl Session<'_> {
 struct Sender<'a> {
     gate: &'a Gate,
     cause: Arc<Cause>,
-    place: &'a Place,
     effect: u64,
     row: Option<RowVersion>,
 }
@@ -308,6 +325,7 @@ impl Sender<'_> {
     async fn send(
         &self,
         connection: &mut Connection,
+        at: &Spot,
         shown: impl fmt::Display,
         text: String,
     ) -> Result<u64, ExecuteError> {
@@ -320,7 +338,7 @@ impl Sender<'_> {
             }
             Err(source) => {
                 sent.ended(code(&source).map_or(Outcome::Lost, |code| Outcome::Refused { code }));
-                Err(classify(self.place.clone(), shown, source))
+                Err(classify(at.clone(), shown, source))
             }
         }
     }
@@ -340,17 +358,17 @@ impl Sender<'_> {
     }
 }
 
-fn classify(place: Place, statement: String, source: sqlx::Error) -> ExecuteError {
+fn classify(at: Spot, statement: String, source: sqlx::Error) -> ExecuteError {
     match code(&source).as_deref() {
         // The server ends sessions when it stops; what had been sent is then as much in doubt as without an answer.
-        None | Some("57P01" | "57P02") => ExecuteError::Lost { place, statement, source },
-        Some("42501") => ExecuteError::PrivilegeMissing { place, statement, source },
+        None | Some("57P01" | "57P02") => ExecuteError::Lost { at, statement, source },
+        Some("42501") => ExecuteError::PrivilegeMissing { at, statement, source },
         Some("23505") if statement.contains("tenantry.marker") => {
-            ExecuteError::MarkerChanged { place, statement }
+            ExecuteError::MarkerChanged { at, statement }
         }
         Some("55P03" | "40P01" | "57014" | "55006" | "XX000") => {
-            ExecuteError::Blocked { place, statement, source }
+            ExecuteError::Blocked { at, statement, source }
         }
-        Some(_) => ExecuteError::Refused { place, statement, source },
+        Some(_) => ExecuteError::Refused { at, statement, source },
     }
 }

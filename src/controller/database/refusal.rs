@@ -7,7 +7,7 @@ use super::plan::Conflict;
 use crate::api::condition::{Summary, reason};
 use crate::controller::outcome::chain;
 use crate::postgres::bootstrap::BootstrapError;
-use crate::postgres::connect::ConnectError;
+use crate::postgres::connect::{ConnectError, code};
 use crate::postgres::execute::ExecuteError;
 use crate::postgres::fence::FenceError;
 use crate::postgres::observe::ObserveError;
@@ -26,11 +26,10 @@ pub fn of_connect(error: &ConnectError) -> Summary {
         ConnectError::InvalidTarget(_) => {
             progressing(reason::SECRET_INVALID, error, "correct the server's host or the Secret's ca.crt")
         }
-        ConnectError::Unreachable { .. }
-        | ConnectError::Busy { .. }
-        | ConnectError::TooManyConnections { .. } => {
+        ConnectError::Unreachable { .. } | ConnectError::Busy { .. } => {
             progressing(reason::SERVER_UNREACHABLE, error, "check host, port, network and max_connections")
         }
+        ConnectError::TooManyConnections { .. } => full(&chain(error)),
         ConnectError::CertificateUntrusted { .. } => progressing(
             reason::CERTIFICATE_UNTRUSTED,
             error,
@@ -47,16 +46,20 @@ pub fn of_connect(error: &ConnectError) -> Summary {
         ConnectError::NotPermitted { .. } => {
             progressing(reason::PRIVILEGE_MISSING, error, "grant the admin login CONNECT on that database")
         }
-        ConnectError::NoSuchDatabase { .. }
-        | ConnectError::DatabaseClosed { .. }
-        | ConnectError::Failed { .. } => progressing(reason::FAILED, error, "it is tried again"),
+        ConnectError::Failed { source, .. } => {
+            lacking(error, source).unwrap_or_else(|| progressing(reason::FAILED, error, "it is tried again"))
+        }
+        ConnectError::NoSuchDatabase { .. } | ConnectError::DatabaseClosed { .. } => {
+            progressing(reason::FAILED, error, "it is tried again")
+        }
     }
 }
 
 /// Catalogs could not be read.
 pub fn of_observe(error: &ObserveError) -> Summary {
     match error {
-        ObserveError::Read { .. } => progressing(reason::SERVER_UNREACHABLE, error, "it is tried again"),
+        ObserveError::Read { source, .. } => lacking(error, source)
+            .unwrap_or_else(|| progressing(reason::SERVER_UNREACHABLE, error, "it is tried again")),
         ObserveError::UnknownPhase { .. } | ObserveError::UnknownIssue { .. } => {
             stalled(reason::FAILED, error)
         }
@@ -90,11 +93,43 @@ pub fn of_execute(error: &ExecuteError) -> Summary {
         ExecuteError::PrivilegeMissing { .. } => {
             progressing(reason::PRIVILEGE_MISSING, error, "grant it to the admin login")
         }
+        ExecuteError::Refused { source, .. } => {
+            lacking(error, source).unwrap_or_else(|| progressing(reason::FAILED, error, "it is tried again"))
+        }
         ExecuteError::MarkerChanged { .. } | ExecuteError::Blocked { .. } | ExecuteError::Lost { .. } => {
             progressing(reason::PROGRESSING, error, "it is tried again")
         }
-        _ => progressing(reason::FAILED, error, "it is tried again"),
+        ExecuteError::Quote { .. } => progressing(reason::FAILED, error, "it is tried again"),
     }
+}
+
+/// The server has no connection left, for anybody or for our login.
+pub fn full(text: &str) -> Summary {
+    Summary::Progressing {
+        reason: reason::TOO_MANY_CONNECTIONS,
+        message: format!(
+            "{text}; raise max_connections of the server or the admin login's CONNECTION LIMIT, or lower spec.limits.connections \
+             of the plans"
+        ),
+    }
+}
+
+/// What the server lacks, which is for its admin to give; `None` if it refused for another reason.
+fn lacking(error: &dyn Error, source: &sqlx::Error) -> Option<Summary> {
+    let (reason, next) = match code(source)?.as_str() {
+        "53100" => (reason::DISK_FULL, "free disk space on the server, or give it more"),
+        "53200" => (
+            reason::OUT_OF_MEMORY,
+            "end the sessions that hold many locks, raise the server's max_locks_per_transaction, or give it more memory",
+        ),
+        "53300" => return Some(full(&chain(error))),
+        "25006" => (
+            reason::READ_ONLY,
+            "name the primary in spec.external.host of the DatabaseServer, or turn default_transaction_read_only off",
+        ),
+        _ => return None,
+    };
+    Some(progressing(reason, error, next))
 }
 
 /// The server was not touched, since this process may not.
@@ -109,9 +144,9 @@ pub fn of_fence(error: &FenceError) -> Summary {
             progressing(reason::TIME_TRAVEL, error, "the server is looked at again")
         }
         FenceError::NotLeading => progressing(reason::FENCED, error, "the next leader goes on"),
-        FenceError::Busy | FenceError::Sql(_) => {
-            progressing(reason::SERVER_UNREACHABLE, error, "it is tried again")
-        }
+        FenceError::Sql(source) => lacking(error, source)
+            .unwrap_or_else(|| progressing(reason::SERVER_UNREACHABLE, error, "it is tried again")),
+        FenceError::Busy => progressing(reason::SERVER_UNREACHABLE, error, "it is tried again"),
     }
 }
 

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use self::visit::Use;
 pub use self::visit::Visit;
 use super::circuits::{CONFIG, Metrics, reported};
+use super::database::refusal;
 use super::object::{Key, Kind};
 use super::outcome::Next;
 use super::queue::{Lane, Queues};
@@ -322,7 +323,7 @@ impl Servers {
         let heard = visit.heard.last();
         let outcome = match &heard {
             Last::Answer => Outcome::Success,
-            Last::Silence(_) => Outcome::Failure,
+            Last::Silence { .. } => Outcome::Failure,
             Last::Nothing => Outcome::Ignored,
         };
         let jitter = self.random.lock().unwrap_or_else(PoisonError::into_inner).random();
@@ -343,8 +344,8 @@ impl Servers {
                 Use::Pool => {}
             }
             let opened = before != State::Open && known.circuit.state() == State::Open;
-            if let (true, Last::Silence(text)) = (opened, heard) {
-                known.trouble = Some(silent(&text));
+            if let (true, Last::Silence { text, full }) = (opened, heard) {
+                known.trouble = Some(if full { refusal::full(&text) } else { silent(&text) });
                 called.extend(known.bulkhead.dismiss());
             }
             self.changed(&visit.server, known, before);

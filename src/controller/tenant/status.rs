@@ -171,7 +171,7 @@ fn child_state<S: Status>(kind: &str, name: &str, state: Option<(Option<i64>, &S
 
 /// The child's reason where a reader of the tenant can act on it.
 fn known(child: &str) -> &'static str {
-    const SHOWN: [&str; 14] = [
+    const SHOWN: [&str; 19] = [
         reason::RELEASED_DATABASE_EXISTS,
         reason::NAME_CONFLICT,
         reason::CLAIM_CONFLICT,
@@ -179,6 +179,11 @@ fn known(child: &str) -> &'static str {
         reason::NO_SERVER,
         reason::SERVER_NOT_ALLOWED,
         reason::SERVER_UNREACHABLE,
+        reason::TOO_MANY_CONNECTIONS,
+        reason::DISK_FULL,
+        reason::OUT_OF_MEMORY,
+        reason::READ_ONLY,
+        reason::PRIVILEGE_MISSING,
         reason::AUTHENTICATION_FAILED,
         reason::CERTIFICATE_UNTRUSTED,
         reason::IMAGE_PULL_FAILED,

@@ -152,9 +152,10 @@ fn with(fetched: &Fetched, summary: &Summary, now: Timestamp) -> TenantDatabaseS
     summary.write(&mut status.conditions, generation, now);
     let (reached, reason, message) = match summary {
         Summary::Ready { .. } => ("True", reason::RECONCILED, "the server answered"),
-        Summary::Progressing { reason: reason::SERVER_UNREACHABLE, message } => {
-            ("False", reason::SERVER_UNREACHABLE, &**message)
-        }
+        Summary::Progressing {
+            reason: reason @ (reason::SERVER_UNREACHABLE | reason::TOO_MANY_CONNECTIONS),
+            message,
+        } => ("False", *reason, &**message),
         // Whatever else it is, it tells nothing about the server.
         _ => return status,
     };

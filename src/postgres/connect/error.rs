@@ -188,7 +188,7 @@ pub(super) fn classify(at: Address, error: sqlx::Error) -> ConnectError {
 }
 
 /// The SQLSTATE of an error of the server's.
-pub(in crate::postgres) fn code(error: &sqlx::Error) -> Option<String> {
+pub(crate) fn code(error: &sqlx::Error) -> Option<String> {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(std::borrow::Cow::into_owned)
 }
 

@@ -16,8 +16,13 @@ pub enum Last {
     Nothing,
     /// An answer.
     Answer,
-    /// Silence, with the cause.
-    Silence(String),
+    /// Silence.
+    Silence {
+        /// The cause.
+        text: String,
+        /// Whether somebody answered, and had no connection left for anyone.
+        full: bool,
+    },
 }
 
 /// An ear. Clones hear the same.
@@ -42,9 +47,11 @@ impl Heard {
     /// There is no session.
     pub(super) fn refusal(&self, error: &ConnectError) {
         match error {
-            ConnectError::Unreachable { .. } => self.set(Last::Silence(chain(error))),
+            ConnectError::Unreachable { .. } => {
+                self.set(Last::Silence { text: chain(error), full: false });
+            }
             ConnectError::TooManyConnections { .. } if error.concerns_everybody() => {
-                self.set(Last::Silence(chain(error)));
+                self.set(Last::Silence { text: chain(error), full: true });
             }
             ConnectError::CertificateUntrusted { .. }
             | ConnectError::Encryption { .. }
@@ -65,7 +72,9 @@ impl Heard {
             // Somebody ended this one session, or all of them: the next attempt tells.
             (_, Some("57P01" | "57P02")) => {}
             (_, Some(_)) => self.answer(),
-            (sqlx::Error::Io(_), None) => self.set(Last::Silence(chain(error))),
+            (sqlx::Error::Io(_), None) => {
+                self.set(Last::Silence { text: chain(error), full: false });
+            }
             (_, None) => {}
         }
     }
@@ -87,10 +96,10 @@ mod tests {
             .refusal(&ConnectError::AuthenticationFailed { at: at.clone(), source: sqlx::Error::PoolClosed });
         assert_eq!(heard.last(), Last::Answer);
         heard.refusal(&ConnectError::Unreachable { at, source: io::Error::other("refused") });
-        let said = "failed to reach database \"d\" on h:1 as \"u\": refused".to_owned();
-        assert_eq!(heard.last(), Last::Silence(said));
+        let text = "failed to reach database \"d\" on h:1 as \"u\": refused".to_owned();
+        assert_eq!(heard.last(), Last::Silence { text, full: false });
         heard.answer();
         heard.failure(&sqlx::Error::Io(io::Error::other("no answer within 35 s")));
-        assert!(matches!(heard.last(), Last::Silence(_)));
+        assert!(matches!(heard.last(), Last::Silence { .. }));
     }
 }

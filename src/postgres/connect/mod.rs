@@ -30,7 +30,7 @@ use tokio::time::timeout;
 mod error;
 mod heard;
 
-pub(super) use error::code;
+pub(crate) use error::code;
 pub use error::{Address, ConnectError, chain};
 pub use heard::{Heard, Last};
 

@@ -7,7 +7,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tenantry::api::labels;
-use tenantry::controller::object::{Key, Kind};
+use tenantry::controller::object::{Key, Kind, dynamic_api};
 
 use super::scene::{A_MINUTE, condition};
 use super::shop;
@@ -75,6 +75,150 @@ async fn malformed_objects_are_refused_with_the_field() {
         let error = scene.try_create(kind, &scene.cluster("bad"), spec.clone()).await.unwrap_err();
         assert!(error.to_string().contains(words), "{kind} {spec}: {error}");
     }
+}
+
+/// What may be an image: the registry knows.
+const IMAGES: &[&str] = &["Acme", "a-"];
+/// Where capitals are allowed.
+const CAPITALS: &[&str] = &["Acme"];
+
+/// Every field that holds a name, as a spec with `@` in its place, and which of the wrong ones are fine there.
+const NAME_FIELDS: [(Kind, &str, &[&str]); 26] = [
+    (Kind::Tenant, r#"{"planRef": {"name": "@"}}"#, &[]),
+    (Kind::Tenant, r#"{"planRef": {"name": "p"}, "blueprints": [{"name": "@"}]}"#, &[]),
+    (Kind::Blueprint, r#"{"databases": [{"name": "@"}]}"#, &[]),
+    (Kind::Blueprint, r#"{"services": [{"name": "@", "spec": {"image": "a"}}]}"#, &[]),
+    (Kind::Blueprint, r#"{"services": [{"name": "s", "spec": {"image": "@"}}]}"#, IMAGES),
+    (
+        Kind::Blueprint,
+        r#"{"services": [{"name": "s", "spec": {"image": "a", "databases": [{"name": "@"}]}}]}"#,
+        &[],
+    ),
+    (
+        Kind::Blueprint,
+        r#"{"services": [{"name": "s", "spec": {"image": "a", "databases": [{"name": "d", "credential": "@"}]}}]}"#,
+        &[],
+    ),
+    (Kind::DatabaseServer, r#"{"external": {"host": "@", "adminSecretName": "s"}}"#, CAPITALS),
+    (Kind::DatabaseServer, r#"{"external": {"host": "h", "adminSecretName": "@"}}"#, &[]),
+    (
+        Kind::DatabaseServer,
+        r#"{"external": {"host": "h", "adminSecretName": "s"}, "allowedNamespaces": ["@"]}"#,
+        &[],
+    ),
+    (Kind::TenantDatabase, r#"{"serverRef": {"name": "@"}}"#, &[]),
+    (Kind::TenantDatabase, r#"{"credentials": [{"name": "@"}]}"#, &[]),
+    (Kind::TenantDatabase, r#"{"credentials": [{"name": "app", "secretName": "@"}]}"#, &[]),
+    (
+        Kind::ServerDatabase,
+        r#"{"physicalName": "@", "serverRef": {"name": "s"}, "claimRef": {"namespace": "n", "name": "c"}}"#,
+        &[],
+    ),
+    (
+        Kind::ServerDatabase,
+        r#"{"physicalName": "p", "serverRef": {"name": "@"}, "claimRef": {"namespace": "n", "name": "c"}}"#,
+        &[],
+    ),
+    (
+        Kind::ServerDatabase,
+        r#"{"physicalName": "p", "serverRef": {"name": "s"}, "claimRef": {"namespace": "@", "name": "c"}}"#,
+        &[],
+    ),
+    (
+        Kind::ServerDatabase,
+        r#"{"physicalName": "p", "serverRef": {"name": "s"}, "claimRef": {"namespace": "n", "name": "@"}}"#,
+        &[],
+    ),
+    (Kind::Microservice, r#"{"image": "@"}"#, IMAGES),
+    (Kind::Microservice, r#"{"image": "a", "version": "@"}"#, CAPITALS),
+    (Kind::Microservice, r#"{"image": "a", "databases": [{"name": "@"}]}"#, &[]),
+    (Kind::Microservice, r#"{"image": "a", "databases": [{"name": "d", "credential": "@"}]}"#, &[]),
+    (Kind::Microservice, r#"{"image": "a", "endpoints": [{"name": "@", "port": 80}]}"#, &[]),
+    (Kind::Microservice, r#"{"image": "a", "env": [{"name": "@", "value": "x"}]}"#, CAPITALS),
+    (Kind::Plan, r#"{"quota": {"cpu": "@"}}"#, CAPITALS),
+    (Kind::DatabaseServer, r#"{"managed": {"version": "15", "storage": "@"}}"#, CAPITALS),
+    (Kind::DatabaseServer, r#"{"managed": {"version": "@", "storage": "1Gi"}}"#, CAPITALS),
+];
+
+/// What no name is.
+fn no_names() -> Vec<String> {
+    let mut names: Vec<String> = [
+        "",
+        " ",
+        "a b",
+        "a\"b",
+        "a'b",
+        "a\\b",
+        "$$",
+        "a$$b",
+        "a\"; DROP DATABASE x; --",
+        "'; DROP ROLE x; --",
+        "a;b",
+        "a\0b",
+        "\0",
+        "a\nb",
+        "a\tb",
+        "a\u{fffd}b",
+        "\u{430}cme",
+        "a\u{200b}b",
+        "a\u{202e}b",
+        "\u{ff41}",
+        "\u{e4}",
+        "a%b",
+        "-a",
+        "a-",
+        "Acme",
+    ]
+    .map(str::to_owned)
+    .into();
+    names.push("a".repeat(1000));
+    names
+}
+
+#[tokio::test]
+async fn no_field_takes_a_name_that_is_none() {
+    let site = Site::shared().await;
+    let scene = Stage::new(&site).await;
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let refused = async |kind: Kind, object: Value| {
+        let inside = [Kind::TenantDatabase, Kind::Microservice].contains(&kind);
+        let key = if inside { Key::namespaced("default", "x") } else { Key::cluster("x") };
+        let api = dynamic_api(&scene.client, kind, &key);
+        let object = serde_json::from_value(object).unwrap();
+        matches!(api.create(&dry_run, &object).await, Err(kube::Error::Api(status)) if [400, 422].contains(&status.code))
+    };
+    let object = |kind: Kind, name: &str, spec: Value| {
+        let resource = kind.api_resource();
+        json!({"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}, "spec": spec})
+    };
+    let mut taken = vec![];
+    for (kind, template, fine) in NAME_FIELDS {
+        for name in no_names().into_iter().filter(|name| !fine.contains(&name.as_str())) {
+            let encoded = serde_json::to_string(&name).unwrap();
+            let spec = serde_json::from_str(&template.replace("\"@\"", &encoded)).unwrap();
+            if !refused(kind, object(kind, "x", spec)).await {
+                taken.push(format!("{kind} {template}: {name:?}"));
+            }
+        }
+    }
+    for (kind, template, _) in NAME_FIELDS {
+        let spec: Value = serde_json::from_str(&template.replace('@', "x")).unwrap();
+        for name in no_names().into_iter().filter(|name| !name.is_empty()) {
+            if !refused(kind, object(kind, &name, spec.clone())).await {
+                taken.push(format!("{kind} metadata.name: {name:?}"));
+            }
+        }
+    }
+    assert!(taken.is_empty(), "{} were taken:\n{}", taken.len(), taken[..taken.len().min(10)].join("\n"));
+
+    // Bytes that are no UTF-8 are no name either, whatever becomes of them on the way.
+    let mut body = serde_json::to_vec(&object(Kind::Plan, "a?b", json!({}))).unwrap();
+    let at = body.iter().position(|byte| *byte == b'?').unwrap();
+    body[at] = 0xff;
+    let request = http::Request::post("/apis/tenantry.dev/v1alpha1/plans?dryRun=All");
+    let request = request.header("content-type", "application/json").body(body).unwrap();
+    let error = scene.client.request_text(request).await.unwrap_err();
+    assert!(matches!(&error, kube::Error::Api(status) if [400, 422].contains(&status.code)), "{error}");
 }
 
 #[tokio::test]

@@ -24,5 +24,6 @@ mod samples;
 pub mod scene;
 mod servers;
 pub mod shop;
+mod shortages;
 pub mod site;
 mod suspension;

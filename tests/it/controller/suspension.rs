@@ -143,7 +143,7 @@ async fn exhaust(scene: &Stage<'_>, secret: &str, limit: usize) -> Vec<PgConnect
 }
 
 /// Gives the server an admin that is no superuser: limits hold for it, too.
-async fn limit_admin(site: &Site, scene: &Stage<'_>) {
+pub async fn limit_admin(site: &Site, scene: &Stage<'_>) {
     let mut superuser = site.postgres.admin("postgres").await;
     let statements = "create role limited login createdb createrole password 'limited';
         alter database postgres owner to limited;
