@@ -10,7 +10,8 @@ use super::target::{Login, Target};
 use super::want::{DatabaseSpec, PasswordWish};
 use crate::api::names::PhysicalName;
 use crate::postgres::facts::{DATABASE_OWNER, Facts, Inside, Marker, Phase, Server};
-use crate::postgres::quote::QuoteError;
+use crate::postgres::quote::{Ident, QuoteError};
+use crate::postgres::scram::Verifier;
 use crate::postgres::statement::{Batch, Statement};
 
 /// What has to be done, in order; each batch is one effect.
@@ -138,16 +139,37 @@ pub fn release(marker: &Marker, have: &Facts) -> Result<Plan, Conflict> {
             .first
             .push(Statement::UpdateMarker { marker: released, expected_generation: marker.generation });
     }
-    refuse(marker, have, stages)
+    refuse(marker, have, &marker.logins, stages)
 }
 
 /// Statements that refuse every login of a database and end their sessions, and no more: it stays bound. They need no
 /// look into the database, so a tenant that holds all its connections cannot keep them from being made or run.
 pub fn close(marker: &Marker, have: &Facts) -> Result<Plan, Conflict> {
-    refuse(marker, have, Stages::default())
+    refuse(marker, have, &marker.logins, Stages::default())
 }
 
-fn refuse(marker: &Marker, have: &Facts, mut stages: Stages) -> Result<Plan, Conflict> {
+/// Statements that refuse these logins of a database, whose passwords others know, and end their sessions. Each one that
+/// still works gets the password that stands beside it.
+pub fn refuse_leaked(
+    marker: &Marker,
+    have: &Facts,
+    leaked: &BTreeMap<String, Verifier>,
+) -> Result<Plan, Conflict> {
+    let mut stages = Stages::default();
+    let works = |login: &&String| have.roles.get(*login).is_some_and(|role| role.login);
+    for login in leaked.keys().filter(works) {
+        let role = Ident::parse(login).map_err(Conflict::Quote)?;
+        stages.first.push(Statement::SetPassword { role, verifier: leaked[login].clone() });
+    }
+    refuse(marker, have, &leaked.keys().cloned().collect(), stages)
+}
+
+fn refuse(
+    marker: &Marker,
+    have: &Facts,
+    logins: &BTreeSet<String>,
+    mut stages: Stages,
+) -> Result<Plan, Conflict> {
     if marker.phase == Phase::Creating {
         return Ok(Plan::default());
     }
@@ -158,7 +180,7 @@ fn refuse(marker: &Marker, have: &Facts, mut stages: Stages) -> Result<Plan, Con
     }
     let closed = |name: &String| (name.clone(), Login::CLOSED);
     let names = Names::new(&physical).map_err(Conflict::Quote)?;
-    let target = Target::new(names, have, marker.logins.iter().map(closed).collect());
+    let target = Target::new(names, have, logins.iter().map(closed).collect());
     target.close_logins(&mut stages)?;
     target.end_sessions(&mut stages)?;
     Ok(stages.plan(&target.names.database))

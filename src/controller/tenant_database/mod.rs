@@ -1,6 +1,6 @@
 //! TenantDatabase: the claim. Finds its database, or makes one, and says how to log in to it.
 //!
-//! *fetch* what the stores know → *validate* (pure: identity, names, server) → in one session on the server *choose*
+//! *fetch* what the stores know → refuse what has *leaked*, whatever comes next → *validate* (pure: identity, names, server) → in one session on the server *choose*
 //! (pure) by the marker rows which database it is, observe, decide which login each credential uses, plan, execute → build and apply ServerDatabase and binding
 //! Secrets → *status*. It has no finalizer: a claim goes at once, its database stays (see `server_database`).
 
@@ -11,6 +11,7 @@ pub mod drift;
 pub mod fetch;
 #[cfg(test)]
 mod fixtures;
+pub mod leak;
 pub mod place;
 pub mod provision;
 pub mod rollouts;
@@ -35,6 +36,7 @@ use super::queue::Lane;
 use super::worker::{Reconciler, key_of};
 use crate::api::TenantDatabase;
 use crate::api::condition::{Summary, reason};
+use crate::api::names::CredentialName;
 
 /// The claims' controller.
 pub struct Controller;
@@ -45,27 +47,13 @@ impl Reconciler for Controller {
 
     async fn reconcile(context: &Context, claim: TenantDatabase) -> Result<Next, ApplyError> {
         let fetched = fetch::fetch(context, claim);
+        let leaked = leak::refuse(context, &fetched).await;
         if fetched.leaving {
-            return Ok(Next::Resync);
+            return Ok(if leaked.is_ok() { Next::Resync } else { Next::Backoff });
         }
         let validated = match validate::validate(&fetched) {
             Ok(validated) => validated,
-            // The server's first look, or the plan, wakes the claim. Logins need neither to be refused.
-            Err(Refusal::Unknown) => {
-                let closed = provision::close(context, &fetched).await;
-                let next = if closed.is_ok() { Next::Resync } else { Next::Backoff };
-                return Ok(next.or_sooner(fetched.until_closed()));
-            }
-            Err(Refusal::Because(problem)) => {
-                // What is wrong with a claim must not keep a suspended tenant's logins open.
-                let closed = provision::close(context, &fetched).await;
-                let refused = closed.as_ref().is_ok_and(|closed| *closed);
-                let status = status::refused(&fetched, &problem, refused, context.now());
-                let wait = publish(context, &fetched.claim, status).await?;
-                let closing = fetched.until_closed().filter(|_| !refused);
-                let next = if closed.is_ok() { Next::Resync.or_sooner(wait) } else { Next::Backoff };
-                return Ok(next.or_sooner(closing));
-            }
+            Err(refusal) => return refuse(context, &fetched, refusal, leaked).await,
         };
         if let Some(first) = status::first(&fetched, &validated, context.now()) {
             publish(context, &fetched.claim, first).await?;
@@ -74,6 +62,7 @@ impl Reconciler for Controller {
             publish(context, &fetched.claim, resuming).await?;
         }
         let provisioned = provision(context, &fetched, &validated).await?;
+        let provisioned = provisioned.map_err(|problem| leak::noted(problem, &leaked.unwrap_or_default()));
         if let (Err(_), Some(next)) = (
             &provisioned,
             context.servers.holds_back(&validated.server, Kind::TenantDatabase, &key_of(&fetched.claim)),
@@ -99,6 +88,27 @@ impl Reconciler for Controller {
         context.standings.forget(key);
         Ok(Next::Never)
     }
+}
+
+/// The turn of a claim that cannot be worked on. What is wrong with it keeps no logins open that have to be refused.
+async fn refuse(
+    context: &Context,
+    fetched: &Fetched,
+    refusal: Refusal,
+    leaked: Result<Vec<CredentialName>, Summary>,
+) -> Result<Next, ApplyError> {
+    let closed = provision::close(context, fetched).await;
+    let refused = closed.as_ref().is_ok_and(|closed| *closed);
+    let done = closed.is_ok() && leaked.is_ok();
+    let mut next = if done { Next::Resync } else { Next::Backoff };
+    // What is not known yet is not told: the server's first look, or the plan, wakes the claim.
+    if let Refusal::Because(problem) = refusal {
+        let problem = leak::noted(problem, &leaked.unwrap_or_default());
+        let status = status::refused(fetched, &problem, refused, context.now());
+        let wait = publish(context, &fetched.claim, status).await?;
+        next = next.or_sooner(wait.filter(|_| done));
+    }
+    Ok(next.or_sooner(fetched.until_closed().filter(|_| !refused)))
 }
 
 /// Everything between what is wanted and what is there afterwards, or what stands against it.

@@ -101,12 +101,17 @@ pub async fn provision(
     }
 }
 
-async fn open<'a>(context: &'a Context, pool: &'a ServerPool, cause: Cause) -> Result<Session<'a>, Summary> {
+/// A session on the server that may change things.
+pub(super) async fn open<'a>(
+    context: &'a Context,
+    pool: &'a ServerPool,
+    cause: Cause,
+) -> Result<Session<'a>, Summary> {
     context.servers.gate().open(pool, cause).await.map_err(|error| refusal::of_execute(&error))
 }
 
 /// Executes what there is to execute, and ends the session.
-async fn run(session: Session<'_>, batches: &[Batch]) -> Result<(), Summary> {
+pub(super) async fn run(session: Session<'_>, batches: &[Batch]) -> Result<(), Summary> {
     session.run(batches).await.map_err(|error| refusal::of_execute(&error))
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Nothing is lost with it: whoever finds no standing, after a start for one, observes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::binding::Logins;
 use super::provision::Provisioned;
 use super::validate::Validated;
 use crate::api::database_server::DriftPolicy;
+use crate::api::names::CredentialName;
 use crate::controller::context::Context;
 use crate::controller::database::drift::{self, Drift};
 use crate::controller::database::fleet::Fleet;
@@ -214,6 +215,21 @@ pub(super) async fn recall(context: &Context, claim: &Validated) -> Option<Provi
         }
     }
     Some(settled.provisioned.clone())
+}
+
+/// Whether the claim stands with every one of those reports of leaks seen to.
+pub(super) fn has_seen_to(
+    context: &Context,
+    claim: &Key,
+    reports: &BTreeMap<CredentialName, String>,
+) -> bool {
+    context.standings.all().get(claim).is_some_and(|standing| {
+        let seen_to = |(name, report): (&CredentialName, &String)| {
+            let mut credentials = standing.settled.claim.credentials.iter();
+            credentials.any(|it| it.name == *name && it.asked.compromised.as_ref() == Some(report))
+        };
+        reports.iter().all(seen_to)
+    })
 }
 
 fn key_of(claim: &Validated) -> Key {

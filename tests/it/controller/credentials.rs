@@ -5,16 +5,21 @@ use std::time::{Duration, Instant};
 
 use futures::future::{join, join_all};
 use serde_json::{Value, json};
-use sqlx::{Connection, Executor};
+use sqlx::{Connection, Executor, PgConnection};
 use tenantry::controller::object::{Key, Kind};
 
 use super::claims::{binding, code, rows, session, write_row};
 use super::scene::{A_MINUTE, condition};
 use super::shop;
 use super::site::{Site, Stage};
-use crate::support::{PENDING, wait_until};
+use crate::support::{Operator, PENDING, wait_until};
 
 const TEN_SECONDS: Duration = Duration::from_secs(10);
+
+/// How long an earlier login works in the test of many rotations: as long as its spec says.
+const GRACE: Duration = Duration::from_secs(6);
+/// How much later it is refused at most: a look a second whether pods roll, and a turn on a busy machine.
+const SLACK: Duration = Duration::from_secs(6);
 
 /// What a binding Secret holds.
 type Binding = BTreeMap<String, String>;
@@ -76,8 +81,13 @@ async fn next_binding(scene: &Stage<'_>, before: &Binding) -> Binding {
 
 /// Waits until that binding is refused.
 async fn refused(scene: &Stage<'_>, earlier: &Binding) {
+    refused_within(scene, earlier, A_MINUTE).await;
+}
+
+/// [`refused`] within that time.
+async fn refused_within(scene: &Stage<'_>, earlier: &Binding, limit: Duration) {
     let what = format!("the earlier login {} is refused", earlier["username"]);
-    wait_until(A_MINUTE, &what, async || match session(scene, earlier).await {
+    wait_until(limit, &what, async || match session(scene, earlier).await {
         Ok(_) => Err("it works".to_owned()),
         Err(error) => {
             let code = code(Err(error));
@@ -179,11 +189,7 @@ async fn a_compromised_credential_is_refused_within_ten_seconds() {
     let reported = Instant::now();
     ask(&scene, &claim, "compromised", "laptop lost").await;
     for session in &mut sessions {
-        wait_until(TEN_SECONDS, "the session has ended", async || match session.execute("select").await {
-            Ok(_) => Err("it lasts".to_owned()),
-            Err(_) => Ok(()),
-        })
-        .await;
+        ended(session).await;
     }
     let third = next_binding(&scene, &second).await;
     for leaked in [&first, &second] {
@@ -217,13 +223,14 @@ async fn no_client_notices_a_rotation_and_no_earlier_login_outlasts_its_grace() 
     let site = Site::shared().await;
     let scene = shop::open(&site).await;
     let claim = claim(&scene, json!({"interval": "2s", "gracePeriod": "6s"})).await;
+    assert_eq!(GRACE, Duration::from_secs(6));
     let until = Instant::now() + Duration::from_secs(14);
     let clients = join_all((0..4).map(|_| reconnect(&scene, until)));
     let watch = async {
         let mut seen = vec![binding(&scene, "extra-app").await];
         while Instant::now() < until {
             let next = next_binding(&scene, seen.last().unwrap()).await;
-            refused(&scene, seen.last().unwrap()).await;
+            refused_within(&scene, seen.last().unwrap(), GRACE + SLACK).await;
             seen.push(next);
         }
         seen
@@ -238,4 +245,184 @@ async fn no_client_notices_a_rotation_and_no_earlier_login_outlasts_its_grace() 
     for earlier in seen.iter().filter(|it| **it != last) {
         refused(&scene, earlier).await;
     }
+}
+
+/// Waits until the session has ended.
+async fn ended(session: &mut PgConnection) {
+    wait_until(TEN_SECONDS, "the session has ended", async || match session.execute("select").await {
+        Ok(_) => Err("it lasts".to_owned()),
+        Err(_) => Ok(()),
+    })
+    .await;
+}
+
+/// Reports the credential as compromised: its session ends and that binding is refused within ten seconds.
+async fn leaks(scene: &Stage<'_>, claim: &Key, leaked: &Binding) {
+    let mut lasting = session(scene, leaked).await.unwrap();
+    let reported = Instant::now();
+    ask(scene, claim, "compromised", "laptop lost").await;
+    ended(&mut lasting).await;
+    let refused = code(session(scene, leaked).await);
+    assert!(["28000", "28P01"].contains(&refused.as_str()), "{refused}");
+    assert!(reported.elapsed() < TEN_SECONDS, "{:?}", reported.elapsed());
+}
+
+/// A new login is there, the leaked one is still refused, and nothing was lost.
+async fn recovered(scene: &Stage<'_>, claim: &Key, leaked: &Binding) {
+    scene.ready(Kind::TenantDatabase, claim).await;
+    next_binding(scene, leaked).await;
+    refused(scene, leaked).await;
+    assert_eq!(rows(scene, "extra-app").await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_leaked_login_of_a_claim_with_a_bad_spec_is_refused_and_stays_so_without_its_report() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let claim = claim(&scene, json!({"gracePeriod": "1h"})).await;
+    write_row(&scene, "extra-app", "kept").await;
+    let leaked = binding(&scene, "extra-app").await;
+    let elsewhere = json!({"spec": {"serverRef": {"name": "elsewhere"}}});
+    scene.patch(Kind::TenantDatabase, &claim, elsewhere).await;
+    scene.refused(Kind::TenantDatabase, &claim, "ServerChangeNotSupported").await;
+    leaks(&scene, &claim, &leaked).await;
+    let note = "until then no login works of what was reported as compromised: credential app";
+    scene
+        .until(Kind::TenantDatabase, &claim, "says that it has no login", |claim| {
+            condition(claim, "Ready")?["message"].as_str()?.ends_with(note).then_some(())
+        })
+        .await;
+
+    let taken_back = json!({
+        "metadata": {"annotations": {"compromised.tenantry.dev/app": null}}, "spec": {"serverRef": null},
+    });
+    scene.patch(Kind::TenantDatabase, &claim, taken_back).await;
+    scene.ready(Kind::TenantDatabase, &claim).await;
+    refused(&scene, &leaked).await;
+    assert_eq!(rows(&scene, "extra-app").await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_leaked_login_is_refused_without_a_plan() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let claim = claim(&scene, json!({"gracePeriod": "1h"})).await;
+    write_row(&scene, "extra-app", "kept").await;
+    let leaked = binding(&scene, "extra-app").await;
+    scene.delete(Kind::Plan, &scene.cluster("small")).await;
+    scene.refused(Kind::Tenant, &scene.cluster("acme"), "PlanNotFound").await;
+    leaks(&scene, &claim, &leaked).await;
+    scene.create(Kind::Plan, &scene.cluster("small"), shop::plan(&scene)).await;
+    recovered(&scene, &claim, &leaked).await;
+}
+
+#[tokio::test]
+async fn a_leaked_login_is_refused_where_anothers_secret_is_in_the_way() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let claim = claim(&scene, json!({"gracePeriod": "1h"})).await;
+    write_row(&scene, "extra-app", "kept").await;
+    let leaked = binding(&scene, "extra-app").await;
+    let named = |secret: Value| json!({"spec": {"credentials": [{"name": "app", "secretName": secret}]}});
+    scene.patch(Kind::TenantDatabase, &claim, named(json!("users-app"))).await;
+    scene.refused(Kind::TenantDatabase, &claim, "NameConflict").await;
+    leaks(&scene, &claim, &leaked).await;
+    scene.patch(Kind::TenantDatabase, &claim, named(Value::Null)).await;
+    recovered(&scene, &claim, &leaked).await;
+}
+
+#[tokio::test]
+async fn a_binding_that_somebody_edits_or_deletes_is_healed_and_its_login_stays() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    claim(&scene, json!({})).await;
+    write_row(&scene, "extra-app", "kept").await;
+    let (key, first) = (scene.inside("acme", "extra-app"), binding(&scene, "extra-app").await);
+    let edited =
+        json!({"stringData": {"host": "elsewhere", "username": "somebody", "uri": "postgresql://elsewhere"}});
+    scene.patch(Kind::Secret, &key, edited).await;
+    wait_until(A_MINUTE, "the binding is what it was", async || {
+        let bound = binding(&scene, "extra-app").await;
+        if bound == first { Ok(()) } else { Err(format!("{bound:?}")) }
+    })
+    .await;
+
+    // Whose password is gone gets another one: only the Secret held it, and what somebody puts there opens nothing.
+    let opens = async |before: &Binding| {
+        wait_until(A_MINUTE, "the binding opens the database again", async || {
+            let Some(_) = scene.get(Kind::Secret, &key).await else { return Err("there is none".to_owned()) };
+            let bound = binding(&scene, "extra-app").await;
+            if ["guessed", &before["password"]].contains(&bound["password"].as_str()) {
+                return Err("its password is not a new one".to_owned());
+            }
+            session(&scene, &bound).await.map(|_| bound).map_err(|error| error.to_string())
+        })
+        .await
+    };
+    scene.patch(Kind::Secret, &key, json!({"stringData": {"password": "guessed"}})).await;
+    let second = opens(&first).await;
+    scene.delete(Kind::Secret, &key).await;
+    let third = opens(&second).await;
+    for before in [&first, &second] {
+        assert_eq!(before["username"], third["username"]);
+        assert_eq!(code(session(&scene, before).await), "28P01");
+    }
+    let guessed = Binding::from([("password".to_owned(), "guessed".to_owned())]);
+    let guessed = third.clone().into_iter().chain(guessed).collect();
+    assert_eq!(code(session(&scene, &guessed).await), "28P01");
+    assert_eq!(rows(&scene, "extra-app").await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_password_that_a_tenant_gives_its_own_login_is_drift() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let claim = claim(&scene, json!({})).await;
+    write_row(&scene, "extra-app", "kept").await;
+    let bound = binding(&scene, "extra-app").await;
+    let mut tenant = session(&scene, &bound).await.unwrap();
+    tenant.execute("set role none; alter role current_user password 'of my own'").await.unwrap();
+    let mut own = bound.clone();
+    own.insert("password".to_owned(), "of my own".to_owned());
+    session(&scene, &own).await.unwrap();
+    let asked = json!({"metadata": {"annotations": {"tenantry.dev/reconcile-requested-at": "now"}}});
+    scene.patch(Kind::TenantDatabase, &claim, asked).await;
+    refused(&scene, &own).await;
+    wait_until(A_MINUTE, "the binding opens the database", async || {
+        let bound = binding(&scene, "extra-app").await;
+        session(&scene, &bound).await.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+    assert_eq!(binding(&scene, "extra-app").await["username"], bound["username"]);
+    assert_eq!(rows(&scene, "extra-app").await, ["kept"]);
+}
+
+#[tokio::test]
+async fn an_operator_that_dies_in_the_middle_of_a_rotation_leaves_a_login_that_works_and_the_next_one_ends_it()
+ {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = shop::open(&site).await;
+    let claim = claim(&scene, json!({"gracePeriod": "20s"})).await;
+    write_row(&scene, "extra-app", "kept").await;
+    let first = binding(&scene, "extra-app").await;
+    // Somebody uses it to the end: only the end of the grace refuses it.
+    let mut lasting = session(&scene, &first).await.unwrap();
+    ask(&scene, &claim, "rotate", "once").await;
+    let second = next_binding(&scene, &first).await;
+    operator.kill().await;
+    for works in [&first, &second] {
+        session(&scene, works).await.unwrap();
+    }
+
+    let operator = Operator::start(&site).await;
+    rotating(&scene, &claim, "GracePeriod").await;
+    session(&scene, &first).await.unwrap();
+    lasting.execute("insert into kept values ('in grace')").await.unwrap();
+    refused_within(&scene, &first, Duration::from_secs(20) + SLACK).await;
+    ended(&mut lasting).await;
+    settled(&scene, &claim).await;
+    assert_eq!(binding(&scene, "extra-app").await, second);
+    assert_eq!(rows(&scene, "extra-app").await, ["in grace", "kept"]);
+    operator.stop().await;
 }

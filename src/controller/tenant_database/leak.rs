@@ -1,0 +1,130 @@
+//! Before all other steps: a login whose password others know is refused and its sessions end, whatever else stands against
+//! the claim. Nothing that is wrong with its spec, its plan or its Secrets keeps a stolen password working.
+//!
+//! The next login is issued by the rest of the turn ([`rotation`]), as soon as nothing stands against that. Until then the
+//! refused ones have passwords that nobody knows: who takes the report back does not let the stolen one in again.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+
+use super::fetch::Fetched;
+use super::{place, provision, rotation, standing};
+use crate::api::condition::Summary;
+use crate::api::names::{CredentialName, PhysicalName, Side};
+use crate::api::{ServerDatabase, TenantDatabase, labels};
+use crate::controller::context::Context;
+use crate::controller::database::{look, plan, refusal};
+use crate::controller::object::Kind;
+use crate::controller::worker::key_of;
+use crate::postgres::execute::Session;
+use crate::postgres::facts::{Claim, Phase};
+use crate::postgres::observe::{self, Markers};
+use crate::postgres::record::Cause;
+use crate::postgres::scram::{Password, Verifier};
+use crate::postgres::statement::Batch;
+
+/// What was reported, by credential, as it is recorded once a new login was issued for it.
+type Reports = BTreeMap<CredentialName, String>;
+
+/// Refuses what was reported and has not been replaced. Returns the credentials that have no login now.
+pub async fn refuse(context: &Context, fetched: &Fetched) -> Result<Vec<CredentialName>, Summary> {
+    let reports = reports(&fetched.claim);
+    let (key, mut refused) = (key_of(&fetched.claim), vec![]);
+    if reports.is_empty() || standing::has_seen_to(context, &key, &reports) {
+        return Ok(refused);
+    }
+    let claims = |database: &&ServerDatabase| {
+        let claim = &database.spec.claim_ref;
+        claim.uid == fetched.claim.uid() && (&*claim.namespace, &*claim.name) == (&*key.namespace, &*key.name)
+    };
+    for database in fetched.databases.iter().filter(claims) {
+        let Ok(physical) = PhysicalName::parse(&database.spec.physical_name) else { continue };
+        let server = &database.spec.server_ref.name;
+        let pool = context.servers.enter(server, Kind::TenantDatabase, &key);
+        let pool = pool.ok_or_else(|| place::not_ready(server))?;
+        let cause = Cause::new(format_args!("{} {key}", Kind::TenantDatabase), "compromised");
+        let mut session = provision::open(context, &pool, cause).await?;
+        match refusing(context, &mut session, &fetched.claim, &physical, &reports).await {
+            Ok((leaked, batches)) => {
+                if !batches.is_empty() {
+                    context.standings.forget(&key);
+                }
+                provision::run(session, &batches).await?;
+                refused.extend(leaked);
+            }
+            Err(summary) => {
+                session.close().await;
+                return Err(summary);
+            }
+        }
+    }
+    Ok(refused)
+}
+
+/// What the claim says that stays undone, with the credentials that have no login until it is done.
+pub fn noted(problem: Summary, refused: &[CredentialName]) -> Summary {
+    if refused.is_empty() {
+        return problem;
+    }
+    let names: Vec<&str> = refused.iter().map(CredentialName::as_str).collect();
+    let note = format!(
+        "; until then no login works of what was reported as compromised: credential {}",
+        names.join(", ")
+    );
+    match problem {
+        Summary::Ready { message } => Summary::Ready { message },
+        Summary::Progressing { reason, message } => Summary::Progressing { reason, message: message + &note },
+        Summary::Stalled { reason, message } => Summary::Stalled { reason, message: message + &note },
+    }
+}
+
+fn reports(claim: &TenantDatabase) -> Reports {
+    let report = |(name, value): (&String, &String)| {
+        let name = CredentialName::parse(name.strip_prefix(labels::COMPROMISED)?).ok()?;
+        Some((name, rotation::request(value)))
+    };
+    claim.annotations().iter().filter_map(report).collect()
+}
+
+/// The credentials of the claim's database that were reported and not replaced, and what refuses their logins.
+async fn refusing(
+    context: &Context,
+    session: &mut Session<'_>,
+    claim: &TenantDatabase,
+    physical: &PhysicalName,
+    reports: &Reports,
+) -> Result<(Vec<CredentialName>, Vec<Batch>), Summary> {
+    let rows = observe::markers(session.reader(), &Markers::Physical(physical.as_str())).await;
+    let rows = rows.map_err(|error| refusal::of_observe(&error))?;
+    let claim =
+        Claim { namespace: claim.namespace().unwrap_or_default(), name: claim.name_any(), uid: claim.uid() };
+    let Some(row) = rows.iter().find(|row| row.phase == Phase::Bound && row.claim == claim).cloned() else {
+        return Ok((vec![], vec![]));
+    };
+    let issues = observe::issues(session.reader(), physical).await;
+    let issues = issues.map_err(|error| refusal::of_observe(&error))?;
+    let (mut leaked, mut logins) = (vec![], BTreeMap::new());
+    for (name, report) in reports {
+        let replaced = issues.get(name.as_str()).and_then(|issue| issue.compromised_for.as_ref());
+        let own = [Side::A, Side::B].map(|side| physical.login(name, side));
+        let own: Vec<String> = own.into_iter().filter(|login| row.logins.contains(login)).collect();
+        if replaced != Some(report) && !own.is_empty() {
+            leaked.push(name.clone());
+            logins.extend(own.into_iter().map(|login| (login, unknown(context))));
+        }
+    }
+    if leaked.is_empty() {
+        return Ok((vec![], vec![]));
+    }
+    let facts = look::outside(session.reader(), physical, rows).await;
+    let facts = facts.map_err(|error| refusal::of_look(&error))?;
+    let plan = plan::refuse_leaked(&row, &facts, &logins).map_err(|error| refusal::of_conflict(&error))?;
+    Ok((leaked, plan.batches))
+}
+
+/// A verifier of a password that nobody keeps.
+fn unknown(context: &Context) -> Verifier {
+    let password = context.random(Password::generate);
+    context.random(|random| Verifier::generate(&password, random))
+}
