@@ -2,8 +2,8 @@
 //!
 //! The real operator, in a process that really dies, works through two proxies, one before the real API server and one
 //! before the real PostgreSQL. They tell a trap of every write and every statement before it passes, and the trap stops
-//! the world at one of them: it kills the operator before or after the effect, or loses the request or the answer. The
-//! whole end state (objects, Secrets, catalogs) has to equal that of a run without a fault, and then nothing may be
+//! the world at one of them: it kills the operator before or after the effect, or loses the request or the answer, or has
+//! PostgreSQL refuse sessions, have none left, take no writes or say nothing. The whole end state (objects, Secrets, catalogs) has to equal that of a run without a fault, and then nothing may be
 //! written any more.
 //!
 //! A plan is a line, `SCENARIO POSITION EFFECT #INDEX`, where effects are counted by what they do: it says the same in
@@ -11,13 +11,15 @@
 //! `TENANTRY_FAULTS` names: a scenario's, or one plan.
 
 mod api;
+mod deletions;
+mod leaders;
 mod plan;
 mod scenario;
 mod sql;
 mod trap;
+pub mod wanted;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
@@ -34,6 +36,7 @@ use self::plan::Plan;
 use self::scenario::Scenario;
 use self::sql::Sql;
 use self::trap::{Effect, Position, Trap};
+use self::wanted::Wanted;
 use crate::controller::scene::A_MINUTE;
 use crate::controller::site::{Site, Stage};
 use crate::support::{ControlPlane, OperatorProcess, Postgres, WholeState, wait_until};
@@ -123,7 +126,8 @@ impl World {
             self.forget_leader().await;
             operator = self.operator().await;
         }
-        if !within(A_MINUTE, async || !differs().await).await {
+        // A session that hangs is waited for.
+        if !within(2 * A_MINUTE, async || !differs().await).await {
             return Err(format!("the end state differs:\n{}", difference.unwrap_or_default()));
         }
         if !within(A_MINUTE, async || self.trap.quiet() >= QUIET).await {
@@ -154,9 +158,16 @@ struct Undisturbed {
 impl Undisturbed {
     /// Everything that can go wrong in such a run, once.
     fn plans(&self, scenario: Scenario) -> impl Iterator<Item = Plan> {
-        self.effects.iter().flat_map(move |effect| {
-            Position::ALL.map(|position| Plan { scenario, position, effect: effect.clone() })
-        })
+        let everywhere = self.effects.iter().flat_map(move |effect| {
+            Position::EVERYWHERE.map(|position| Plan { scenario, position, effect: effect.clone() })
+        });
+        let statements = self.effects.iter().filter(|effect| effect.is_sql());
+        let of_sessions = statements.zip(Position::OF_SESSIONS.into_iter().cycle());
+        everywhere.chain(of_sessions.map(move |(effect, position)| Plan {
+            scenario,
+            position,
+            effect: effect.clone(),
+        }))
     }
 }
 
@@ -237,15 +248,14 @@ fn sample(plans: &[Plan]) -> Vec<Plan> {
 
 #[tokio::test]
 async fn wherever_the_world_stops_everything_ends_as_if_it_had_not() {
-    let wanted = env::var_os("TENANTRY_FAULTS").map(|wanted| wanted.into_string().unwrap());
     let world = World::new().await;
-    let (plans, ends) = match wanted.as_deref() {
-        None => {
+    let (plans, ends) = match wanted::plans() {
+        Wanted::Sample => {
             let (all, ends) = plans(&world, &SAMPLED).await;
             (sample(&all), ends)
         }
-        Some("all") => plans(&world, &Scenario::ALL).await,
-        Some(name) => match (name.parse::<Scenario>(), name.parse::<Plan>()) {
+        Wanted::All => plans(&world, &Scenario::ALL).await,
+        Wanted::Named(name) => match (name.parse::<Scenario>(), name.parse::<Plan>()) {
             (Ok(scenario), _) => plans(&world, &[scenario]).await,
             (_, plan) => {
                 let plan = plan.unwrap();

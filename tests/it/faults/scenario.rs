@@ -3,12 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tenantry::controller::object::{Key, Kind};
 
-use crate::controller::claims::{phase, server_database};
+use crate::controller::claims::{binding, phase, server_database, session};
 use crate::controller::dropping;
-use crate::controller::scene::A_MINUTE;
+use crate::controller::scene::{A_MINUTE, condition};
 use crate::controller::shop;
 use crate::controller::site::{Site, Stage};
 use crate::support::wait_until;
@@ -28,6 +28,12 @@ pub enum Scenario {
     Release,
     /// A claim is made again: its database is bound again.
     Return,
+    /// A credential is rotated: the pods roll, then the earlier login is refused.
+    Rotate,
+    /// A released database is purged: it is a tombstone.
+    Purge,
+    /// A tombstone comes back as the released database that it was.
+    Undelete,
     /// The grace of an archived tombstone ends: it is dropped.
     Drop,
     /// The whole tenant is deleted: its databases are released, everything else goes.
@@ -35,8 +41,18 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 7] =
-        [Self::Create, Self::Change, Self::Suspend, Self::Release, Self::Return, Self::Drop, Self::Delete];
+    pub const ALL: [Self; 10] = [
+        Self::Create,
+        Self::Change,
+        Self::Suspend,
+        Self::Release,
+        Self::Return,
+        Self::Rotate,
+        Self::Purge,
+        Self::Undelete,
+        Self::Drop,
+        Self::Delete,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -45,6 +61,9 @@ impl Scenario {
             Self::Suspend => "suspend",
             Self::Release => "release",
             Self::Return => "return",
+            Self::Rotate => "rotate",
+            Self::Purge => "purge",
+            Self::Undelete => "undelete",
             Self::Drop => "drop",
             Self::Delete => "delete",
         }
@@ -56,19 +75,23 @@ impl Scenario {
             return shop::furnish(site).await;
         }
         let scene = shop::open(site).await;
-        if matches!(self, Self::Release | Self::Return | Self::Drop) {
-            let extra = scene.inside("acme", EXTRA);
-            scene.create(Kind::TenantDatabase, &extra, json!({})).await;
-            scene.ready(Kind::TenantDatabase, &extra).await;
-            let database = server_database(&scene, EXTRA).await;
-            scene.ready(Kind::ServerDatabase, &database).await;
-            if self != Self::Release {
-                scene.delete(Kind::TenantDatabase, &extra).await;
-                phase(&scene, &database, "Released").await;
-            }
-            if self == Self::Drop {
+        match self {
+            Self::Create | Self::Change | Self::Suspend | Self::Delete => {}
+            Self::Release => drop(extra(&scene).await),
+            Self::Return | Self::Purge => drop(released(&scene).await),
+            Self::Undelete | Self::Drop => {
+                let database = released(&scene).await;
                 dropping::purge(&scene, &database).await;
-                dropping::archive(&scene, &database).await;
+                if self == Self::Drop {
+                    dropping::archive(&scene, &database).await;
+                }
+            }
+            Self::Rotate => {
+                extra(&scene).await;
+                let service = scene.inside("acme", EXTRA);
+                let spec = json!({"image": "app.test/extra:1", "databases": [{"name": EXTRA}]});
+                scene.create(Kind::Microservice, &service, spec).await;
+                scene.ready(Kind::Microservice, &service).await;
             }
         }
         scene
@@ -93,7 +116,16 @@ impl Scenario {
             Self::Return => {
                 scene.create(Kind::TenantDatabase, &scene.inside("acme", EXTRA), json!({})).await;
             }
-            Self::Drop => dropping::time_passes(scene, &extra(scene).await).await,
+            Self::Rotate => {
+                let rotate = json!({"metadata": {"annotations": {"rotate.tenantry.dev/app": "now"}}});
+                scene.patch(Kind::TenantDatabase, &scene.inside("acme", EXTRA), rotate).await;
+            }
+            Self::Purge => purge(scene, &database(scene).await).await,
+            Self::Undelete => {
+                let kept = json!({"spec": {"purge": null}});
+                scene.patch(Kind::ServerDatabase, &database(scene).await, kept).await;
+            }
+            Self::Drop => dropping::time_passes(scene, &database(scene).await).await,
             Self::Delete => drop(scene.delete(Kind::Tenant, &acme).await),
         }
     }
@@ -103,13 +135,15 @@ impl Scenario {
         let acme = scene.cluster("acme");
         match self {
             Self::Create | Self::Suspend | Self::Change => drop(scene.ready(Kind::Tenant, &acme).await),
-            Self::Release => phase(scene, &extra(scene).await, "Released").await,
+            Self::Release | Self::Undelete => phase(scene, &database(scene).await, "Released").await,
             Self::Drop => {
                 wait_until(A_MINUTE, "the database's object is gone", async || {
-                    find_extra(scene).await.map_or(Ok(()), |key| Err(key.to_string()))
+                    find_database(scene).await.map_or(Ok(()), |key| Err(key.to_string()))
                 })
                 .await;
             }
+            Self::Purge => phase(scene, &database(scene).await, "Tombstoned").await,
+            Self::Rotate => rotated(scene).await,
             Self::Return => {
                 scene.ready(Kind::TenantDatabase, &scene.inside("acme", EXTRA)).await;
             }
@@ -118,18 +152,61 @@ impl Scenario {
     }
 }
 
-/// The ServerDatabase of the claim that no blueprint asks for.
-async fn find_extra(scene: &Stage<'_>) -> Option<Key> {
-    let databases = scene.all(Kind::ServerDatabase).await;
-    let extra = databases.iter().find(|it| {
-        it["spec"]["claimRef"]["name"] == EXTRA
-            && it["spec"]["claimRef"]["namespace"] == scene.namespace("acme")
-    });
-    extra.map(|it| Key::cluster(it["metadata"]["name"].as_str().unwrap()))
+/// The claim and its database, whose credential's earlier login works for a moment.
+async fn extra(scene: &Stage<'_>) -> Key {
+    let extra = scene.inside("acme", EXTRA);
+    let credentials = json!([{"name": "app", "rotation": {"gracePeriod": "1s"}}]);
+    scene.create(Kind::TenantDatabase, &extra, json!({"credentials": credentials})).await;
+    scene.ready(Kind::TenantDatabase, &extra).await;
+    let database = server_database(scene, EXTRA).await;
+    scene.ready(Kind::ServerDatabase, &database).await;
+    database
 }
 
-async fn extra(scene: &Stage<'_>) -> Key {
-    find_extra(scene).await.unwrap()
+/// The claim's database after the claim is gone.
+async fn released(scene: &Stage<'_>) -> Key {
+    let database = extra(scene).await;
+    scene.delete(Kind::TenantDatabase, &scene.inside("acme", EXTRA)).await;
+    phase(scene, &database, "Released").await;
+    database
+}
+
+/// The database's object, by the claim that it names.
+async fn database(scene: &Stage<'_>) -> Key {
+    find_database(scene).await.unwrap()
+}
+
+/// The same, if there is one.
+async fn find_database(scene: &Stage<'_>) -> Option<Key> {
+    let namespace = scene.namespace("acme");
+    let claims = |database: &&Value| {
+        let claim = &database["spec"]["claimRef"];
+        claim["name"] == EXTRA && claim["namespace"] == namespace.as_str()
+    };
+    let all = scene.all(Kind::ServerDatabase).await;
+    all.iter().find(claims).map(|it| Key::cluster(it["metadata"]["name"].as_str().unwrap()))
+}
+
+async fn purge(scene: &Stage<'_>, database: &Key) {
+    let object = scene.get(Kind::ServerDatabase, database).await.unwrap();
+    let generation = object["status"]["generation"].clone();
+    scene.patch(Kind::ServerDatabase, database, json!({"spec": {"purge": {"generation": generation}}})).await;
+}
+
+/// Waits until the binding names the second login and the first one is refused.
+async fn rotated(scene: &Stage<'_>) {
+    let secret = wait_until(A_MINUTE, "the binding names the second login", async || {
+        let bound = binding(scene, "extra-app").await;
+        if bound["username"].ends_with("_b") { Ok(bound) } else { Err(bound["username"].clone()) }
+    })
+    .await;
+    drop(session(scene, &secret).await.unwrap());
+    scene
+        .until(Kind::TenantDatabase, &scene.inside("acme", EXTRA), "rotates nothing", |claim| {
+            condition(claim, "Rotating").is_none().then_some(())
+        })
+        .await;
+    scene.ready(Kind::Microservice, &scene.inside("acme", EXTRA)).await;
 }
 
 impl fmt::Display for Scenario {

@@ -126,14 +126,22 @@ async fn session(mut client: TcpStream, ends: &Ends, trap: &Trap) -> io::Result<
     let length = client.read_u32().await?;
     let mut startup = vec![0; length.saturating_sub(4) as usize];
     client.read_exact(&mut startup).await?;
-    server.write_u32(length).await?;
-    server.write_all(&startup).await?;
     let parameter = |name: &str| {
         let mut texts = startup[4..].split(|byte| *byte == 0).map(String::from_utf8_lossy);
         texts.find(|text| text == name).and_then(|_| texts.next()).unwrap_or_default().into_owned()
     };
     let ours = parameter("application_name") == "tenantry";
+    match ours.then(|| trap.keeps_out()).flatten() {
+        None => {}
+        Some(Position::Full) => {
+            client.write_all(&refusal("FATAL", FULL)).await?;
+            return client.shutdown().await;
+        }
+        Some(_) => return Ok(()),
+    }
     let place = parameter("database");
+    server.write_u32(length).await?;
+    server.write_all(&startup).await?;
     let (client, server) = (Side::new(client), Side::new(server));
     carry(client, server, |statement| ours.then(|| trap.meet(&format!("{statement} AT {place}")))?, trap)
         .await
@@ -156,6 +164,23 @@ where
             message = client.message() => {
                 let message = message?;
                 effects.hear(&message, &meet);
+                match effects.stopping {
+                    Some(Position::ReadOnly) => {
+                        let state = if effects.transaction { b'E' } else { b'I' };
+                        let answer = [&refusal("ERROR", READ_ONLY)[..], &[b'Z', 0, 0, 0, 5, state]].concat();
+                        client.stream.write_all(&answer).await?;
+                        client.stream.flush().await?;
+                        effects = Effects::default();
+                        continue;
+                    }
+                    Some(Position::Halted) => {
+                        trap.released().await;
+                        effects.stopping = None;
+                    }
+                    // Until whoever waits gives up.
+                    Some(Position::Hung) => while client.message().await.is_ok() {},
+                    _ => {}
+                }
                 if effects.stopping.is_some_and(|position| !position.arrives()) {
                     return Ok(());
                 }
@@ -175,6 +200,20 @@ where
             }
         }
     }
+}
+
+/// SQLSTATE, message and routine of what a server says that has no connection left.
+const FULL: [&str; 3] = ["53300", "sorry, too many clients already", "InitProcess"];
+/// The same of one that takes no writes.
+const READ_ONLY: [&str; 3] =
+    ["25006", "cannot execute this in a read-only transaction", "PreventCommandIfReadOnly"];
+
+/// A server's refusal.
+fn refusal(severity: &str, [code, message, routine]: [&str; 3]) -> Vec<u8> {
+    let fields = [('S', severity), ('V', severity), ('C', code), ('M', message), ('R', routine)];
+    let fields = fields.map(|(kind, text)| format!("{kind}{text}\0")).concat();
+    let length = u32::try_from(fields.len() + 5).unwrap();
+    [b"E", &length.to_be_bytes()[..], fields.as_bytes(), b"\0"].concat()
 }
 
 /// Which statements of a session are an effect. A transaction is one, called like its first statement: it is there when

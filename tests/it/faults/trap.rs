@@ -8,6 +8,8 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use crate::support::Prefix;
 
 /// Where at an effect the world stops.
@@ -21,10 +23,37 @@ pub enum Position {
     ResponseLost,
     /// The request has its effect, and the process dies before it learns of it.
     After,
+    /// The session ends, and so do the next ones while they log in.
+    Refused,
+    /// The session ends, and the server has no connection left for the next ones.
+    Full,
+    /// The server is read-only for this statement.
+    ReadOnly,
+    /// The session hangs: nothing arrives any more, and nothing is said.
+    Hung,
+    /// The process stops in its tracks, and what it sends arrives when it is [released](Trap::release).
+    Halted,
 }
 
+/// How many sessions [`Position::Refused`] and [`Position::Full`] keep out: enough to open a circuit, and for a probe.
+const KEPT_OUT: usize = 4;
+
 impl Position {
-    pub const ALL: [Self; 4] = [Self::BeforeSend, Self::RequestLost, Self::ResponseLost, Self::After];
+    /// Where the world can stop at any effect.
+    pub const EVERYWHERE: [Self; 4] = [Self::BeforeSend, Self::RequestLost, Self::ResponseLost, Self::After];
+    /// What else may become of a session on a database server. Each statement meets one of them; a hang takes long.
+    pub const OF_SESSIONS: [Self; 7] =
+        [Self::ReadOnly, Self::Full, Self::Refused, Self::ReadOnly, Self::Full, Self::Refused, Self::Hung];
+    const ALL: [Self; 8] = [
+        Self::BeforeSend,
+        Self::RequestLost,
+        Self::ResponseLost,
+        Self::After,
+        Self::Refused,
+        Self::Full,
+        Self::ReadOnly,
+        Self::Hung,
+    ];
 
     /// Whether the effect takes place.
     pub const fn arrives(self) -> bool {
@@ -42,6 +71,11 @@ impl Position {
             Self::RequestLost => "request-lost",
             Self::ResponseLost => "response-lost",
             Self::After => "after",
+            Self::Refused => "refused",
+            Self::Full => "full",
+            Self::ReadOnly => "read-only",
+            Self::Hung => "hung",
+            Self::Halted => "halted",
         }
     }
 }
@@ -74,6 +108,13 @@ impl fmt::Display for Effect {
     }
 }
 
+impl Effect {
+    /// Whether it is a statement on a database server.
+    pub fn is_sql(&self) -> bool {
+        self.name.contains(" AT ")
+    }
+}
+
 impl FromStr for Effect {
     type Err = String;
 
@@ -96,6 +137,9 @@ struct Inner {
     at: Option<(Effect, Position)>,
     sprung: bool,
     victim: Option<u32>,
+    released: Arc<Notify>,
+    /// How many more sessions are kept out, and how.
+    kept_out: Option<(Position, usize)>,
     last: Instant,
 }
 
@@ -108,6 +152,8 @@ impl Trap {
             at: None,
             sprung: false,
             victim: None,
+            released: Arc::default(),
+            kept_out: None,
             last: Instant::now(),
         })))
     }
@@ -117,7 +163,7 @@ impl Trap {
         let mut inner = self.0.lock().unwrap();
         prefix.as_str().clone_into(&mut inner.prefix);
         inner.seen.clear();
-        (inner.at, inner.sprung, inner.victim) = (at, false, Some(victim));
+        (inner.at, inner.sprung, inner.victim, inner.kept_out) = (at, false, Some(victim), None);
     }
 
     /// An effect is about to pass. Where the world stops at it, if it does.
@@ -130,10 +176,32 @@ impl Trap {
         let effect = Effect { name, index: *index };
         let (_, position) = inner.at.take_if(|(at, _)| *at == effect)?;
         inner.sprung = true;
-        if position == Position::BeforeSend {
-            inner.kill();
+        match position {
+            Position::BeforeSend => inner.kill(),
+            Position::Halted => inner.signal("STOP"),
+            Position::Refused | Position::Full => inner.kept_out = Some((position, KEPT_OUT)),
+            _ => {}
         }
         Some(position)
+    }
+
+    /// A session is about to begin. How it is kept out, if it is.
+    pub fn keeps_out(&self) -> Option<Position> {
+        let mut inner = self.0.lock().unwrap();
+        let (position, left) = inner.kept_out.take()?;
+        inner.kept_out = (left > 1).then_some((position, left - 1));
+        Some(position)
+    }
+
+    /// Lets go on what is halted.
+    pub fn release(&self) {
+        self.0.lock().unwrap().released.notify_one();
+    }
+
+    /// Waits until it is let go.
+    pub async fn released(&self) {
+        let released = Arc::clone(&self.0.lock().unwrap().released);
+        released.notified().await;
     }
 
     /// The effect has taken place. Whether its answer is lost.
@@ -164,10 +232,14 @@ impl Trap {
 }
 
 impl Inner {
+    fn signal(&mut self, signal: &str) {
+        let victim = self.victim.take().expect("a process to signal").to_string();
+        assert!(Command::new("kill").args([&format!("-{signal}"), &victim]).status().unwrap().success());
+    }
+
     /// As `kill -9` does: nothing is finished, nothing released.
     fn kill(&mut self) {
-        let victim = self.victim.take().expect("a process to kill").to_string();
-        assert!(Command::new("kill").args(["-KILL", &victim]).status().unwrap().success());
+        self.signal("KILL");
     }
 }
 

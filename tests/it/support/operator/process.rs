@@ -58,8 +58,13 @@ impl OperatorProcess {
     }
 
     /// Sends SIGTERM and waits for the end.
-    pub fn terminate(mut self) -> (ExitStatus, String) {
+    pub fn terminate(self) -> (ExitStatus, String) {
         self.signal("TERM");
+        self.ended()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn ended(mut self) -> (ExitStatus, String) {
         let ended = block_until(Duration::from_mins(1), "the operator has ended", || {
             self.process.try_wait().unwrap().ok_or_else(|| self.log())
         });

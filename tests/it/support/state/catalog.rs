@@ -13,7 +13,7 @@ const SERVER: [&str; 4] = [
     "select 'database ' || datname as name, to_jsonb(entry) as entry from (
         select datname, pg_get_userbyid(datdba) as owner, datacl::text[] as grants, datallowconn, datconnlimit,
             pg_encoding_to_char(encoding) as encoding, datcollate, shobj_description(oid, 'pg_database') as comment
-        from pg_database where datname like $1) as entry",
+        from pg_database where datname like $1 or datname like 'tombstone\\_' || $1) as entry",
     "select 'role ' || rolname as name, to_jsonb(entry) as entry from (
         select rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls,
             rolconnlimit, rolvaliduntil, left(rolpassword, 13) as password_kind,

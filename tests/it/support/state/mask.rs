@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value};
 use tenantry::api::names::TenantId;
 
@@ -12,12 +13,13 @@ use crate::support::Prefix;
 const VOLATILE: [&str; 5] =
     ["uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "managedFields"];
 /// Fields that the API server draws, and times, wherever they are.
-const DRAWN: [&str; 7] = [
+const DRAWN: [&str; 8] = [
     "clusterIP",
     "clusterIPs",
     "nodePort",
     "lastTransitionTime",
     "lastUpdateTime",
+    "droppableWhen",
     "currentRevision",
     "updateRevision",
 ];
@@ -87,7 +89,7 @@ impl Mask {
     /// A value with every text in it replaced, and what is drawn or dated removed.
     pub fn value(&self, value: Value) -> Value {
         match value {
-            Value::String(text) => Value::String(self.text(&text)),
+            Value::String(text) => Value::String(self.text(&undated(&text))),
             Value::Number(number) => {
                 let text = number.to_string();
                 let stands = self.replacements.iter().find(|(from, _)| *from == text);
@@ -121,6 +123,13 @@ impl Mask {
         }
         self.value(object)
     }
+}
+
+/// A text with `TIME` for each time that is a word of it.
+fn undated(text: &str) -> String {
+    let is_time = |word: &str| word.trim_end_matches([';', ',', '.']).parse::<Timestamp>().is_ok();
+    let words = text.split(' ').map(|word| if is_time(word) { "TIME" } else { word });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// `observedGeneration` says how it relates to the generation, which itself counts how often a spec was changed.
