@@ -126,6 +126,7 @@ pub fn want(number: usize) -> DatabaseSpec {
         connection_limit: Some(5),
         credentials: vec![credential],
         logins_allowed: true,
+        adopted: None,
     }
 }
 

@@ -25,6 +25,9 @@ pub const SERVER_REACHABLE: &str = "ServerReachable";
 /// Somebody changed something on a database server that differs from what is declared.
 pub const DRIFTED: &str = "Drifted";
 
+/// Others than the claim's logins may enter the database, and it is not ours to keep them out.
+pub const EXPOSED: &str = "Exposed";
+
 /// Reasons, CamelCase, as programs match them.
 pub mod reason {
     /// Everything is as asked.
@@ -123,6 +126,12 @@ pub mod reason {
     pub const PRIVILEGED_ROLES: &str = "PrivilegedRoles";
     /// The database is bound to its claim.
     pub const BOUND: &str = "Bound";
+    /// The database is looked at and never written to.
+    pub const OBSERVED: &str = "Observed";
+    /// The database is there for a claim that is not.
+    pub const WAITING_FOR_CLAIM: &str = "WaitingForClaim";
+    /// Every login of the server may connect to the database.
+    pub const PUBLIC_MAY_CONNECT: &str = "PublicMayConnect";
     /// The database was renamed out of the way by a purge.
     pub const TOMBSTONED: &str = "Tombstoned";
     /// The database is being dropped: its grace has ended, and an archive of it is verified.

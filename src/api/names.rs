@@ -91,8 +91,22 @@ impl CredentialName {
 
 /// Physical name of a database, and with it the names of its roles. Hyphens become underscores, which logical
 /// names may not contain, so two logical names never meet.
+///
+/// A database that we make has the name that its roles' names begin with. One that an admin gave us to look after keeps the
+/// name that it has, and its roles are named as those of the database that would have been made.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PhysicalName(String);
+pub struct PhysicalName {
+    database: String,
+    roles: String,
+}
+
+/// Why a database that we did not make cannot be looked after.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "database {0:?} cannot be adopted: its name must be 1 to 63 ASCII letters, digits, '_', '-' or '.', begin with a letter, digit or '_', \
+     and not be one of Tenantry's or PostgreSQL's own (t_…, tenantry, tenantry_…, tombstone_…, postgres, template…)"
+)]
+pub struct NotAdoptable(pub String);
 
 /// Which group role of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -155,7 +169,11 @@ impl Side {
 impl PhysicalName {
     /// The name that a new database of that tenant gets.
     pub fn new(id: &TenantId, name: &DatabaseName) -> Self {
-        Self(format!("t_{id}_{}", underscored(&name.0)))
+        Self::made(format!("t_{id}_{}", underscored(&name.0)))
+    }
+
+    fn made(name: String) -> Self {
+        Self { roles: name.clone(), database: name }
     }
 
     /// A name read back from a marker row or a ServerDatabase.
@@ -164,36 +182,53 @@ impl PhysicalName {
             && name.starts_with("t_")
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if ok {
-            Ok(Self(name.to_owned()))
+            Ok(Self::made(name.to_owned()))
         } else {
             Err(InvalidName { what: "physical name", name: name.to_owned(), max: 38 })
         }
     }
 
+    /// The same roles, for a database that has another name: one that we did not make. The schema admits the same names.
+    pub fn of_adopted(self, database: &str) -> Result<Self, NotAdoptable> {
+        let first = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        let bytes = database.as_bytes();
+        let valid = (1..=63).contains(&bytes.len())
+            && first(&bytes[0])
+            && bytes.iter().all(|byte| first(byte) || *byte == b'-' || *byte == b'.');
+        let begins = |prefix: &&str| database.starts_with(prefix);
+        let own = ["tenantry", "postgres"].contains(&database)
+            || ["t_", "tenantry_", "tombstone_", "template"].iter().any(begins);
+        if valid && !own {
+            Ok(Self { database: database.to_owned(), ..self })
+        } else {
+            Err(NotAdoptable(database.to_owned()))
+        }
+    }
+
     /// The database's name.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.database
+    }
+
+    /// What the names of the database's roles begin with.
+    pub fn role_prefix(&self) -> String {
+        format!("{}_", self.roles)
     }
 
     /// Name of a group role.
     pub fn group(&self, group: Group) -> String {
-        format!("{}_{}", self.0, group.suffix())
+        format!("{}_{}", self.roles, group.suffix())
     }
 
     /// Name of one of a credential's two logins.
     pub fn login(&self, credential: &CredentialName, side: Side) -> String {
-        format!("{}_{}_{}", self.0, underscored(&credential.0), side.suffix())
-    }
-
-    /// Name of the ServerDatabase.
-    pub fn object_name(&self) -> String {
-        self.0.replace('_', "-")
+        format!("{}_{}_{}", self.roles, underscored(&credential.0), side.suffix())
     }
 }
 
 impl fmt::Display for PhysicalName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.database)
     }
 }
 
@@ -230,6 +265,32 @@ mod tests {
         let name = PhysicalName::new(&id, &DatabaseName::parse(&"a".repeat(24)).unwrap());
         assert!(name.login(&CredentialName::parse(&"c".repeat(16)).unwrap(), Side::B).len() <= 63);
         assert_eq!(PhysicalName::parse(name.as_str()), Ok(name));
+    }
+
+    #[test]
+    fn an_adopted_database_keeps_its_name_and_its_roles_are_named_like_any() {
+        let own = || PhysicalName::new(&TenantId::of_uid("u"), &DatabaseName::parse("crm").unwrap());
+        for name in ["legacy_crm", "CRM-2019.eu", "_x", "9lives", "tombstones", "tenantrys", &"a".repeat(63)]
+        {
+            let adopted = own().of_adopted(name).unwrap();
+            assert_eq!((adopted.as_str(), adopted.group(Group::Owner)), (name, own().group(Group::Owner)));
+        }
+        let (long, own_name) = ("a".repeat(64), own().as_str().to_owned());
+        let refused =
+            ["", "-a", ".a", "a b", "a\"b", "a'b", "a;b", "a\0", "ä", "a/b", "a%b", "a\\b", &long, &own_name];
+        let kept = [
+            "t_",
+            "tenantry",
+            "tenantry_pool",
+            "tombstone_x",
+            "postgres",
+            "template0",
+            "template1",
+            "template_crm",
+        ];
+        for name in refused.into_iter().chain(kept) {
+            assert_eq!(own().of_adopted(name), Err(NotAdoptable(name.to_owned())), "{name:?}");
+        }
     }
 
     #[test]

@@ -21,11 +21,16 @@ use super::schema::{self, NameRef};
     doc = "A ServerDatabase is a database on a server. It is projected from the server's own marker table: deleting the object does nothing to the database, the object comes back.",
     validation = Rule::new("self.spec.serverRef == oldSelf.spec.serverRef && self.spec.physicalName == oldSelf.spec.physicalName")
         .message("serverRef and physicalName cannot change"),
+    validation = Rule::new("has(self.spec.management) && self.spec.management != 'Full' ? !self.spec.physicalName.matches('^(t_|tenantry_|tombstone_|template|tenantry$|postgres$)') : self.spec.physicalName.startsWith('t_')")
+        .message("spec.physicalName: a database that is adopted or observed is one that Tenantry did not make and PostgreSQL does not need (none of t_, tenantry, tombstone_, template, postgres), and every other one begins with t_"),
+    validation = Rule::new("(has(self.spec.management) ? self.spec.management : 'Full') == (has(oldSelf.spec.management) ? oldSelf.spec.management : 'Full') || (has(self.spec.management) && self.spec.management == 'Adopt' && has(oldSelf.spec.management) && oldSelf.spec.management == 'Observe')")
+        .message("spec.management: only Observe can become Adopt"),
     selectable = ".spec.serverRef.name",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "Bound, Released, Tombstoned or Dropping"),
     printcolumn(name = "Tenant", type_ = "string", json_path = ".metadata.labels.tenantry\\.dev/tenant", description = "Tenant in whose namespace the claim is, or was"),
     printcolumn(name = "Claim", type_ = "string", json_path = ".spec.claimRef.name", description = "Claim that the database is bound to, or was last"),
     printcolumn(name = "Server", type_ = "string", json_path = ".spec.serverRef.name", description = "Database server"),
+    printcolumn(name = "Management", type_ = "string", json_path = ".spec.management", description = "Adopt or Observe; empty for a database that Tenantry made"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Reason of the Ready condition"),
     printcolumn(name = "Namespace", type_ = "string", json_path = ".spec.claimRef.namespace", description = "Namespace of the claim", priority = "1"),
     printcolumn(name = "Database", type_ = "string", json_path = ".spec.physicalName", description = "Name of the database on the server", priority = "1"),
@@ -38,14 +43,57 @@ pub struct ServerDatabaseSpec {
     /// Claim that the database is bound to, or was last. To give a Released database to a new claim of the same
     /// namespace and name, set `uid` to the new claim's UID, or remove it.
     pub claim_ref: ClaimRef,
-    /// Name of the database on the server.
-    #[schemars(length(min = 1, max = 63), pattern("^[a-z_][a-z0-9_]*$"))]
+    /// Name of the database on the server. One that is adopted or observed may have ASCII letters, digits, `_`, `-` and `.`: its
+    /// name stands in binding Secrets and their URIs as it is.
+    #[schemars(length(min = 1, max = 63), pattern("^[A-Za-z0-9_][A-Za-z0-9_.-]*$"))]
     pub physical_name: String,
+    /// How much of the database is Tenantry's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub management: Option<Management>,
     /// Asks for the end of a Released database: it is renamed out of the way and kept for seven days as a tombstone. After
     /// that it is dropped if an archive of it is verified, which this version does not make, and never without. Removing the
     /// field brings it back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub purge: Option<Purge>,
+}
+
+/// How much of a database is Tenantry's.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Management {
+    /// All of it: Tenantry made it.
+    #[default]
+    Full,
+    /// Only what the claim's credentials need: their logins, the three group roles and what these are granted on the
+    /// database. Owner, limits, other roles' rights and everything inside stay as they are, and the database is never renamed,
+    /// closed or dropped.
+    Adopt,
+    /// Nothing. It is looked at and never written to, and its claim has no credentials.
+    Observe,
+}
+
+impl Management {
+    /// The word of the schema.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "Full",
+            Self::Adopt => "Adopt",
+            Self::Observe => "Observe",
+        }
+    }
+
+    /// The management of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Full, Self::Adopt, Self::Observe].into_iter().find(|it| it.as_str() == word)
+    }
+}
+
+impl ServerDatabaseSpec {
+    /// How an admin gave us a database that we did not make; `None` for one that we made.
+    pub fn adoption(&self) -> Option<Management> {
+        self.management.filter(|management| *management != Management::Full)
+    }
 }
 
 /// The end of a database in exactly the state that was looked at.
@@ -81,7 +129,7 @@ pub struct ServerDatabaseStatus {
     /// Generation of the spec that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Reconciling and Stalled.
+    /// Ready, Reconciling, Stalled and Exposed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -99,6 +147,10 @@ pub struct ServerDatabaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub droppable_when: Option<Time>,
+    /// Role that owns a database that is adopted or observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub owner: Option<String>,
     /// UID of the tenant that the database belongs to.
     #[serde(rename = "tenantUID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]

@@ -64,6 +64,11 @@ pub(super) async fn run(args: &PurgeArgs, session: &mut Session) -> Result<Exit,
 fn change(database: &Value) -> Result<Option<Value>, Failure> {
     let metadata = &database["metadata"];
     let name = metadata["name"].as_str().unwrap_or_default();
+    if let Some(management) = database["spec"]["management"].as_str().filter(|it| *it != "Full") {
+        return Err(Failure::new(format_args!(
+            "ServerDatabase {name} has spec.management {management}: Tenantry did not make the database, and neither renames nor drops it"
+        )));
+    }
     match database["status"]["phase"].as_str() {
         Some("Released") => {}
         Some("Tombstoned" | "Dropping") => return Ok(None),
@@ -169,5 +174,11 @@ mod tests {
         let labels = json!({"tenantry.dev/protected": "true", "tenantry.dev/tenant": "acme"});
         let protected = change(&database("Released", None, &labels)).unwrap_err();
         assert_eq!(protected.lines, ["error: tenant acme is protected from deletion"]);
+        for management in ["Adopt", "Observe"] {
+            let mut given = database("Released", None, &json!({}));
+            given["spec"]["management"] = json!(management);
+            let said = change(&given).unwrap_err().lines;
+            assert!(said[0].contains(&format!("has spec.management {management}")), "{said:?}");
+        }
     }
 }

@@ -21,6 +21,8 @@ pub struct Declared {
     pub key: Key,
     /// UID of the object that this one belongs to; [`Gate::apply`](super::apply::Gate::apply) refuses a live one of another owner.
     pub owner_uid: String,
+    /// Whether people make such an object, for us to go on with.
+    takes_over: bool,
     body: Value,
     hash: String,
 }
@@ -42,7 +44,13 @@ impl Declared {
         body["metadata"]["annotations"][APPLIED_HASH] = hash.as_str().into();
         let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
         let key = Key::namespaced(&text(&body["metadata"]["namespace"]), &text(&body["metadata"]["name"]));
-        Ok(Self { kind, key, owner_uid: owner_uid.to_owned(), body, hash })
+        Ok(Self { kind, key, owner_uid: owner_uid.to_owned(), takes_over: false, body, hash })
+    }
+
+    /// The same of an object that a person has made to give us something: one that bears nobody's mark becomes ours.
+    #[must_use]
+    pub fn taking_over(self) -> Self {
+        Self { takes_over: true, ..self }
     }
 
     /// Hash of the declaration.
@@ -84,10 +92,16 @@ pub fn judge(declared: &Declared, live: &DynamicObject, known: Option<&str>) -> 
     match ownership(&live.metadata, &declared.owner_uid, known) {
         Ownership::Ours => {}
         Ownership::Orphaned => return Ok(Verdict::Leaving),
+        Ownership::Foreign if declared.takes_over && is_unmarked(&live.metadata) => {}
         Ownership::Foreign => return Err(ApplyError::Foreign { kind, key: declared.key.clone() }),
     }
     let live = serde_json::to_value(live).map_err(|source| ApplyError::Serialize { kind, source })?;
     Ok(if compare::contains(&live, declared.body()) { Verdict::Same } else { Verdict::Different(live) })
+}
+
+fn is_unmarked(meta: &ObjectMeta) -> bool {
+    let marked = meta.annotations.as_ref().is_some_and(|all| all.contains_key(labels::OWNER_UID));
+    !marked && meta.owner_references.iter().flatten().all(|owner| owner.controller != Some(true))
 }
 
 /// Whose a live object is.

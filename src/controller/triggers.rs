@@ -7,11 +7,13 @@ use kube::core::object::HasStatus;
 
 use super::child::Child;
 use super::context::Context;
+use super::database::rivals;
 use super::object::{Key, Kind};
 use super::own::{Own, OwnKind, Status};
 use super::queue::Lane;
 use super::store::Change;
-use crate::api::{DatabaseServer, Microservice, Tenant, TenantDatabase};
+use crate::api::condition::{self, READY, reason};
+use crate::api::{DatabaseServer, Microservice, ServerDatabase, Tenant, TenantDatabase};
 use crate::api::{labels, names};
 
 /// An object of ours changed.
@@ -31,6 +33,9 @@ pub fn own_changed<K: OwnKind>(context: &Context, change: &Change<Own<K>>) {
         Kind::DatabaseServer => server_changed(context, &key.name),
         Kind::ServerDatabase => {
             server_database_changed(context, key, matches!(change, Change::Upserted { before: None, .. }));
+            if lane == Lane::Urgent {
+                adoptions_changed(context, key);
+            }
         }
         Kind::TenantDatabase => claim_changed(context, key, lane),
         Kind::Microservice => microservice_changed(context, key),
@@ -157,6 +162,27 @@ fn server_database_changed(context: &Context, key: &Key, new: bool) {
             &Key::cluster(&database.spec.server_ref.name),
             Lane::Background,
         );
+    }
+}
+
+/// What an admin gives may be given twice. Those for the same database or the same claim look again, and those that were, when
+/// one of them is given to somebody else or gone.
+fn adoptions_changed(context: &Context, key: &Key) {
+    let changed = context.stores.server_databases.get(key);
+    let changed = changed.as_ref().and_then(|own| own.valid());
+    let ours = changed.is_some_and(|database| database.spec.adoption().is_none());
+    each::<ServerDatabase>(context, |other| {
+        let status = other.status.as_ref();
+        let ready = status.and_then(|status| condition::find(&status.conditions, READY));
+        let torn = ready.is_some_and(|ready| ready.reason == reason::CLAIM_CONFLICT);
+        changed.is_some_and(|database| rivals::are(database, other)) || (!ours && torn)
+    });
+    if !ours {
+        // Whoever it was given to, or may be now, is not as it could be.
+        each::<TenantDatabase>(context, |claim| {
+            let status = claim.status.as_ref();
+            !status.is_some_and(|status| condition::is_true(&status.conditions, READY, None))
+        });
     }
 }
 

@@ -80,6 +80,8 @@ pub struct Parts {
     tables: BTreeSet<String>,
     /// Whether a marker row may say everything that we write of a database's life.
     phases: bool,
+    /// Whether a marker row may tell of a database that we did not make.
+    adoption: bool,
 }
 
 /// Brings the server to where tenant databases can be made, and says what it is.
@@ -154,18 +156,23 @@ async fn elsewhere(pool: &ServerPool) -> Result<Connection, BootstrapError> {
 pub async fn parts(connection: &mut Connection) -> Result<Parts, BootstrapError> {
     let query = sqlx::query(
         "SELECT n.nspname::text, c.relname::text, EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid \
-          AND k.conname = 'marker_phase_check' AND pg_get_constraintdef(k.oid) LIKE '%Dropping%') \
+          AND k.conname = 'marker_phase_check' AND pg_get_constraintdef(k.oid) LIKE '%Dropping%'), \
+         EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND c.relname = 'marker' AND a.attname = 'object_name') \
          FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind = 'r' WHERE n.nspname = 'tenantry'",
     );
     let at = connection.address().clone();
     let read = |source| read_failed(at.clone(), source);
     let rows = connection.rows(query).await.map_err(read)?;
     let tables: Result<Vec<Option<String>>, _> = rows.iter().map(|row| row.try_get(1)).collect();
-    let phases: Result<Vec<bool>, _> = rows.iter().map(|row| row.try_get(2)).collect();
+    let marker = |column| -> Result<bool, _> {
+        let all: Result<Vec<bool>, _> = rows.iter().map(|row| row.try_get(column)).collect();
+        all.map(|all| all.contains(&true)).map_err(read)
+    };
     Ok(Parts {
         schema: !rows.is_empty(),
         tables: tables.map_err(read)?.into_iter().flatten().collect(),
-        phases: phases.map_err(read)?.contains(&true),
+        phases: marker(2)?,
+        adoption: marker(3)?,
     })
 }
 
@@ -210,6 +217,9 @@ fn plan(have: &Facts, parts: &Parts) -> Result<Vec<Batch>, BootstrapError> {
     }
     if parts.tables.contains("marker") && !parts.phases {
         inside.push(Statement::Tombstone(TombstoneChange::AdmitPhase));
+    }
+    if parts.tables.contains("marker") && !parts.adoption {
+        inside.push(Statement::AdmitAdoption);
     }
     for (table, statement) in [
         ("marker", Statement::CreateMarkerTable),

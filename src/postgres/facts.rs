@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::adoption::Adopted;
 use super::function::RestrictedFunction;
 use super::issue::Issue;
 use super::scram::Verifier;
@@ -285,6 +286,8 @@ pub struct Marker {
     pub epoch: i64,
     /// Logins that we made for the database. A login that is not here is not ours.
     pub logins: BTreeSet<String>,
+    /// How an admin gave us a database that we did not make; absent for one that we made.
+    pub adopted: Option<Adopted>,
 }
 
 /// A claim.

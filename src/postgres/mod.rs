@@ -5,6 +5,7 @@
 //! [`guard`] ends sessions that are in everybody's way. [`bootstrap`] prepares a server once. What a tenant's
 //! database has to look like is not decided here but in the controller's `database::plan`.
 
+pub mod adoption;
 pub mod bootstrap;
 pub mod connect;
 pub mod execute;

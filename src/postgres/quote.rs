@@ -57,7 +57,7 @@ impl Ident {
 }
 
 impl From<&PhysicalName> for Ident {
-    /// A physical name is `t_` and at most 36 lower-case letters, digits and underscores: always a name of ours.
+    /// A physical name is 1 to 63 ASCII letters, digits, underscores, hyphens and dots: always a name that a catalog can hold.
     fn from(name: &PhysicalName) -> Self {
         Self(name.as_str().to_owned())
     }

@@ -187,6 +187,7 @@ mod tests {
             logins: ["t_x_app_app_a", "t_x_apple_app_a", "postgres", "t_x_app_x\"; DROP"]
                 .map(str::to_owned)
                 .into(),
+            adopted: None,
         }
     }
 

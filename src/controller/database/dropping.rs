@@ -61,7 +61,9 @@ pub fn warrant<'a>(
     tombstone: Option<&Tombstone>,
     asked: Asked,
 ) -> Result<Warrant<'a>, Lacking> {
-    let tombstone = tombstone.filter(|_| marker.is_tombstone()).ok_or(Lacking::Tombstone)?;
+    // What we did not make never becomes one.
+    let ours = marker.is_tombstone() && marker.adopted.is_none();
+    let tombstone = tombstone.filter(|_| ours).ok_or(Lacking::Tombstone)?;
     if asked.purge.is_none() || asked.purge != purged(marker) {
         return Err(Lacking::Request);
     }
@@ -181,6 +183,7 @@ mod tests {
             generation: if phase == Phase::Dropping { 5 } else { 4 },
             epoch: 0,
             logins: ["t_x_app_app_a".to_owned()].into(),
+            adopted: None,
         }
     }
 

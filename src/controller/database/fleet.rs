@@ -37,7 +37,7 @@ impl Fleet {
     /// What a look at the database of `want` shows, but for what is inside it.
     pub fn of(&self, want: &DatabaseSpec) -> Facts {
         let physical = want.physical.as_str();
-        let prefix = format!("{physical}_");
+        let prefix = want.physical.role_prefix();
         let all = &self.facts;
         let roles = all.roles.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
         let first = Membership { group: prefix.clone(), member: String::new() };

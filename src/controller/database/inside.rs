@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::Names;
-use super::target::{acting_as, privileges_of};
+use super::privileges::privileges_of;
+use super::target::acting_as;
 use crate::postgres::facts::{Acl, DefaultKind, Grantee, Inside, Membership, Privilege, Server};
 use crate::postgres::function::RestrictedFunction;
 use crate::postgres::quote::{Ident, QuoteError};
@@ -33,18 +34,29 @@ pub(super) fn statements(
     if let Some(acl) = &have.public {
         schema(names, acl, known, &mut statements)?;
     }
-    let defaults = defaults(names, have);
-    let admin = Membership { group: names.owner.as_str().to_owned(), member: server.admin.clone() };
-    if defaults.is_empty() || server.superuser || memberships.contains_key(&admin) {
-        statements.extend(defaults);
-    } else {
-        // Only a member of a role may say what its objects grant.
-        statements.extend(acting_as(std::slice::from_ref(&names.owner), &server.admin, defaults)?);
-    }
+    statements.extend(of_owner(names, server, memberships, have)?);
     if server.superuser {
         functions(names, have, known, &mut statements);
     }
     Ok(statements)
+}
+
+/// Statements by which what the owner group makes serves the others. In a database that somebody else made there are no
+/// more: what is there is its owner's.
+pub(super) fn of_owner(
+    names: &Names,
+    server: &Server,
+    memberships: &BTreeMap<Membership, bool>,
+    have: &Inside,
+) -> Result<Vec<Statement>, QuoteError> {
+    let defaults = defaults(names, have);
+    let admin = Membership { group: names.owner.as_str().to_owned(), member: server.admin.clone() };
+    if defaults.is_empty() || server.superuser || memberships.contains_key(&admin) {
+        Ok(defaults)
+    } else {
+        // Only a member of a role may say what its objects grant.
+        acting_as(std::slice::from_ref(&names.owner), &server.admin, defaults)
+    }
 }
 
 /// Everybody has everything, as far as there is something to take.

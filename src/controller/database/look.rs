@@ -4,6 +4,7 @@
 //! itself, of which its tenant may hold all. Whoever refuses logins does so on what the first shows.
 
 use crate::api::names::PhysicalName;
+use crate::api::server_database::Management;
 use crate::postgres::connect::{ConnectError, Connection, ServerPool};
 use crate::postgres::facts::{Facts, Marker, Phase};
 use crate::postgres::observe::{self, ObserveError, Scope};
@@ -66,11 +67,12 @@ pub async fn apart(
     Ok(Facts { markers, ..facts })
 }
 
-/// Adds what the database itself says, if it takes connections and a marker says that it is ours. A settled one that is
+/// Adds what the database itself says, if it takes connections and a marker says that it is ours, and not only ours to observe. A settled one that is
 /// full is looked into another time: using all that the plan allows is no trouble.
 pub async fn inside(pool: &ServerPool, physical: &PhysicalName, facts: &mut Facts) -> Result<(), LookError> {
     let open = facts.databases.get(physical.as_str()).is_some_and(|it| it.allow_connections);
-    let Some(marker) = facts.marker(physical.as_str()).filter(|_| open) else { return Ok(()) };
+    let ours = |marker: &&Marker| open && marker.management() != Management::Observe;
+    let Some(marker) = facts.marker(physical.as_str()).filter(ours) else { return Ok(()) };
     let mut session = match pool.database(&Ident::from(physical)).await {
         Ok(session) => session,
         Err(ConnectError::TooManyConnections { .. }) if marker.phase == Phase::Bound => return Ok(()),

@@ -21,6 +21,7 @@
 //! When logins have to be refused that comes first, and their sessions are ended after it is committed. A login that gets
 //! another group is refused in between: a session keeps the role that it began with, so none may last from before.
 
+mod adopted;
 pub mod drift;
 pub mod dropping;
 pub mod fleet;
@@ -29,9 +30,11 @@ pub mod look;
 pub mod names;
 pub mod plan;
 pub mod pool;
+mod privileges;
 pub mod project;
 pub mod protection;
 pub mod refusal;
+pub mod rivals;
 mod stages;
 mod target;
 pub mod tombstone;

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::inside;
 use super::names::Names;
 use super::stages::Stages;
 use super::target::{Login, Target};
 use super::want::{DatabaseSpec, PasswordWish};
-use crate::api::names::PhysicalName;
+use super::{adopted, inside};
+use crate::api::server_database::Management;
+use crate::postgres::adoption::NameError;
 use crate::postgres::facts::{DATABASE_OWNER, Facts, Inside, Marker, Phase, Server};
 use crate::postgres::quote::{Ident, QuoteError};
 use crate::postgres::scram::Verifier;
@@ -66,6 +67,25 @@ pub enum Conflict {
         /// Name of the database.
         name: String,
     },
+    /// A database that was to be there is not, and is not ours to make.
+    #[error(
+        "database {name:?} does not exist on the server, and one that is adopted or observed is never made: create it there, or name another one in a new ServerDatabase"
+    )]
+    Absent {
+        /// Name of the database.
+        name: String,
+    },
+    /// Nobody gets into the database, and it is not ours to open.
+    #[error(
+        "database {name:?} takes no connections, and an adopted one is not opened: run ALTER DATABASE … ALLOW_CONNECTIONS true"
+    )]
+    Closed {
+        /// Name of the database.
+        name: String,
+    },
+    /// A row names a database or roles that are not ours to touch.
+    #[error("failed to tell the names of the database and its roles")]
+    Unnamed(#[source] NameError),
     /// A login has to be made and no password was given for it.
     #[error("login {name:?} does not exist and no password was given for it")]
     PasswordNeeded {
@@ -79,6 +99,9 @@ pub enum Conflict {
 
 /// Statements that make the server as `want` says. Empty when it is so already.
 pub fn plan(want: &DatabaseSpec, have: &Facts) -> Result<Plan, Conflict> {
+    if let Some(adopted) = &want.adopted {
+        return adopted::plan(want, adopted, have);
+    }
     let marker = standing(want, have)?;
     let mut stages = Stages::default();
     let logins = logins(want, marker, have);
@@ -123,9 +146,13 @@ pub(super) fn logins<'a>(
 }
 
 /// Whether what a settled database has inside is as the layout says.
-pub fn is_right_inside(physical: &PhysicalName, server: &Server, inside: Inside) -> Result<bool, QuoteError> {
-    let names = Names::new(physical)?;
-    let statements = inside::statements(&names, server, &BTreeMap::new(), &inside::Known::Has(inside))?;
+pub fn is_right_inside(want: &DatabaseSpec, server: &Server, inside: Inside) -> Result<bool, QuoteError> {
+    let (names, nobody) = (Names::new(&want.physical)?, BTreeMap::new());
+    let statements = match want.management() {
+        Management::Full => inside::statements(&names, server, &nobody, &inside::Known::Has(inside))?,
+        Management::Adopt => inside::of_owner(&names, server, &nobody, &inside)?,
+        Management::Observe => vec![],
+    };
     Ok(statements.is_empty())
 }
 
@@ -173,9 +200,9 @@ fn refuse(
     if marker.phase == Phase::Creating {
         return Ok(Plan::default());
     }
-    let physical = PhysicalName::parse(&marker.physical_name)
-        .map_err(|_| Conflict::NameConflict { what: "database", name: marker.physical_name.clone() })?;
-    if !have.databases.contains_key(&marker.physical_name) {
+    let physical = marker.physical().map_err(Conflict::Unnamed)?;
+    // One that we did not make may go without us: its logins are refused all the same.
+    if marker.adopted.is_none() && !have.databases.contains_key(&marker.physical_name) {
         return Err(Conflict::Missing { name: marker.physical_name.clone() });
     }
     let closed = |name: &String| (name.clone(), Login::CLOSED);
@@ -186,8 +213,8 @@ fn refuse(
     Ok(stages.plan(&target.names.database))
 }
 
-/// The marker row of the wanted database, if the server has nothing that stands against it.
-pub(super) fn standing<'a>(want: &DatabaseSpec, have: &'a Facts) -> Result<Option<&'a Marker>, Conflict> {
+/// The marker row of the wanted database, if no row stands against it.
+pub(super) fn own_row<'a>(want: &DatabaseSpec, have: &'a Facts) -> Result<Option<&'a Marker>, Conflict> {
     let physical = want.physical.as_str();
     let own = |marker: &&Marker| marker.tenant_uid == want.tenant_uid && marker.name == want.name.as_str();
     if let Some(other) = have.markers.iter().find(|marker| own(marker) && marker.physical_name != physical) {
@@ -201,6 +228,12 @@ pub(super) fn standing<'a>(want: &DatabaseSpec, have: &'a Facts) -> Result<Optio
             claim: marker.claim.name.clone(),
         });
     }
+    Ok(marker)
+}
+
+/// The same, if the server has nothing else that stands against it.
+pub(super) fn standing<'a>(want: &DatabaseSpec, have: &'a Facts) -> Result<Option<&'a Marker>, Conflict> {
+    let (marker, physical) = (own_row(want, have)?, want.physical.as_str());
     let conflict = |what, name: &str| Err(Conflict::NameConflict { what, name: name.to_owned() });
     let database = have.databases.get(physical);
     match (marker.map(|marker| marker.phase), database) {
@@ -214,6 +247,17 @@ pub(super) fn standing<'a>(want: &DatabaseSpec, have: &'a Facts) -> Result<Optio
         }
         _ => {}
     }
+    roles_are_ours(want, marker, have)?;
+    Ok(marker)
+}
+
+/// Whether every role of a wanted name is one that the row tells of.
+pub(super) fn roles_are_ours(
+    want: &DatabaseSpec,
+    marker: Option<&Marker>,
+    have: &Facts,
+) -> Result<(), Conflict> {
+    let conflict = |what, name: &str| Err(Conflict::NameConflict { what, name: name.to_owned() });
     let names = Names::new(&want.physical).map_err(Conflict::Quote)?;
     if let Some(group) = names.groups().iter().find(|group| have.roles.contains_key(group.as_str()))
         && marker.is_none()
@@ -228,7 +272,7 @@ pub(super) fn standing<'a>(want: &DatabaseSpec, have: &'a Facts) -> Result<Optio
             return conflict("role", &login);
         }
     }
-    Ok(marker)
+    Ok(())
 }
 
 /// Whether an admin gave the released database of an earlier tenant to this claim.
@@ -240,9 +284,15 @@ fn is_offered(marker: &Marker, want: &DatabaseSpec) -> bool {
 }
 
 /// The intent before the first effect, and the outcome after the last.
-fn markers(want: &DatabaseSpec, marker: Option<&Marker>, logins: BTreeSet<String>, stages: &mut Stages) {
+pub(super) fn markers(
+    want: &DatabaseSpec,
+    marker: Option<&Marker>,
+    logins: BTreeSet<String>,
+    stages: &mut Stages,
+) {
     let intent = Marker {
         logins,
+        adopted: want.adopted.clone(),
         ..marker.cloned().unwrap_or_else(|| Marker { phase: Phase::Creating, ..bound(want) })
     };
     let rebound =
@@ -281,6 +331,7 @@ pub(super) fn bound(want: &DatabaseSpec) -> Marker {
         generation: 1,
         epoch: 0,
         logins: logins(want, None, &Facts::default()).into_keys().collect(),
+        adopted: want.adopted.clone(),
     }
 }
 

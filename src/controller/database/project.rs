@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::tombstone;
-use crate::api::names::{self, PhysicalName};
+use crate::api::names;
 use crate::api::schema::NameRef;
 use crate::api::server_database::{ClaimRef, Purge, ServerDatabaseSpec};
 use crate::api::{ServerDatabase, labels};
@@ -26,10 +26,11 @@ pub fn object(marker: &Marker, server: &str, protected: bool) -> ServerDatabase 
             uid: marker.claim.uid.clone(),
         },
         physical_name: marker.physical_name.clone(),
+        management: marker.adopted.as_ref().map(|adopted| adopted.management),
         // Lost with the object, the purge of a tombstone would read as taken back.
         purge: tombstone::purged(marker).map(|generation| Purge { generation }),
     };
-    let mut object = ServerDatabase::new(&object_name(&marker.physical_name), spec);
+    let mut object = ServerDatabase::new(&marker.object_name(), spec);
     let mut all = BTreeMap::from([
         (labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned()),
         (labels::PART_OF.to_owned(), labels::MANAGER.to_owned()),
@@ -47,10 +48,8 @@ pub fn object(marker: &Marker, server: &str, protected: bool) -> ServerDatabase 
 
 /// The declaration of a row's object. It belongs to the database itself: neither tenant nor server take it along.
 pub fn declared(marker: &Marker, server: &str, protected: bool) -> Result<Declared, ApplyError> {
-    Declared::new(Kind::ServerDatabase, &marker.physical_name, &object(marker, server, protected))
-}
-
-/// Name of the object of the database `physical`.
-pub fn object_name(physical: &str) -> String {
-    PhysicalName::parse(physical).map_or_else(|_| physical.replace('_', "-"), |name| name.object_name())
+    let declared =
+        Declared::new(Kind::ServerDatabase, &marker.physical_name, &object(marker, server, protected))?;
+    // The object of a database that an admin gave us is the admin's own.
+    Ok(if marker.adopted.is_some() { declared.taking_over() } else { declared })
 }

@@ -60,9 +60,9 @@ pub fn of_observe(error: &ObserveError) -> Summary {
     match error {
         ObserveError::Read { source, .. } => lacking(error, source)
             .unwrap_or_else(|| progressing(reason::SERVER_UNREACHABLE, error, "it is tried again")),
-        ObserveError::UnknownPhase { .. } | ObserveError::UnknownIssue { .. } => {
-            stalled(reason::FAILED, error)
-        }
+        ObserveError::UnknownPhase { .. }
+        | ObserveError::UnknownManagement { .. }
+        | ObserveError::UnknownIssue { .. } => stalled(reason::FAILED, error),
     }
 }
 
@@ -161,9 +161,9 @@ pub fn of_look(error: &LookError) -> Summary {
 /// Something stands against the plan; nothing was touched.
 pub fn of_conflict(conflict: &Conflict) -> Summary {
     let reason = match conflict {
-        Conflict::NameConflict { .. } => reason::NAME_CONFLICT,
+        Conflict::NameConflict { .. } | Conflict::Unnamed(_) => reason::NAME_CONFLICT,
         Conflict::Claimed { .. } | Conflict::SecondDatabase { .. } => reason::CLAIM_CONFLICT,
-        Conflict::Missing { .. } => reason::DATABASE_MISSING,
+        Conflict::Missing { .. } | Conflict::Absent { .. } => reason::DATABASE_MISSING,
         Conflict::Reopened { .. } => reason::ARCHIVE_OUTDATED,
         _ => reason::FAILED,
     };

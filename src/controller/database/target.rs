@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::inside::Known;
 use super::names::Names;
 use super::plan::Conflict;
+use super::privileges::{new_acl, privileges_of};
 use super::stages::Stages;
 use super::want::PasswordWish;
 use crate::api::names::Group;
 use crate::postgres::facts::{
-    Acl, DATABASE_OWNER, Database, Facts, Grantee, Inside, Membership, Phase, Privilege, Role, StoredPassword,
+    DATABASE_OWNER, Database, Facts, Grantee, Inside, Membership, Phase, Role, StoredPassword,
 };
 use crate::postgres::quote::{Ident, QuoteError};
 use crate::postgres::scram::Verifier;
-use crate::postgres::statement::{DatabaseChange, Object, READ_ONLY, RoleAttribute, Statement};
+use crate::postgres::statement::{DatabaseChange, READ_ONLY, RoleAttribute, Statement};
 
 /// A login as it has to be.
 #[derive(Clone, Copy)]
@@ -35,10 +36,12 @@ impl Login<'_> {
 pub(super) struct Target<'a> {
     /// Its names.
     pub names: Names,
-    have: &'a Facts,
-    logins: BTreeMap<String, Login<'a>>,
+    pub(super) have: &'a Facts,
+    pub(super) logins: BTreeMap<String, Login<'a>>,
     /// The database as it is, or as CREATE DATABASE will make it.
-    database: Database,
+    pub(super) database: Database,
+    /// Whether somebody else made it.
+    pub adopted: bool,
 }
 
 impl<'a> Target<'a> {
@@ -46,7 +49,7 @@ impl<'a> Target<'a> {
     pub fn new(names: Names, have: &'a Facts, logins: BTreeMap<String, Login<'a>>) -> Self {
         let new = || Database { owner: DATABASE_OWNER.to_owned(), acl: new_acl(), ..Database::default() };
         let database = have.databases.get(names.database.as_str()).cloned().unwrap_or_else(new);
-        Self { names, have, logins, database }
+        Self { names, have, logins, database, adopted: false }
     }
 
     fn exists(&self) -> bool {
@@ -191,7 +194,8 @@ impl<'a> Target<'a> {
         let ours = |role: &str| self.names.is_group(role) || self.logins.contains_key(role);
         for (membership, admin_option) in &self.have.memberships {
             let Membership { group, member } = membership;
-            if !ours(group) && !ours(member) || *member == self.have.server.admin {
+            let concerns = (ours(group) || ours(member)) && !self.is_given(membership);
+            if !concerns || *member == self.have.server.admin {
                 continue;
             }
             let wanted = self.logins.get(member).is_some_and(|login| match login.group {
@@ -242,82 +246,6 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// The database's privileges become exactly those that we declare.
-    fn privileges(&self, stages: &mut Stages) {
-        use Privilege::{Connect, Create, Temporary};
-        let mut wanted = BTreeMap::from([
-            (Grantee::Role(DATABASE_OWNER.to_owned()), BTreeSet::from([Connect, Temporary, Create])),
-            (
-                Grantee::Role(self.names.owner.as_str().to_owned()),
-                BTreeSet::from([Connect, Temporary, Create]),
-            ),
-            (Grantee::Role(self.names.read_write.as_str().to_owned()), BTreeSet::from([Connect, Temporary])),
-            (Grantee::Role(self.names.read_only.as_str().to_owned()), BTreeSet::from([Connect])),
-        ]);
-        for (name, login) in &self.logins {
-            let connect = if login.open { BTreeSet::from([Connect]) } else { BTreeSet::new() };
-            wanted.insert(Grantee::Role(name.clone()), connect);
-        }
-        let grantees: BTreeSet<&Grantee> = self.database.acl.keys().map(|(grantee, _)| grantee).collect();
-        for grantee in
-            grantees.into_iter().filter(|grantee| !self.is_owner(grantee) && !self.is_closed(grantee))
-        {
-            let have = privileges_of(&self.database.acl, grantee);
-            let none = BTreeSet::new();
-            let want = wanted.get(grantee).unwrap_or(&none);
-            let extra: BTreeSet<_> = have.keys().copied().filter(|it| !want.contains(it)).collect();
-            let passable = have.iter().filter(|(it, grantable)| **grantable && want.contains(it));
-            let passable: BTreeSet<_> = passable.map(|(it, _)| *it).collect();
-            for (privileges, grant_option_only) in [(extra, false), (passable, true)] {
-                if !privileges.is_empty() {
-                    stages.reachable.push(self.revoke(privileges, grantee.clone(), grant_option_only));
-                }
-            }
-        }
-        for (grantee, want) in wanted {
-            let have = self.privileges_after_transfer(&grantee);
-            let privileges: BTreeSet<_> = want.into_iter().filter(|it| !have.contains_key(it)).collect();
-            if !privileges.is_empty() {
-                let object = Object::Database(self.names.database.clone());
-                stages.last.push(Statement::Grant { object, privileges, grantee });
-            }
-        }
-    }
-
-    /// What a grantee has once the database belongs to its owner again: a transfer takes along what the old owner
-    /// has.
-    fn privileges_after_transfer(&self, grantee: &Grantee) -> BTreeMap<Privilege, bool> {
-        let of = |role: &str| privileges_of(&self.database.acl, &Grantee::Role(role.to_owned()));
-        match grantee {
-            Grantee::Role(role) if role == DATABASE_OWNER => {
-                let mut both = of(DATABASE_OWNER);
-                both.extend(of(&self.database.owner));
-                both
-            }
-            Grantee::Role(role) if *role == self.database.owner => BTreeMap::new(),
-            _ => privileges_of(&self.database.acl, grantee),
-        }
-    }
-
-    fn is_owner(&self, grantee: &Grantee) -> bool {
-        matches!(grantee, Grantee::Role(role) if *role == self.database.owner || role == DATABASE_OWNER)
-    }
-
-    /// What a refused login has is taken with its LOGIN.
-    fn is_closed(&self, grantee: &Grantee) -> bool {
-        matches!(grantee, Grantee::Role(role) if self.logins.get(role).is_some_and(|login| !login.open))
-    }
-
-    fn revoke(
-        &self,
-        privileges: BTreeSet<Privilege>,
-        grantee: Grantee,
-        grant_option_only: bool,
-    ) -> Statement {
-        let object = Object::Database(self.names.database.clone());
-        Statement::Revoke { object, privileges, grantee, grant_option_only }
-    }
-
     /// What the inside has to be compared with. `None` where a settled database was not looked into.
     pub fn known_inside(&self, phase: Option<Phase>) -> Option<Known> {
         match self.have.inside.get(self.names.database.as_str()) {
@@ -356,22 +284,6 @@ fn set_password(name: &Ident, have: &Role, wish: &PasswordWish, statements: &mut
     {
         statements.push(Statement::SetPassword { role: name.clone(), verifier: verifier.clone() });
     }
-}
-
-/// What PostgreSQL grants on a new database.
-fn new_acl() -> Acl {
-    let owner = Grantee::Role(DATABASE_OWNER.to_owned());
-    let of_owner = [Privilege::Connect, Privilege::Temporary, Privilege::Create];
-    let of_public = [Privilege::Connect, Privilege::Temporary];
-    let pairs =
-        of_owner.map(|it| (owner.clone(), it)).into_iter().chain(of_public.map(|it| (Grantee::Public, it)));
-    pairs.map(|pair| (pair, false)).collect()
-}
-
-/// The privileges of one grantee, with whether each may be passed on.
-pub(super) fn privileges_of(acl: &Acl, grantee: &Grantee) -> BTreeMap<Privilege, bool> {
-    let own = acl.iter().filter(|((to, _), _)| to == grantee);
-    own.map(|((_, privilege), grantable)| (*privilege, *grantable)).collect()
 }
 
 /// `statements` with our login a member of `groups` while they run.

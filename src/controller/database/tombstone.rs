@@ -32,6 +32,9 @@ pub fn bury(
     grace: Duration,
 ) -> Result<Plan, Conflict> {
     let (database, tombstone) = (Ident::from(physical), TombstoneName::of(physical).database());
+    if marker.adopted.is_some() {
+        return Err(Conflict::NameConflict { what: "database", name: marker.physical_name.clone() });
+    }
     vacant(&tombstone, have)?;
     let mut plan = close(marker, have)?;
     plan.batches.push(Batch::server(vec![
@@ -98,6 +101,7 @@ mod tests {
             generation: 3,
             epoch: 0,
             logins: [].into(),
+            adopted: None,
         }
     }
 

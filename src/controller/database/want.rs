@@ -3,6 +3,8 @@
 use sha2::{Digest, Sha256};
 
 use crate::api::names::{CredentialName, DatabaseName, Group, PhysicalName, Side};
+use crate::api::server_database::Management;
+use crate::postgres::adoption::Adopted;
 use crate::postgres::facts::{Claim, Facts, StoredPassword};
 use crate::postgres::issue::Issue;
 use crate::postgres::scram::Verifier;
@@ -26,9 +28,16 @@ pub struct DatabaseSpec {
     pub credentials: Vec<CredentialSpec>,
     /// Whether logins are let in; not while the tenant is suspended.
     pub logins_allowed: bool,
+    /// How an admin gave us the database, if we did not make it.
+    pub adopted: Option<Adopted>,
 }
 
 impl DatabaseSpec {
+    /// How much of the database is ours.
+    pub fn management(&self) -> Management {
+        self.adopted.as_ref().map(|adopted| adopted.management).unwrap_or_default()
+    }
+
     /// Whether every credential is recorded as it has to be: none of them is being rotated.
     pub fn is_recorded(&self, have: &Facts) -> bool {
         self.credentials.iter().all(|it| it.issue.as_ref() == have.issues.get(it.name.as_str()))
@@ -47,10 +56,12 @@ impl DatabaseSpec {
             connection_limit,
             credentials,
             logins_allowed,
+            adopted,
         } = self;
         let limit = connection_limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string());
         let open = if *logins_allowed { "open" } else { "closed" };
         let mut texts = vec![limit.as_str(), open];
+        texts.extend(adopted.as_ref().map(|adopted| adopted.management.as_str()));
         for CredentialSpec { name, group, side, password: _, earlier_works, issue: _ } in credentials {
             let earlier = if *earlier_works { "both" } else { "one" };
             texts.extend([name.as_str(), group.suffix(), side.suffix(), earlier]);

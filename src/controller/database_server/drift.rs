@@ -11,7 +11,7 @@ use kube::Resource;
 use super::fetch::Fetched;
 use super::reach::Reached;
 use crate::api::condition::{self, DRIFTED};
-use crate::api::names::{Group, PhysicalName};
+use crate::api::names::Group;
 use crate::controller::context::Context;
 use crate::controller::database::drift::message;
 use crate::controller::object::Kind;
@@ -77,7 +77,7 @@ fn undeclared<'a>(
     markers: &[Marker],
     declared: &BTreeSet<&str>,
 ) -> Vec<&'a ElevatedRole> {
-    let groups = markers.iter().filter_map(|row| PhysicalName::parse(&row.physical_name).ok());
+    let groups = markers.iter().filter_map(|row| row.physical().ok());
     let mut ours: BTreeSet<String> =
         groups.flat_map(|physical| Group::ALL.map(|group| physical.group(group))).collect();
     ours.extend(markers.iter().flat_map(|row| row.logins.iter().cloned()));
@@ -103,6 +103,7 @@ mod tests {
             generation: 1,
             epoch: 0,
             logins: ["t_i_app_app_a".to_owned()].into(),
+            adopted: None,
         };
         let elevated = ["dba", "mallory", "t_i_app_app_a", "t_i_app_owner", "t_i_app_nobodys"].map(role);
         let found = undeclared(&elevated, &[row], &["dba"].into());

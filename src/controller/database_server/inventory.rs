@@ -20,6 +20,15 @@ enum Known {
     As(String),
     /// The UID of its tenant and its logical name.
     Of(String, String),
+    /// The name of one that we did not make, which another server may have as well.
+    Adopted(String),
+}
+
+impl Known {
+    /// Whether it is a conflict when two servers have it.
+    fn is_shared(&self) -> bool {
+        !matches!(self, Self::Adopted(_))
+    }
 }
 
 /// The databases of each server's marker rows.
@@ -43,7 +52,7 @@ impl Rows {
     /// How many databases a server has.
     pub fn count(&self, server: &str) -> usize {
         let known = self.0.get(server).into_iter().flatten();
-        known.filter(|known| matches!(known, Known::As(_))).count()
+        known.filter(|known| matches!(known, Known::As(_) | Known::Adopted(_))).count()
     }
 
     /// What stands against working on a database that more than one server has.
@@ -52,12 +61,14 @@ impl Rows {
         let servers = self.0.iter().filter(|(_, rows)| known.iter().any(|known| rows.contains(known)));
         let servers: Vec<&str> = servers.map(|(server, _)| server.as_str()).collect();
         let (last, others) = servers.split_last().filter(|(_, others)| !others.is_empty())?;
+        // The object of an adopted one has a name of its own.
+        let object = if physical.starts_with("t_") { physical.replace('_', "-") } else { String::new() };
         let message = format!(
             "database {physical} is on DatabaseServers {} and {last}, and nobody can tell which one is right: \
-             delete its row in tenantry.marker on every server but one, and its ServerDatabase {}",
-            others.join(", "),
-            project::object_name(physical)
+             delete its row in tenantry.marker on every server but one, and its ServerDatabase {object}",
+            others.join(", ")
         );
+        let message = message.trim_end().to_owned();
         Some(Summary::Stalled { reason: reason::CLAIM_CONFLICT, message })
     }
 }
@@ -76,7 +87,9 @@ impl Inventory {
     pub fn see(&self, server: &str, markers: &[Marker]) -> BTreeSet<String> {
         let known = markers.iter().flat_map(|marker| {
             let of = Known::Of(marker.tenant_uid.clone(), marker.name.clone());
-            [Known::As(marker.physical_name.clone()), of]
+            let physical = marker.physical_name.clone();
+            let named = if marker.adopted.is_none() { Known::As(physical) } else { Known::Adopted(physical) };
+            [named, of]
         });
         let now: HashSet<Known> = known.collect();
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,8 +98,9 @@ impl Inventory {
         if *before == now {
             return BTreeSet::new();
         }
-        let shares =
-            |others: &HashSet<Known>| before.symmetric_difference(&now).any(|it| others.contains(it));
+        let shares = |others: &HashSet<Known>| {
+            before.symmetric_difference(&now).any(|it| it.is_shared() && others.contains(it))
+        };
         let others = rows.0.iter().filter(|(other, known)| *other != server && shares(known));
         let others: BTreeSet<String> = others.map(|(other, _)| other.clone()).collect();
         Arc::make_mut(&mut rows).0.insert(server.to_owned(), now);
@@ -117,7 +131,7 @@ pub async fn project(context: &Context, server: &str, markers: &[Marker]) {
         tell(context, &sharing);
     }
     for marker in markers {
-        let key = Key::cluster(&project::object_name(&marker.physical_name));
+        let key = Key::cluster(&marker.object_name());
         let claim = Key::namespaced(&marker.claim.namespace, &marker.claim.name);
         // While a claim makes its database, the object is its own to make, when there is something to show.
         if marker.phase == Phase::Creating && context.stores.tenant_databases.get(&claim).is_some() {
@@ -145,6 +159,8 @@ async fn make(context: &Context, server: &str, marker: &Marker) -> Result<(), Ap
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::server_database::Management;
+    use crate::postgres::adoption::Adopted;
     use crate::postgres::facts::Claim;
 
     fn row(tenant_uid: &str, physical: &str) -> Marker {
@@ -158,6 +174,7 @@ mod tests {
             generation: 1,
             epoch: 0,
             logins: [].into(),
+            adopted: None,
         }
     }
 
@@ -185,6 +202,17 @@ mod tests {
             assert_eq!(inventory.see("b", &[]), set(&["a"]));
             assert_eq!(conflict(), None);
         }
+        let adopted = |tenant: &str| Marker {
+            adopted: Some(Adopted { management: Management::Adopt, object: "legacy".into() }),
+            ..row(tenant, "legacy")
+        };
+        assert_eq!(inventory.see("c", &[adopted("u4")]), set(&[]));
+        assert_eq!(inventory.see("d", &[adopted("u5")]), set(&[]), "each server has databases of its own");
+        assert_eq!(
+            (inventory.rows().conflict("legacy", "u4", "app"), inventory.rows().count("d")),
+            (None, 1)
+        );
+
         inventory.see("b", &[row("u1", "t_x_app")]);
         assert_eq!(inventory.forget("a"), set(&["b"]));
         assert_eq!(conflict(), None);

@@ -132,10 +132,11 @@ async fn read_in(connection: &mut Connection) -> Result<Read, Summary> {
             .map_err(|error| unread(&error));
     }
     let at = Instant::now();
-    let facts =
-        observe::catalog_at_rest(connection, &Scope::whole_server()).await.map_err(|error| unread(&error))?;
-    let elevated = observe::elevated_roles(connection).await.map_err(|error| unread(&error))?;
     let markers = observe::markers(connection, &Markers::All).await.map_err(|error| unread(&error))?;
+    let adopted = markers.iter().filter(|row| row.adopted.is_some()).map(|row| row.physical_name.clone());
+    let scope = Scope::whole_server().and_databases(adopted);
+    let facts = observe::catalog_at_rest(connection, &scope).await.map_err(|error| unread(&error))?;
+    let elevated = observe::elevated_roles(connection).await.map_err(|error| unread(&error))?;
     let pool = observe::pool(connection).await.map_err(|error| unread(&error))?;
     Ok(Read::Whole(Box::new(Seen { at, facts: Facts { markers, ..facts }, parts, pool, elevated })))
 }

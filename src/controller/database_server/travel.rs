@@ -87,6 +87,7 @@ mod tests {
             generation,
             epoch: 0,
             logins: [].into(),
+            adopted: None,
         }
     }
 

@@ -297,7 +297,8 @@ fn problem(fetched: &Fetched, named: &Named) -> Option<Summary> {
     let ready = condition::find(&status.conditions, READY)
         .filter(|_| status.observed_generation == claim.metadata.generation);
     match ready {
-        Some(ready) if ready.status == "True" => {
+        // One that is only observed never has a binding, and says so.
+        Some(ready) if ready.status == "True" && ready.reason != reason::OBSERVED => {
             let missing = mountable(fetched, named).is_none();
             missing.then(|| waits(&format!("the binding of TenantDatabase {name}")))
         }
@@ -524,6 +525,16 @@ mod tests {
         assert_eq!(
             named(&|named| say(named, &refused)),
             (Some(progressing("DatabaseNotReady", "TenantDatabase app: main is down")), false)
+        );
+        let observed = named(&|named| {
+            let status = named.claim.as_mut().unwrap().status.as_mut().unwrap();
+            let ready = status.conditions.iter_mut().find(|it| it.type_ == READY).unwrap();
+            (ready.reason, ready.message) = ("Observed".into(), "there are no logins".into());
+            named.secret = None;
+        });
+        assert_eq!(
+            observed,
+            (Some(progressing("DatabaseNotReady", "TenantDatabase app: there are no logins")), false)
         );
         let unbound =
             (Some(progressing("Progressing", "waiting for the binding of TenantDatabase app")), false);

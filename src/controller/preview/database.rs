@@ -145,7 +145,7 @@ impl Rehearsal<'_> {
         ready.write(&mut status.conditions, generation, self.real.now());
         status.observed_generation = Some(generation);
         status.server = Some(validated.server.clone());
-        status.server_database = Some(provisioned.physical.object_name());
+        status.server_database = Some(provisioned.marker.object_name());
         claim.status = Some(status);
         self.put(claim);
     }
@@ -180,16 +180,17 @@ impl Rehearsal<'_> {
     async fn released(&self, database: &ServerDatabase) -> Result<Option<DatabaseChange>, Summary> {
         let server = &database.spec.server_ref.name;
         let pool = self.real.servers.pool(server).ok_or_else(|| place::not_ready(server))?;
-        let physical = PhysicalName::parse(&database.spec.physical_name).map_err(|error| {
-            Summary::Stalled { reason: reason::NAME_CONFLICT, message: error.to_string() }
-        })?;
         let mut reader = pool.operator().await.map_err(|error| refusal::of_connect(&error))?;
-        let rows = observe::markers(&mut reader, &Markers::Physical(physical.as_str())).await;
+        let rows = observe::markers(&mut reader, &Markers::Physical(&database.spec.physical_name)).await;
         let rows = rows.map_err(|error| refusal::of_observe(&error))?;
         let Some(row) = rows.first().filter(|row| row.phase == Phase::Bound).cloned() else {
             reader.release().await;
             return Ok(None);
         };
+        let physical = row.physical().map_err(|error| Summary::Stalled {
+            reason: reason::NAME_CONFLICT,
+            message: error.to_string(),
+        })?;
         let facts = look(&pool, &mut reader, &physical, rows).await;
         reader.release().await;
         let facts = facts.map_err(|error| refusal::of_look(&error))?;

@@ -63,7 +63,8 @@ pub async fn act(
     };
     let pool = context.servers.enter(server, Kind::ServerDatabase, &key_of(&fetched.database));
     let pool = pool.ok_or_else(unreachable)?;
-    let physical = PhysicalName::parse(&marker.physical_name)
+    let physical = marker
+        .physical()
         .map_err(|error| Summary::Stalled { reason: reason::NAME_CONFLICT, message: error.to_string() })?;
     let cause = Cause::new(format_args!("ServerDatabase {}", fetched.database.name_any()), act.reason());
     // Counted and done before anybody else is: two at once would both see room for one.

@@ -14,7 +14,7 @@ pub async fn release(context: &Context, fetched: &Fetched) -> Result<Result<(), 
     let rows = context.inventory.rows();
     for server in rows.servers_of(physical).filter(|server| *server != home) {
         let row = match fetch::read(context, server, &fetched.database).await {
-            Ok((row, _)) => row,
+            Ok(seen) => seen.marker,
             Err(summary) => return Ok(Err(summary)),
         };
         let Some(row) = row.filter(|row| row.phase == Phase::Bound) else { continue };

@@ -9,9 +9,10 @@ use crate::api::condition::{Summary, reason};
 use crate::api::{Blueprint, ServerDatabase, Tenant, TenantDatabase, names};
 use crate::controller::apply::ApplyError;
 use crate::controller::context::Context;
-use crate::controller::database::refusal;
+use crate::controller::database::{refusal, rivals};
 use crate::controller::object::{Key, Kind};
 use crate::controller::worker::key_of;
+use crate::postgres::adoption::Existing;
 use crate::postgres::facts::{Marker, Phase};
 use crate::postgres::observe::{self, Markers};
 use crate::postgres::tombstone::Tombstone;
@@ -29,6 +30,19 @@ pub struct Fetched {
     pub obstacle: Option<Summary>,
     /// Its tombstone, if it is one and that could be read.
     pub tombstone: Option<Tombstone>,
+    /// What the server says of a database that we did not make.
+    pub existing: Option<Existing>,
+    /// Another object for the same database or the same claim.
+    pub rival: Option<Summary>,
+}
+
+/// What a server has of a database.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// Its marker row.
+    pub marker: Option<Marker>,
+    tombstone: Option<Tombstone>,
+    existing: Option<Existing>,
 }
 
 /// What became of a claim.
@@ -44,9 +58,9 @@ pub enum Claim {
 
 /// Reads it.
 pub async fn fetch(context: &Context, database: ServerDatabase) -> Result<Fetched, ApplyError> {
-    let (marker, tombstone) = match read(context, &database.spec.server_ref.name, &database).await {
-        Ok((marker, tombstone)) => (Ok(marker), tombstone),
-        Err(summary) => (Err(summary), None),
+    let (marker, tombstone, existing) = match read(context, &database.spec.server_ref.name, &database).await {
+        Ok(Seen { marker, tombstone, existing }) => (Ok(marker), tombstone, existing),
+        Err(summary) => (Err(summary), None, None),
     };
     let claim = match &marker {
         Ok(Some(row)) if row.phase == Phase::Bound => claim(context, row).await?,
@@ -61,7 +75,19 @@ pub async fn fetch(context: &Context, database: ServerDatabase) -> Result<Fetche
         }
         _ => None,
     };
-    Ok(Fetched { database, marker, claim, obstacle, tombstone })
+    let rival = rival(context, &database);
+    Ok(Fetched { database, marker, claim, obstacle, tombstone, existing, rival })
+}
+
+/// Another object for the same database or the same claim, by the stores.
+fn rival(context: &Context, database: &ServerDatabase) -> Option<Summary> {
+    let mut rivals = Vec::new();
+    context.stores.server_databases.each(|own| {
+        if let Some(other) = own.valid().filter(|other| rivals::are(database, other)) {
+            rivals.push(other.clone());
+        }
+    });
+    rivals::conflict(database, &rivals)
 }
 
 /// What that server has of the database.
@@ -69,7 +95,7 @@ pub(super) async fn read(
     context: &Context,
     server: &str,
     database: &ServerDatabase,
-) -> Result<(Option<Marker>, Option<Tombstone>), Summary> {
+) -> Result<Seen, Summary> {
     let Some(pool) = context.servers.enter(server, Kind::ServerDatabase, &key_of(database)) else {
         let message = format!("DatabaseServer {server} is not ready");
         return Err(Summary::Progressing { reason: reason::SERVER_UNREACHABLE, message });
@@ -80,8 +106,12 @@ pub(super) async fn read(
     let row = rows.map(|mut rows| rows.pop());
     let is_tombstone = row.as_ref().is_ok_and(|row| row.as_ref().is_some_and(Marker::is_tombstone));
     let tombstone = if is_tombstone { observe::tombstone(&mut connection, physical).await } else { Ok(None) };
+    let existing = match database.spec.adoption() {
+        Some(_) => observe::existing(&mut connection, physical).await,
+        None => Ok(None),
+    };
     connection.release().await;
-    let read = row.and_then(|row| Ok((row, tombstone?)));
+    let read = row.and_then(|marker| Ok(Seen { marker, tombstone: tombstone?, existing: existing? }));
     read.map_err(|error| refusal::of_observe(&error))
 }
 

@@ -30,6 +30,7 @@ use super::worker::{Reconciler, key_of};
 use crate::api::ServerDatabase;
 use crate::api::condition::{Summary, reason};
 use crate::api::labels::PROTECTED;
+use crate::api::server_database::Management;
 use crate::postgres::facts::Marker;
 
 /// The server databases' controller.
@@ -69,7 +70,8 @@ impl Reconciler for Controller {
                 Err(summary) => (problem, settled) = (Some(summary.clone()), is_held(&summary)),
             },
             (Verdict::Show, Ok(Some(row))) => {
-                context.gate.apply(&project::declared(row, server, protection::of(context, row))?).await?;
+                let row = as_asked(row, &fetched.database);
+                context.gate.apply(&project::declared(&row, server, protection::of(context, &row))?).await?;
             }
             // Its claimRef is an admin's to set, so the object is not declared; what protects it is.
             (Verdict::Keep, Ok(Some(row))) => mark_protection(context, &fetched.database, row).await?,
@@ -98,7 +100,8 @@ async fn tell(
     let row = fetched.marker.as_ref().ok().and_then(Option::as_ref);
     let conflict =
         row.and_then(|row| context.inventory.rows().conflict(&row.physical_name, &row.tenant_uid, &row.name));
-    let status = status::status(fetched, problem.or(conflict.as_ref()), context.now());
+    let status =
+        status::status(fetched, problem.or(fetched.rival.as_ref()).or(conflict.as_ref()), context.now());
     publish(context, &fetched.database, status).await
 }
 
@@ -112,6 +115,17 @@ async fn remove(context: &Context, database: &ServerDatabase) -> Result<Next, Ap
     context.gate.delete(Kind::ServerDatabase, &key_of(database), &uid).await?;
     context.enqueue(Kind::DatabaseServer, &Key::cluster(&database.spec.server_ref.name), Lane::Urgent);
     Ok(Next::Never)
+}
+
+/// The row with what the object already asks for beyond it: an observed database that is to be adopted. The claim's own turn
+/// does it and writes the row.
+fn as_asked(row: &Marker, database: &ServerDatabase) -> Marker {
+    let mut row = row.clone();
+    let asked = database.spec.adoption();
+    if let (Some(adopted), Some(Management::Adopt)) = (&mut row.adopted, asked) {
+        adopted.management = Management::Adopt;
+    }
+    row
 }
 
 /// Mirrors whether the tenant is protected from deletion into the label by which admission refuses the object's.

@@ -1,14 +1,13 @@
 //! Step 5: what the database's status says. Pure.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::fetch::Fetched;
 use super::validate::asked;
 use crate::api::ServerDatabase;
-use crate::api::condition::{Summary, reason};
-use crate::api::server_database::{DatabasePhase, ServerDatabaseStatus};
-use crate::controller::database::project;
+use crate::api::condition::{self, EXPOSED, Summary, reason};
+use crate::api::server_database::{DatabasePhase, Management, ServerDatabaseStatus};
 use crate::postgres::facts::{Marker, Phase};
 
 /// The status by the marker row, or by what kept us from it.
@@ -28,13 +27,37 @@ pub fn status(fetched: &Fetched, problem: Option<&Summary>, now: Timestamp) -> S
         status.generation = Some(marker.generation);
         status.tenant_uid = Some(marker.tenant_uid.clone());
     }
+    let adoption = database.spec.adoption();
     let summary = match (problem, marker) {
         (Some(problem), _) | (None, Err(problem)) => problem.clone(),
+        (None, Ok(_)) if adoption.is_some() && fetched.existing.is_none() => absent(database),
         (None, Ok(Some(marker))) => described(fetched, marker, droppable),
+        (None, Ok(None)) if adoption.is_some() => waiting(database),
         (None, Ok(None)) => nobodys(database),
     };
-    summary.write(&mut status.conditions, database.metadata.generation.unwrap_or_default(), now);
+    let generation = database.metadata.generation.unwrap_or_default();
+    summary.write(&mut status.conditions, generation, now);
+    // What cannot be read now stays as it was.
+    if marker.is_ok() {
+        status.owner = fetched.existing.as_ref().map(|existing| existing.owner.clone());
+        let exposed = fetched.existing.as_ref().is_some_and(|existing| existing.public_connects);
+        expose(&mut status.conditions, database, exposed, now);
+    }
     status
+}
+
+/// Says that PUBLIC may connect: what an admin gives us we do not close, and people have to know.
+fn expose(conditions: &mut Vec<Condition>, database: &ServerDatabase, exposed: bool, now: Timestamp) {
+    if !exposed {
+        return condition::remove(conditions, EXPOSED);
+    }
+    let name = &database.spec.physical_name;
+    let message = format!(
+        "PUBLIC may connect to database {name}: every login of the server, other tenants' too, gets in; when that is not meant: \
+         REVOKE CONNECT ON DATABASE \"{name}\" FROM PUBLIC"
+    );
+    let generation = database.metadata.generation.unwrap_or_default();
+    condition::set(conditions, EXPOSED, "True", reason::PUBLIC_MAY_CONNECT, &message, generation, now);
 }
 
 fn described(fetched: &Fetched, marker: &Marker, droppable: Option<Timestamp>) -> Summary {
@@ -43,7 +66,19 @@ fn described(fetched: &Fetched, marker: &Marker, droppable: Option<Timestamp>) -
         Phase::Creating => {
             Summary::Progressing { reason: reason::PROGRESSING, message: format!("being made for {claim}") }
         }
-        Phase::Bound => Summary::Ready { message: format!("bound to {claim}") },
+        Phase::Bound => Summary::Ready {
+            message: match marker.management() {
+                Management::Full => format!("bound to {claim}"),
+                Management::Adopt => format!("adopted for {claim}: only its logins are ours"),
+                Management::Observe => format!("observed for {claim}: nothing is written to it"),
+            },
+        },
+        Phase::Released if marker.adopted.is_some() => {
+            let message = format!(
+                "released by {claim}: its logins are refused, and the database goes on as its owner has it"
+            );
+            Summary::Ready { message }
+        }
         Phase::Released => {
             Summary::Ready { message: format!("released by {claim}: logins are refused, everything is kept") }
         }
@@ -64,7 +99,7 @@ fn described(fetched: &Fetched, marker: &Marker, droppable: Option<Timestamp>) -
 
 /// What a tombstone waits for.
 fn buried(fetched: &Fetched, marker: &Marker, droppable: Option<Timestamp>) -> String {
-    let object = project::object_name(&marker.physical_name);
+    let object = marker.object_name();
     let when = droppable.map(|when| when.to_string()).unwrap_or_default();
     let proof = fetched.tombstone.as_ref().and_then(|tombstone| tombstone.proof(marker));
     let Some(proof) = proof else {
@@ -84,6 +119,25 @@ fn buried(fetched: &Fetched, marker: &Marker, droppable: Option<Timestamp>) -> S
         "renamed out of the way, and archived as {archive}: it is dropped after its grace ends at {when}; to get it back: \
          tenantry undelete {object}"
     )
+}
+
+/// A database that an admin gives to a claim that has not come yet.
+fn waiting(database: &ServerDatabase) -> Summary {
+    let claim = &database.spec.claim_ref;
+    let message = format!(
+        "database {} waits for TenantDatabase {}/{}: create the claim",
+        database.spec.physical_name, claim.namespace, claim.name
+    );
+    Summary::Progressing { reason: reason::WAITING_FOR_CLAIM, message }
+}
+
+fn absent(database: &ServerDatabase) -> Summary {
+    let (name, server) = (&database.spec.physical_name, &database.spec.server_ref.name);
+    let message = format!(
+        "spec.physicalName: DatabaseServer {server} has no database {name}, and one that is adopted or observed is never made: create or \
+         restore it there, or delete this object"
+    );
+    Summary::Progressing { reason: reason::DATABASE_MISSING, message }
 }
 
 fn nobodys(database: &ServerDatabase) -> Summary {

@@ -67,17 +67,26 @@ pub fn asked(database: &ServerDatabase) -> Asked {
 /// Whether the object asks for the end of exactly the tombstone that its row tells of, and nothing is missing for that.
 pub fn is_drop_due(database: &ServerDatabase, marker: &Marker, tombstone: Option<&Tombstone>) -> bool {
     let physical = PhysicalName::parse(&marker.physical_name);
-    physical.is_ok_and(|name| dropping::warrant(&name, marker, tombstone, asked(database)).is_ok())
+    marker.adopted.is_none()
+        && physical.is_ok_and(|name| dropping::warrant(&name, marker, tombstone, asked(database)).is_ok())
 }
 
-/// Whether the object asks for a purge of exactly the released database that its row tells of.
+/// Whether the object asks for a purge of exactly the released database that its row tells of, and that we made.
 pub fn is_purge_due(database: &ServerDatabase, marker: &Marker) -> bool {
     let named = database.spec.purge.as_ref().map(|purge| purge.generation);
-    marker.phase == Phase::Released && named == Some(marker.generation)
+    let ours = marker.adopted.is_none() && database.spec.adoption().is_none();
+    ours && marker.phase == Phase::Released && named == Some(marker.generation)
 }
 
 /// Why the purge that the object asks for is not done, if it is not.
 pub fn objection(fetched: &Fetched) -> Option<Summary> {
+    if let (Some(_), Some(management)) = (&fetched.database.spec.purge, fetched.database.spec.adoption()) {
+        let message = format!(
+            "spec.purge: Tenantry did not make the database (spec.management {}), and neither renames nor drops it: remove spec.purge",
+            management.as_str()
+        );
+        return Some(Summary::Stalled { reason: reason::INVALID_SPEC, message });
+    }
     let marker = fetched.marker.as_ref().ok()?.as_ref()?;
     let named = fetched.database.spec.purge.as_ref()?.generation;
     let meant = match marker.phase {
@@ -109,7 +118,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::server_database::{Purge, ServerDatabaseSpec, ServerDatabaseStatus};
+    use crate::api::server_database::{Management, Purge, ServerDatabaseSpec, ServerDatabaseStatus};
+    use crate::postgres::adoption::Adopted;
     use crate::postgres::facts;
 
     fn fetched(phase: Option<Phase>, claim: Claim, purge: Option<i64>, obstacle: Option<Summary>) -> Fetched {
@@ -123,11 +133,20 @@ mod tests {
             generation: 4,
             epoch: 0,
             logins: [].into(),
+            adopted: None,
         });
         let purge = purge.map(|generation| Purge { generation });
         let spec = ServerDatabaseSpec { purge, ..ServerDatabaseSpec::default() };
         let database = ServerDatabase::new("t-i-app", spec);
-        Fetched { database, marker: Ok(marker), claim, obstacle, tombstone: None }
+        Fetched {
+            database,
+            marker: Ok(marker),
+            claim,
+            obstacle,
+            tombstone: None,
+            existing: None,
+            rival: None,
+        }
     }
 
     fn protected() -> Summary {
@@ -151,6 +170,29 @@ mod tests {
         let unread = Err(Summary::Progressing { reason: "ServerUnreachable", message: String::new() });
         let unread = Fetched { marker: unread, ..fetched(None, Claim::Absent, Some(4), None) };
         assert_eq!((validate(&unread), objection(&unread)), (Verdict::Keep, None));
+    }
+
+    #[test]
+    fn what_we_did_not_make_is_released_but_never_purged() {
+        for management in [Management::Adopt, Management::Observe] {
+            let given = |phase, claim| {
+                let mut fetched = fetched(Some(phase), claim, Some(4), None);
+                fetched.database.spec.management = Some(management);
+                fetched
+            };
+            let released = given(Phase::Released, Claim::Present);
+            assert_eq!(validate(&released), Verdict::Keep);
+            let Some(Summary::Stalled { reason: "InvalidSpec", message }) = objection(&released) else {
+                panic!("nothing stands against it")
+            };
+            assert!(message.starts_with("spec.purge: "), "{message}");
+            assert_eq!(validate(&given(Phase::Bound, Claim::Absent)), Verdict::Act(Act::Release));
+            // The row knows as well, whatever becomes of the object.
+            let mut edited = fetched(Some(Phase::Released), Claim::Present, Some(4), None);
+            let row = edited.marker.as_mut().unwrap().as_mut().unwrap();
+            row.adopted = Some(Adopted { management, object: "legacy".into() });
+            assert_eq!(validate(&edited), Verdict::Keep);
+        }
     }
 
     #[test]

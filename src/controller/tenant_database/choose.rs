@@ -2,10 +2,10 @@
 //!
 //! Objects can be lost, late or edited; the rows of the server decide.
 
+use super::adoption;
 use super::validate::{Past, Validated, released_exists};
 use crate::api::condition::{Summary, reason};
 use crate::api::names::PhysicalName;
-use crate::controller::database::project;
 use crate::postgres::facts::{Claim, Marker, Phase};
 
 /// The database, and the rows that a plan for it is made from.
@@ -17,9 +17,18 @@ pub struct Chosen {
     pub rows: Vec<Marker>,
 }
 
-/// Chooses among `rows`: the tenant's own row, every row of the claim's namespace and name, and the offered one.
+/// Chooses among `rows`: the tenant's own row, every row of the claim's namespace and name, and the offered or given one.
 pub fn choose(claim: &Validated, rows: &[Marker]) -> Result<Chosen, Summary> {
+    if let Some(given) = &claim.given {
+        return adoption::choose(claim, given, rows);
+    }
     let own = rows.iter().find(|row| row.tenant_uid == claim.tenant_uid && row.name == claim.name.as_str());
+    if let Some(adopted) = own.and_then(|row| row.adopted.as_ref()) {
+        // How much of it is ours to touch is the object's to say.
+        let message =
+            format!("ServerDatabase {} is projected again from the marker row first", adopted.object);
+        return Err(Summary::Progressing { reason: reason::PROGRESSING, message });
+    }
     if let Some(row) = own {
         return if row.is_tombstone() { Err(tombstoned(row)) } else { chosen(row.clone()) };
     }
@@ -48,9 +57,7 @@ pub fn choose(claim: &Validated, rows: &[Marker]) -> Result<Chosen, Summary> {
         .iter()
         .find(|row| row.claim.namespace == claim.namespace && row.claim.name == claim.name.as_str());
     match other {
-        Some(row) if claim.past != Past::Waived => {
-            Err(released_exists(&project::object_name(&row.physical_name), &claim.uid))
-        }
+        Some(row) if claim.past != Past::Waived => Err(released_exists(&row.object_name(), &claim.uid)),
         _ if claim.past == Past::Known => Err(forgotten(claim)),
         _ => Ok(Chosen { physical: PhysicalName::new(&claim.id, &claim.name), rows: Vec::new() }),
     }
@@ -58,7 +65,7 @@ pub fn choose(claim: &Validated, rows: &[Marker]) -> Result<Chosen, Summary> {
 
 /// A database that is being purged is nobody's to use.
 fn tombstoned(row: &Marker) -> Summary {
-    let object = project::object_name(&row.physical_name);
+    let object = row.object_name();
     let message = format!(
         "ServerDatabase {object} is being purged: to get it back, have an admin run: tenantry undelete {object}"
     );
@@ -76,8 +83,10 @@ fn forgotten(claim: &Validated) -> Summary {
     Summary::Progressing { reason: reason::DATABASE_MISSING, message }
 }
 
-fn chosen(row: Marker) -> Result<Chosen, Summary> {
-    let physical = PhysicalName::parse(&row.physical_name)
+/// That row's database.
+pub(super) fn chosen(row: Marker) -> Result<Chosen, Summary> {
+    let physical = row
+        .physical()
         .map_err(|error| Summary::Stalled { reason: reason::NAME_CONFLICT, message: error.to_string() })?;
     Ok(Chosen { physical, rows: vec![row] })
 }
@@ -107,6 +116,7 @@ mod tests {
             connection_limit: None,
             server: "main".into(),
             offered: offered.map(|name| PhysicalName::parse(name).unwrap()),
+            given: None,
             past: if fresh { Past::Waived } else { Past::None },
             suspended: false,
             logins_allowed: true,
@@ -127,6 +137,7 @@ mod tests {
             generation: 3,
             epoch: 0,
             logins: [].into(),
+            adopted: None,
         }
     }
 

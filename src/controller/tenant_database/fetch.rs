@@ -12,6 +12,7 @@ use crate::api::database_server::DatabaseServerSpec;
 use crate::api::names::{DatabaseName, PhysicalName, TenantId};
 use crate::api::{DatabaseServer, Microservice, Plan, ServerDatabase, Tenant, TenantDatabase, names};
 use crate::controller::context::Context;
+use crate::controller::database::rivals;
 use crate::controller::database_server::inventory::Rows;
 use crate::controller::object::{Key, Kind};
 use crate::controller::worker::key_of;
@@ -33,7 +34,7 @@ pub struct Fetched {
     /// Every server.
     pub servers: Vec<KnownServer>,
     /// The server databases that may be the claim's: those that name it, its tenant's of its name, and the one with the
-    /// physical name that it would be given.
+    /// physical name that it would be given; and those that an admin made beside one that names it.
     pub databases: Vec<ServerDatabase>,
     /// What the servers' marker rows name.
     pub rows: Arc<Rows>,
@@ -156,6 +157,16 @@ impl Databases {
                 near.push(database.clone());
             }
         });
+        if near.iter().any(|database| database.spec.adoption().is_some()) {
+            let given = near.clone();
+            context.stores.server_databases.each(|own| {
+                let Some(database) = own.valid() else { return };
+                let known = given.iter().any(|it| it.metadata.name == database.metadata.name);
+                if !known && given.iter().any(|it| rivals::are(it, database)) {
+                    near.push(database.clone());
+                }
+            });
+        }
         Self { near, on }
     }
 }

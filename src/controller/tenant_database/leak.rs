@@ -11,10 +11,11 @@ use kube::ResourceExt;
 use super::fetch::Fetched;
 use super::{place, provision, rotation, standing};
 use crate::api::condition::Summary;
-use crate::api::names::{CredentialName, PhysicalName, Side};
+use crate::api::names::{CredentialName, Side};
 use crate::api::{ServerDatabase, TenantDatabase, labels};
 use crate::controller::context::Context;
-use crate::controller::database::{look, plan, refusal};
+use crate::controller::database::plan::{self, Conflict};
+use crate::controller::database::{look, refusal};
 use crate::controller::object::Kind;
 use crate::controller::worker::key_of;
 use crate::postgres::execute::Session;
@@ -39,13 +40,13 @@ pub async fn refuse(context: &Context, fetched: &Fetched) -> Result<Vec<Credenti
         claim.uid == fetched.claim.uid() && (&*claim.namespace, &*claim.name) == (&*key.namespace, &*key.name)
     };
     for database in fetched.databases.iter().filter(claims) {
-        let Ok(physical) = PhysicalName::parse(&database.spec.physical_name) else { continue };
+        let physical = &database.spec.physical_name;
         let server = &database.spec.server_ref.name;
         let pool = context.servers.enter(server, Kind::TenantDatabase, &key);
         let pool = pool.ok_or_else(|| place::not_ready(server))?;
         let cause = Cause::new(format_args!("{} {key}", Kind::TenantDatabase), "compromised");
         let mut session = provision::open(context, &pool, cause).await?;
-        match refusing(context, &mut session, &fetched.claim, &physical, &reports).await {
+        match refusing(context, &mut session, &fetched.claim, physical, &reports).await {
             Ok((leaked, batches)) => {
                 if !batches.is_empty() {
                     context.standings.forget(&key);
@@ -92,17 +93,18 @@ async fn refusing(
     context: &Context,
     session: &mut Session<'_>,
     claim: &TenantDatabase,
-    physical: &PhysicalName,
+    physical: &str,
     reports: &Reports,
 ) -> Result<(Vec<CredentialName>, Vec<Batch>), Summary> {
-    let rows = observe::markers(session.reader(), &Markers::Physical(physical.as_str())).await;
+    let rows = observe::markers(session.reader(), &Markers::Physical(physical)).await;
     let rows = rows.map_err(|error| refusal::of_observe(&error))?;
     let claim =
         Claim { namespace: claim.namespace().unwrap_or_default(), name: claim.name_any(), uid: claim.uid() };
     let Some(row) = rows.iter().find(|row| row.phase == Phase::Bound && row.claim == claim).cloned() else {
         return Ok((vec![], vec![]));
     };
-    let issues = observe::issues(session.reader(), physical).await;
+    let physical = row.physical().map_err(|error| refusal::of_conflict(&Conflict::Unnamed(error)))?;
+    let issues = observe::issues(session.reader(), &physical).await;
     let issues = issues.map_err(|error| refusal::of_observe(&error))?;
     let (mut leaked, mut logins) = (vec![], BTreeMap::new());
     for (name, report) in reports {
@@ -117,7 +119,7 @@ async fn refusing(
     if leaked.is_empty() {
         return Ok((vec![], vec![]));
     }
-    let facts = look::outside(session.reader(), physical, rows).await;
+    let facts = look::outside(session.reader(), &physical, rows).await;
     let facts = facts.map_err(|error| refusal::of_look(&error))?;
     let plan = plan::refuse_leaked(&row, &facts, &logins).map_err(|error| refusal::of_conflict(&error))?;
     Ok((leaked, plan.batches))

@@ -4,6 +4,7 @@
 //! (pure) by the marker rows which database it is, observe, decide which login each credential uses, plan, execute → build and apply ServerDatabase and binding
 //! Secrets → *status*. It has no finalizer: a claim goes at once, its database stays (see `server_database`).
 
+pub mod adoption;
 pub mod binding;
 pub mod choose;
 pub mod credentials;

@@ -123,7 +123,7 @@ async fn refuse<'a>(
     claim: &Validated,
 ) -> Result<Session<'a>, Summary> {
     let batches = match chosen(&mut session, claim).await {
-        Ok(Chosen { physical, rows }) => refusing(&mut session, &physical, rows).await,
+        Ok(Chosen { physical: _, rows }) => refusing(&mut session, rows).await,
         Err(summary) => Err(summary),
     };
     match batches {
@@ -140,13 +140,10 @@ async fn refuse<'a>(
 }
 
 /// What refuses the logins of the database of the first of those rows. One that is not bound has none that work.
-async fn refusing(
-    session: &mut Session<'_>,
-    physical: &PhysicalName,
-    rows: Vec<Marker>,
-) -> Result<Vec<Batch>, Summary> {
+async fn refusing(session: &mut Session<'_>, rows: Vec<Marker>) -> Result<Vec<Batch>, Summary> {
     let Some(row) = rows.first().filter(|row| row.phase == Phase::Bound).cloned() else { return Ok(vec![]) };
-    let facts = look::outside(session.reader(), physical, rows).await;
+    let physical = row.physical().map_err(|error| refusal::of_conflict(&Conflict::Unnamed(error)))?;
+    let facts = look::outside(session.reader(), &physical, rows).await;
     let facts = facts.map_err(|error| refusal::of_look(&error))?;
     Ok(plan::close(&row, &facts).map_err(|conflict| refusal::of_conflict(&conflict))?.batches)
 }
@@ -171,12 +168,12 @@ pub async fn close(context: &Context, fetched: &Fetched) -> Result<bool, Summary
     let pool = context.servers.enter(server, Kind::TenantDatabase, &key_of(&fetched.claim));
     let pool = pool.ok_or_else(|| place::not_ready(server))?;
     let cause = Cause::new(format_args!("{} {}", Kind::TenantDatabase, key_of(&fetched.claim)), "suspend");
-    let Ok(physical) = PhysicalName::parse(&database.spec.physical_name) else { return Ok(false) };
+    let physical = &database.spec.physical_name;
     context.standings.forget(&key_of(&fetched.claim));
     let mut session = open(context, &pool, cause).await?;
-    let read = observe::markers(session.reader(), &Markers::Physical(physical.as_str())).await;
+    let read = observe::markers(session.reader(), &Markers::Physical(physical)).await;
     let batches = match read.map_err(|error| refusal::of_observe(&error)) {
-        Ok(rows) => refusing(&mut session, &physical, rows).await,
+        Ok(rows) => refusing(&mut session, rows).await,
         Err(summary) => Err(summary),
     };
     match batches {
@@ -222,7 +219,8 @@ pub(crate) async fn prepare<'a>(
     secrets: &Logins,
 ) -> Result<Prepared<'a>, Summary> {
     let chosen = chosen(session, claim).await?;
-    let new = chosen.rows.is_empty();
+    // One that is there already takes no room, and is not made.
+    let new = chosen.rows.is_empty() && claim.given.is_none();
     let capacity = if new { room::ask(context, session, claim).await? } else { None };
     let mut taken = new.then(|| context.pools.take(&claim.server)).flatten();
     let facts = match &taken {
@@ -263,6 +261,7 @@ pub(crate) fn want(
         connection_limit: claim.connection_limit,
         credentials,
         logins_allowed,
+        adopted: claim.given.as_ref().map(|given| given.adopted.clone()),
     }
 }
 
@@ -287,8 +286,9 @@ async fn chosen(session: &mut Session<'_>, claim: &Validated) -> Result<Chosen, 
     };
     let read = observe::markers(session.reader(), &which).await;
     let mut rows = read.map_err(|error| refusal::of_observe(&error))?;
-    if let Some(offered) = &claim.offered {
-        let read = observe::markers(session.reader(), &Markers::Physical(offered.as_str())).await;
+    let named = claim.given.as_ref().map(|given| given.database.as_str());
+    if let Some(named) = named.or(claim.offered.as_ref().map(PhysicalName::as_str)) {
+        let read = observe::markers(session.reader(), &Markers::Physical(named)).await;
         let more = read.map_err(|error| refusal::of_observe(&error))?;
         rows.extend(
             more.into_iter()

@@ -18,6 +18,7 @@ use super::provision::Provisioned;
 use super::validate::Validated;
 use crate::api::database_server::DriftPolicy;
 use crate::api::names::CredentialName;
+use crate::api::server_database::Management;
 use crate::controller::context::Context;
 use crate::controller::database::drift::{self, Drift};
 use crate::controller::database::fleet::Fleet;
@@ -248,10 +249,14 @@ async fn is_right_inside(context: &Context, key: &Key, settled: &Settled) -> Opt
     if settled.provisioned.held.is_left_alone() {
         return Some(false);
     }
+    if settled.expected.want.management() == Management::Observe {
+        // It has nothing of ours to look for.
+        return Some(true);
+    }
     let pool = context.servers.enter(&settled.claim.server, Kind::TenantDatabase, key)?;
     let physical = &settled.provisioned.physical;
     let mut session = pool.database(&Ident::from(physical)).await.ok()?;
     let inside: Inside = observe::inside(&mut session).await.ok()?;
     session.release().await;
-    plan::is_right_inside(physical, &settled.expected.server, inside).ok()
+    plan::is_right_inside(&settled.expected.want, &settled.expected.server, inside).ok()
 }

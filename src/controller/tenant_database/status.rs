@@ -8,8 +8,10 @@ use super::provision::Provisioned;
 use super::standing::Held;
 use super::validate::Validated;
 use crate::api::condition::{self, DRIFTED, READY, ROTATING, SERVER_REACHABLE, SUSPENDED, Summary, reason};
+use crate::api::names::Group;
 use crate::api::reconcile::Reconciled;
 use crate::api::schema::NameRef;
+use crate::api::server_database::Management;
 use crate::api::step::{Step, StepPhase};
 use crate::api::tenant_database::TenantDatabaseStatus;
 
@@ -63,9 +65,12 @@ pub fn status(
             let message = match (claim.suspended, provisioned.logins_allowed) {
                 (true, false) => "suspended: logins are refused, everything is kept".to_owned(),
                 (true, true) => "suspending: logins are refused when the workloads have ended".to_owned(),
-                (false, _) => format!("the database is on DatabaseServer {}", claim.server),
+                (false, _) => on_server(claim, provisioned),
             };
             let mut status = with(fetched, &Summary::Ready { message }, now);
+            if provisioned.marker.management() == Management::Observe {
+                observed(fetched, &mut status, now);
+            }
             if provisioned.logins_allowed {
                 condition::remove(&mut status.conditions, SUSPENDED);
             } else {
@@ -81,7 +86,7 @@ pub fn status(
     // It has nothing on that server, and may find another one.
     status.server = Some(claim.server.clone()).filter(|_| !elsewhere || status.server_database.is_some());
     if let Ok(provisioned) = provisioned {
-        status.server_database = Some(provisioned.physical.object_name());
+        status.server_database = Some(provisioned.marker.object_name());
         status.binding = claim.credentials.first().map(|it| NameRef::new(it.secret.clone()));
         status.declared.clone_from(&provisioned.held.declared);
         if let Some(requested) = &claim.requested {
@@ -97,6 +102,30 @@ pub fn status(
         }
     }
     status
+}
+
+/// Where the database is, and how much of it is ours.
+fn on_server(claim: &Validated, provisioned: &Provisioned) -> String {
+    let (physical, server) = (&provisioned.physical, &claim.server);
+    match provisioned.marker.management() {
+        Management::Full => format!("the database is on DatabaseServer {server}"),
+        Management::Observe => {
+            format!(
+                "database {physical} of DatabaseServer {server} is observed: nothing is written to it, and there are no logins"
+            )
+        }
+        Management::Adopt => format!(
+            "database {physical} of DatabaseServer {server} is adopted: what is in it is its owner's to grant to {}",
+            Group::ALL.map(|group| physical.group(group)).join(", ")
+        ),
+    }
+}
+
+/// Ready, but not as other claims are: whoever looks for a binding finds here why there is none.
+fn observed(fetched: &Fetched, status: &mut TenantDatabaseStatus, now: Timestamp) {
+    let Some(ready) = condition::find(&status.conditions, READY).cloned() else { return };
+    let generation = fetched.claim.metadata.generation.unwrap_or_default();
+    condition::set(&mut status.conditions, READY, "True", reason::OBSERVED, &ready.message, generation, now);
 }
 
 /// What a claim says before its database is brought back to what is declared; `None` if there is nothing to bring back.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
+use super::adoption::{self, Given};
 use super::fetch::{Fetched, SUSPEND_LIMIT};
 use super::place;
 use super::rotation::{self, Asked};
@@ -12,7 +13,7 @@ use crate::api::condition::{Summary, reason};
 use crate::api::database_server::DriftPolicy;
 use crate::api::names::{CredentialName, DatabaseName, PhysicalName, TenantId};
 use crate::api::reconcile::open_request;
-use crate::api::server_database::DatabasePhase;
+use crate::api::server_database::{DatabasePhase, Management};
 use crate::api::tenant_database::{Access, Credential};
 use crate::api::{Plan, ServerDatabase, TenantDatabase, labels, schema};
 
@@ -42,6 +43,8 @@ pub struct Validated {
     pub server: String,
     /// A released database of an earlier tenant that an admin gave to this claim.
     pub offered: Option<PhysicalName>,
+    /// A database that we did not make and that an admin gives to this claim.
+    pub given: Option<Given>,
     /// What it may get if the server has no database of it.
     pub past: Past,
     /// Whether the tenant is suspended.
@@ -114,9 +117,9 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
     let (uid, tenant_uid) = (claim.uid().unwrap_or_default(), tenant.uid().unwrap_or_default());
     let id = TenantId::of_uid(&tenant_uid);
     let own = PhysicalName::new(&id, &name);
-    let (server, offered) = find(fetched, &namespace, (&uid, &tenant_uid), &own)?;
-    let physical = offered.as_ref().unwrap_or(&own);
-    if let Some(conflict) = fetched.rows.conflict(physical.as_str(), &tenant_uid, name.as_str()) {
+    let Found { server, offered, given } = find(fetched, &namespace, (&uid, &tenant_uid), &own)?;
+    let physical = given.as_ref().map_or(offered.as_ref().unwrap_or(&own).as_str(), |given| &given.database);
+    if let Some(conflict) = fetched.rows.conflict(physical, &tenant_uid, name.as_str()) {
         return Err(conflict.into());
     }
     let ended = fetched.workloads == 0 || fetched.suspended_since.is_some_and(|since| since >= SUSPEND_LIMIT);
@@ -131,7 +134,10 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
             _ if told || fetched.databases.iter().any(shown) => Past::Known,
             _ => Past::None,
         },
-        credentials: credentials(fetched)?,
+        credentials: match &given {
+            Some(given) if given.adopted.management == Management::Observe => vec![],
+            _ => credentials(fetched)?,
+        },
         connection_limit: connection_limit(fetched.plan.as_ref(), claim),
         suspended: tenant.spec.is_suspended(),
         logins_allowed: !(tenant.spec.is_suspended() && ended),
@@ -146,6 +152,7 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
         id,
         server,
         offered,
+        given,
     })
 }
 
@@ -215,18 +222,29 @@ fn asked(fetched: &Fetched, at: &str, credential: &Credential) -> Result<Asked, 
     })
 }
 
-/// The server and, if an admin gave one, the database of an earlier tenant.
+/// Where a claim's database is, or goes to.
+struct Found {
+    server: String,
+    offered: Option<PhysicalName>,
+    given: Option<Given>,
+}
+
+/// The server and, if an admin gave one, the database of an earlier tenant or one that we did not make.
 fn find(
     fetched: &Fetched,
     namespace: &str,
     (uid, tenant_uid): (&str, &str),
     own: &PhysicalName,
-) -> Result<(String, Option<PhysicalName>), Refusal> {
-    let named: Vec<&ServerDatabase> = fetched
+) -> Result<Found, Refusal> {
+    let mut named: Vec<&ServerDatabase> = fetched
         .databases
         .iter()
         .filter(|database| names(database, namespace, &fetched.claim.name_any()))
         .collect();
+    if let Some((server, given)) = adoption::find(fetched, &named, (uid, tenant_uid))? {
+        return Ok(Found { server, offered: None, given: Some(given) });
+    }
+    named.retain(|database| database.spec.adoption().is_none());
     // A database that an admin gave back keeps the name of the tenant that it was made for.
     let given = |database: &&ServerDatabase| {
         database.status.as_ref().and_then(|it| it.tenant_uid.as_deref()) == Some(tenant_uid)
@@ -256,15 +274,15 @@ fn find(
         let rows = fetched.rows.server_of(own.as_str(), tenant_uid, &fetched.claim.name_any());
         if let Some(server) = rows.or_else(|| known_server(fetched)) {
             usable(fetched, server)?;
-            return Ok((server.to_owned(), None));
+            return Ok(Found { server: server.to_owned(), offered: None, given: None });
         }
-        return Ok((place::place(fetched, namespace)?, None));
+        return Ok(Found { server: place::place(fetched, namespace)?, offered: None, given: None });
     };
     let server = &database.spec.server_ref.name;
     usable(fetched, server)?;
     let physical = PhysicalName::parse(&database.spec.physical_name)
         .map_err(|error| Summary::Stalled { reason: reason::NAME_CONFLICT, message: error.to_string() })?;
-    Ok((server.clone(), (physical != *own).then_some(physical)))
+    Ok(Found { server: server.clone(), offered: (physical != *own).then_some(physical), given: None })
 }
 
 /// The server that the claim was placed on, if objects were lost since: its rows know more than we do. A claim that
@@ -309,7 +327,7 @@ pub fn released_exists(object: &str, uid: &str) -> Summary {
 }
 
 /// Whether the server that the database is on can be used, and is the one that the claim names.
-fn usable(fetched: &Fetched, server: &str) -> Result<(), Refusal> {
+pub(super) fn usable(fetched: &Fetched, server: &str) -> Result<(), Refusal> {
     if let Some(asked) = fetched.claim.spec.server_ref.as_ref().filter(|asked| asked.name != server) {
         let message = format!(
             "spec.serverRef: the database is on DatabaseServer {server} and cannot move to {}: name {server} or remove the field",

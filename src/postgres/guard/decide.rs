@@ -64,6 +64,8 @@ pub enum Who {
     Tenant {
         /// The login.
         login: String,
+        /// What the names of that database's roles begin with.
+        roles: String,
         /// The database that the login was made for.
         database: String,
     },
@@ -175,8 +177,8 @@ impl Look {
     /// The sessions that have to end, by process id.
     pub fn decide(&self) -> Vec<Intervention> {
         let mut ends = BTreeMap::new();
-        for (pid, session, login, database) in self.tenants() {
-            if let Some(reason) = Self::offence(session, login, database) {
+        for (pid, session, login, _) in self.tenants() {
+            if let Some(reason) = Self::offence(session, login) {
                 ends.insert(pid, reason);
             }
         }
@@ -205,20 +207,23 @@ impl Look {
 
     fn tenants(&self) -> impl Iterator<Item = (i32, &Seen, &str, &str)> {
         self.sessions.iter().filter_map(|(pid, session)| match &session.who {
-            Who::Tenant { login, database } => Some((*pid, session, login.as_str(), database.as_str())),
+            Who::Tenant { login, database, .. } => Some((*pid, session, login.as_str(), database.as_str())),
             _ => None,
         })
     }
 
     /// What a session does by itself, whoever is hurt.
-    fn offence(session: &Seen, login: &str, database: &str) -> Option<Reason> {
+    fn offence(session: &Seen, login: &str) -> Option<Reason> {
         if let Some(catalog) = &session.catalog {
             return Some(Reason::LocksSharedCatalog(catalog.clone()));
         }
         if let Some(other) = session.databases.first() {
             return Some(Reason::LocksForeignDatabase(other.clone()));
         }
-        let own = format!("{database}_");
+        let own = match &session.who {
+            Who::Tenant { roles, .. } => format!("{roles}_"),
+            _ => return None,
+        };
         let foreign = |role: &&String| *role != login && !role.starts_with(&own) && !role.starts_with("pg_");
         if let Some(role) = session.roles.iter().find(foreign)
             && session.transaction >= FOREIGN_ROLE
@@ -312,7 +317,11 @@ mod tests {
     }
 
     fn tenant(database: &str) -> Seen {
-        seen(Who::Tenant { login: format!("{database}_app_a"), database: database.into() })
+        seen(Who::Tenant {
+            login: format!("{database}_app_a"),
+            roles: database.into(),
+            database: database.into(),
+        })
     }
 
     fn waiting(who: Who, milliseconds: u64, shared: bool, blockers: &[i32]) -> Seen {
@@ -352,6 +361,12 @@ mod tests {
 
     #[test]
     fn a_role_of_somebody_elses_may_be_named_but_not_held() {
+        let mut adopted = Seen { roles: vec!["t_a_rw".into()], ..tenant("t_a") };
+        adopted.transaction = Duration::from_hours(1);
+        adopted.who =
+            Who::Tenant { login: "t_a_app_a".into(), roles: "t_a".into(), database: "legacy".into() };
+        assert_eq!(ends([(1, adopted)]), [], "an adopted database's roles are not named after it");
+
         let mut session = Seen { roles: vec!["t_b_rw".into()], ..tenant("t_a") };
         assert_eq!(ends([(1, session.clone())]), []);
         session.transaction = FOREIGN_ROLE;
@@ -375,9 +390,9 @@ mod tests {
         assert_eq!(with(waiting(Who::Operator, 500, false, &[1, 2])), [(1, "BlocksOperator")]);
         assert_eq!(with(waiting(Who::Operator, 499, false, &[1])), []);
         assert_eq!(with(waiting(Who::Starting, 500, true, &[1])), [(1, "BlocksLogins")]);
-        let other = Who::Tenant { login: "t_b_app_a".into(), database: "t_b".into() };
+        let other = Who::Tenant { login: "t_b_app_a".into(), roles: "t_b".into(), database: "t_b".into() };
         assert_eq!(with(waiting(other.clone(), 500, true, &[1])), [(1, "BlocksTenant")]);
-        let same = Who::Tenant { login: "t_a_job_a".into(), database: "t_a".into() };
+        let same = Who::Tenant { login: "t_a_job_a".into(), roles: "t_a".into(), database: "t_a".into() };
         assert_eq!(with(waiting(same, 60_000, true, &[1])), []);
         assert_eq!(with(waiting(Who::Other, 60_000, true, &[1])), []);
         assert_eq!(with(waiting(other, 60_000, false, &[1])), []);
@@ -385,7 +400,7 @@ mod tests {
 
     #[test]
     fn who_ends_for_what_it_did_itself_takes_nobody_along() {
-        let other = Who::Tenant { login: "t_b_app_a".into(), database: "t_b".into() };
+        let other = Who::Tenant { login: "t_b_app_a".into(), roles: "t_b".into(), database: "t_b".into() };
         let offender = Seen { catalog: Some("pg_database".into()), ..waiting(other, 5_000, true, &[1]) };
         assert_eq!(ends([(1, tenant("t_a")), (9, offender)]), [(9, "LocksSharedCatalog")]);
     }
@@ -419,7 +434,10 @@ mod tests {
             |who| Look { sessions: BTreeMap::from([(9, waiting(who, 1, true, &[7]))]), ..Look::default() };
         assert!(look(Who::Other).is_in_the_way(7));
         assert!(!look(Who::Other).is_in_the_way(8));
-        assert!(!look(Who::Tenant { login: "a".into(), database: "b".into() }).is_in_the_way(7));
+        assert!(
+            !look(Who::Tenant { login: "a".into(), roles: "b".into(), database: "b".into() })
+                .is_in_the_way(7)
+        );
         assert!(!look(Who::Starting).is_in_the_way(7));
     }
 

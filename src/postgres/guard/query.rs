@@ -38,17 +38,22 @@ SELECT s.pid, coalesce(s.backend_start::text, ''), s.login, m.physical_name, coa
        extract(epoch FROM clock_timestamp() - s.waitstart)::float8, s.waits_shared, \
        CASE WHEN extract(epoch FROM clock_timestamp() - s.waitstart) >= $1 \
          AND (s.ours OR s.waits_shared) THEN pg_blocking_pids(s.pid) ELSE '{}' END, \
-       pg_notification_queue_usage(), s.notifies \
+       pg_notification_queue_usage(), s.notifies, m.roles \
 FROM seen s \
-LEFT JOIN (SELECT physical_name, unnest(logins) AS login FROM tenantry.marker) m ON m.login = s.login";
+LEFT JOIN (SELECT physical_name, CASE WHEN management = 'Full' THEN physical_name \
+             ELSE 't_' || tenant_id || '_' || replace(name, '-', '_') END AS roles, unnest(logins) AS login \
+           FROM tenantry.marker) m ON m.login = s.login";
 
 /// Reads a row: process id, session, and how full the notification queue is.
 pub(super) fn seen(row: &PgRow) -> Result<(i32, Seen, f64), sqlx::Error> {
     let (login, database): (Option<String>, Option<String>) = (row.try_get(2)?, row.try_get(3)?);
+    let roles: Option<String> = row.try_get(16)?;
     let (ours, client): (bool, bool) = (row.try_get(4)?, row.try_get(5)?);
     let who = match (login, database) {
         _ if ours => Who::Operator,
-        (Some(login), Some(database)) if client => Who::Tenant { login, database },
+        (Some(login), Some(database)) if client => {
+            Who::Tenant { login, roles: roles.unwrap_or_else(|| database.clone()), database }
+        }
         (None, _) if client => Who::Starting,
         _ => Who::Other,
     };

@@ -4,19 +4,21 @@
 //! pinned. Reading all databases of a server takes [`catalog`]'s six statements, however many there are; only
 //! [`inside`] needs a session in each database.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::connect::{Address, Connection, OPERATOR_DATABASE};
 use super::facts::{
-    Acl, Claim, DATABASE_OWNER, Database, DefaultKind, Facts, Grantee, Inside, Marker, Phase, Privilege,
-    Role, Server, StoredPassword,
+    Acl, DATABASE_OWNER, Database, DefaultKind, Facts, Grantee, Inside, Privilege, Role, Server,
+    StoredPassword,
 };
 use super::function::RestrictedFunction;
 mod elevated;
+mod existing;
 mod issues;
+mod markers;
 mod memberships;
 mod pace;
 mod pool;
@@ -24,7 +26,9 @@ mod queries;
 mod tombstone;
 
 pub use elevated::elevated_roles;
+pub use existing::existing;
 pub use issues::issues;
+pub use markers::{Markers, markers};
 pub use pace::pace;
 pub use pool::{databases, pool};
 pub use tombstone::{dependencies, tombstone};
@@ -64,6 +68,14 @@ pub enum ObserveError {
         /// What stands there.
         phase: String,
     },
+    /// A marker row of a version that knows more of adoption than this one.
+    #[error("failed to understand the marker row of {physical_name:?}: management {management:?} is unknown")]
+    UnknownManagement {
+        /// The row's physical name.
+        physical_name: String,
+        /// What stands there.
+        management: String,
+    },
 }
 
 /// Which databases and roles are read.
@@ -82,7 +94,7 @@ impl Scope {
             databases: vec![name.as_str().to_owned()],
             database_prefix: None,
             roles: vec![],
-            role_prefix: Some(format!("{name}_")),
+            role_prefix: Some(name.role_prefix()),
         }
     }
 
@@ -133,6 +145,13 @@ impl Scope {
         Self { databases, roles, ..Self::all_databases() }
     }
 
+    /// And databases of those names: those that we did not make have names of their own.
+    #[must_use]
+    pub fn and_databases(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.databases.extend(names);
+        self
+    }
+
     /// What [`bootstrap`](super::bootstrap) looks after.
     pub fn server() -> Self {
         Self {
@@ -142,24 +161,6 @@ impl Scope {
             role_prefix: None,
         }
     }
-}
-
-/// Which marker rows are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Markers<'a> {
-    /// All of the server.
-    All,
-    /// What a claim has to know: its own row, and every row of its namespace and name.
-    OfClaim {
-        /// UID of its tenant.
-        tenant_uid: &'a str,
-        /// Its namespace.
-        namespace: &'a str,
-        /// Its name.
-        name: &'a str,
-    },
-    /// The row of one database.
-    Physical(&'a str),
 }
 
 /// Reads what the server is and what our login may do.
@@ -201,22 +202,6 @@ pub async fn catalog_at_rest(connection: &mut Connection, scope: &Scope) -> Resu
     let mut facts = Facts { databases, roles, ..Facts::default() };
     memberships::read_into(&mut facts, connection, scope, server.version_number).await?;
     Ok(Facts { server, ..facts })
-}
-
-/// Reads marker rows; the session is in the operator database.
-pub async fn markers(connection: &mut Connection, which: &Markers<'_>) -> Result<Vec<Marker>, ObserveError> {
-    const WHAT: &str = "the marker table";
-    let rows = match which {
-        Markers::All => read(connection, WHAT, sqlx::query(queries::MARKERS)).await?,
-        Markers::OfClaim { tenant_uid, namespace, name } => {
-            let query = sqlx::query(queries::MARKERS_OF_CLAIM).bind(tenant_uid).bind(namespace).bind(name);
-            read(connection, WHAT, query).await?
-        }
-        Markers::Physical(physical_name) => {
-            read(connection, WHAT, sqlx::query(queries::MARKER_OF_DATABASE).bind(physical_name)).await?
-        }
-    };
-    rows.iter().map(|row| marker(connection, row)).collect()
 }
 
 /// Reads what the session's own database holds of ours.
@@ -356,32 +341,6 @@ async fn sessions(
     };
     rows.iter().try_for_each(enter).map_err(|source| failed(connection, WHAT, source))?;
     Ok(sessions)
-}
-
-fn marker(connection: &Connection, row: &PgRow) -> Result<Marker, ObserveError> {
-    let (physical_name, phase): (String, String) =
-        both(row, 3, 7).map_err(|source| failed(connection, "the marker table", source))?;
-    let Some(phase) = Phase::parse(&phase) else {
-        return Err(ObserveError::UnknownPhase { physical_name, phase });
-    };
-    let decode = || -> Result<Marker, sqlx::Error> {
-        Ok(Marker {
-            tenant_uid: row.try_get(0)?,
-            name: row.try_get(1)?,
-            tenant_id: row.try_get(2)?,
-            physical_name,
-            claim: Claim { namespace: row.try_get(4)?, name: row.try_get(5)?, uid: row.try_get(6)? },
-            phase,
-            generation: row.try_get(8)?,
-            epoch: row.try_get(9)?,
-            logins: row.try_get::<Vec<String>, _>(10)?.into_iter().collect::<BTreeSet<_>>(),
-        })
-    };
-    decode().map_err(|source| failed(connection, "the marker table", source))
-}
-
-fn both(row: &PgRow, one: usize, two: usize) -> Result<(String, String), sqlx::Error> {
-    Ok((row.try_get(one)?, row.try_get(two)?))
 }
 
 async fn read(

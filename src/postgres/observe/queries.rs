@@ -67,24 +67,25 @@ JOIN pg_roles r ON r.oid = a.usesysid \
 WHERE coalesce(a.backend_type, 'client backend') = 'client backend' AND (d.datname::text = ANY ($1) OR starts_with(d.datname::text, $2)) \
 GROUP BY 1, 2";
 
-/// All marker rows.
+/// All marker rows. On a server that was prepared before databases were adopted the row has no such columns, and is read
+/// before it gets them.
 pub(super) const MARKERS: &str = "\
 SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, \
-       logins \
-FROM tenantry.marker ORDER BY physical_name";
+       logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name' \
+FROM tenantry.marker m ORDER BY physical_name";
 
 /// Marker rows that a claim has to know.
 pub(super) const MARKERS_OF_CLAIM: &str = "\
 SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, \
-       logins \
-FROM tenantry.marker WHERE (tenant_uid = $1 AND name = $3) OR (claim_namespace = $2 AND claim_name = $3) \
+       logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name' \
+FROM tenantry.marker m WHERE (tenant_uid = $1 AND name = $3) OR (claim_namespace = $2 AND claim_name = $3) \
 ORDER BY physical_name";
 
 /// Marker row of one database.
 pub(super) const MARKER_OF_DATABASE: &str = "\
 SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, \
-       logins \
-FROM tenantry.marker WHERE physical_name = $1";
+       logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name' \
+FROM tenantry.marker m WHERE physical_name = $1";
 
 /// How many databases the marker rows tell of.
 pub(super) const DATABASE_COUNT: &str = "SELECT count(*) FROM tenantry.marker";

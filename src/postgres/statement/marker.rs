@@ -1,6 +1,7 @@
 //! The operator database's own tables, as statements write them.
 
 use super::render::{array, optional};
+use crate::postgres::adoption::Adopted;
 use crate::postgres::facts::Marker;
 use crate::postgres::quote::{Literal, QuoteError};
 
@@ -18,9 +19,15 @@ pub(super) fn require_room(databases: u32) -> String {
 
 /// A new row.
 pub(super) fn insert(marker: &Marker) -> Result<String, QuoteError> {
+    let (columns, values) = match &marker.adopted {
+        None => ("", String::new()),
+        Some(Adopted { management, object }) => {
+            (", management, object_name", format!(", '{}', {}", management.as_str(), Literal::new(object)?))
+        }
+    };
     Ok(format!(
         "INSERT INTO tenantry.marker (tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, \
-         claim_uid, phase, generation, epoch, logins) VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}, {EPOCH}, {})",
+         claim_uid, phase, generation, epoch, logins{columns}) VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}, {EPOCH}, {}{values})",
         Literal::new(&marker.tenant_uid)?,
         Literal::new(&marker.name)?,
         Literal::new(&marker.tenant_id)?,
@@ -36,9 +43,15 @@ pub(super) fn insert(marker: &Marker) -> Result<String, QuoteError> {
 
 /// The row as it has to be, if nobody was faster.
 pub(super) fn update(marker: &Marker, expected_generation: i64) -> Result<String, QuoteError> {
+    let adopted = match &marker.adopted {
+        None => String::new(),
+        Some(Adopted { management, object }) => {
+            format!(", management = '{}', object_name = {}", management.as_str(), Literal::new(object)?)
+        }
+    };
     Ok(format!(
         "UPDATE tenantry.marker SET tenant_uid = {}, name = {}, claim_namespace = {}, claim_name = {}, \
-         claim_uid = {}, phase = {}, generation = {}, epoch = {EPOCH}, logins = {}, changed_at = now() \
+         claim_uid = {}, phase = {}, generation = {}, epoch = {EPOCH}, logins = {}{adopted}, changed_at = now() \
          WHERE physical_name = {} AND generation = {expected_generation}",
         Literal::new(&marker.tenant_uid)?,
         Literal::new(&marker.name)?,
@@ -56,6 +69,11 @@ pub(super) fn update(marker: &Marker, expected_generation: i64) -> Result<String
 pub(super) const PHASES: &str =
     "CHECK (phase IN ('Creating', 'Bound', 'Released', 'Tombstoned', 'Dropping'))";
 
+/// A row may tell of a database that an admin gave us: a server that was prepared before there were any learns it.
+pub(super) const ADMIT_ADOPTION: &str = "ALTER TABLE tenantry.marker \
+    ADD COLUMN IF NOT EXISTS management text NOT NULL DEFAULT 'Full' CHECK (management IN ('Full', 'Adopt', 'Observe')), \
+    ADD COLUMN IF NOT EXISTS object_name text";
+
 /// The marker table: one row a database, the truth about it.
 pub(super) const CREATE_MARKER_TABLE: &str = "CREATE TABLE tenantry.marker (\
     tenant_uid text NOT NULL, \
@@ -69,6 +87,8 @@ pub(super) const CREATE_MARKER_TABLE: &str = "CREATE TABLE tenantry.marker (\
     generation bigint NOT NULL CHECK (generation > 0), \
     epoch bigint NOT NULL DEFAULT 0, \
     logins text[] NOT NULL DEFAULT '{}', \
+    management text NOT NULL DEFAULT 'Full' CHECK (management IN ('Full', 'Adopt', 'Observe')), \
+    object_name text, \
     created_at timestamptz NOT NULL DEFAULT now(), \
     changed_at timestamptz NOT NULL DEFAULT now(), \
     PRIMARY KEY (tenant_uid, name))";

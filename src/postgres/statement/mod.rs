@@ -1,8 +1,7 @@
 //! Statements: everything that the operator ever asks a server to change, as typed values. Pure.
 //!
 //! [`Statement::sql`] renders the exact text through [`quote`](super::quote); `Display` shows the same text
-//! without password material. Nothing drops a database or a role but what the [warm pool](PoolChange) does to its own,
-//! and what ends a [tombstone](DropChange).
+//! without password material. Only the [warm pool](PoolChange) drops what is its own, and what ends a [tombstone](DropChange).
 
 mod drop;
 mod marker;
@@ -19,10 +18,9 @@ use super::issue::Issue;
 use super::quote::{Ident, Literal, QuoteError};
 use super::scram::Verifier;
 use crate::api::names::{CredentialName, PhysicalName};
-pub(super) use render::optional;
-
 pub use drop::DropChange;
 pub use pool::PoolChange;
+pub(super) use render::optional;
 pub use tombstone::TombstoneChange;
 
 /// The setting that makes a login's transactions read-only.
@@ -207,6 +205,8 @@ pub enum Statement {
     CreateOperatorSchema,
     /// Makes the marker table.
     CreateMarkerTable,
+    /// Lets a marker row tell of a database that an admin gave us, on a server that was prepared before there were any.
+    AdmitAdoption,
     /// Makes the epoch table with its one row.
     CreateEpochTable,
     /// Makes the credential table.
@@ -354,6 +354,7 @@ impl Statement {
             | Self::CreateCredentialTable
             | Self::CreateOperatorSchema
             | Self::CreateMarkerTable
+            | Self::AdmitAdoption
             | Self::CreateEpochTable => false,
         }
     }
@@ -423,6 +424,7 @@ mod tests {
             generation: 1,
             epoch: 0,
             logins: BTreeSet::from(["t_abc_app_x_a".into()]),
+            adopted: None,
         }
     }
 

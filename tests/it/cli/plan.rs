@@ -62,6 +62,17 @@ impl<'a> Desk<'a> {
         self.object(Kind::Blueprint, "demo", &json!({"databases": named, "services": users}))
     }
 
+    /// A file that gives the database `legacy_crm` to the claim `crm` of the tenant `acme`.
+    fn given(&self) -> String {
+        let mut claim = self.object(Kind::TenantDatabase, "crm", &json!({}));
+        claim["metadata"] = json!({"name": "crm", "namespace": self.scene.namespace("acme")});
+        let spec = json!({
+            "serverRef": {"name": self.scene.site.server}, "physicalName": "legacy_crm", "management": "Adopt",
+            "claimRef": {"namespace": self.scene.namespace("acme"), "name": "crm"},
+        });
+        self.file("given.yaml", &[self.object(Kind::ServerDatabase, "legacy-crm", &spec), claim])
+    }
+
     fn tenant(&self, plan: &str) -> Value {
         let blueprints = json!([{"name": self.scene.name("demo")}]);
         let spec = json!({"planRef": {"name": self.scene.name(plan)}, "blueprints": blueprints});
@@ -187,6 +198,11 @@ async fn a_plan_shows_what_the_operator_then_does_and_changes_nothing() {
         .execute(AssertSqlSafe(format!("alter role {login} connection limit 10 nosuperuser")))
         .await
         .unwrap();
+
+    // A database that was there before, given to a claim: what the claim would get, and nothing of what is there.
+    admin.execute("create database legacy_crm").await.unwrap();
+    let given = desk.given();
+    transcript += &desk.said(&format!("plan -f {given}")).await;
 
     // A claim that nobody asks for any more: released, not dropped.
     let smaller = desk.file("smaller.yaml", &[desk.blueprint(&[])]);

@@ -1,6 +1,7 @@
 //! The operator against a real API server and a real PostgreSQL.
 
 mod admin;
+mod adoption;
 mod bad_input;
 mod brake;
 mod change;

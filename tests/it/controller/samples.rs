@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use sqlx::Executor;
 use tenantry::controller::object::{Key, Kind};
 
 use super::scene::Scene;
@@ -41,5 +42,11 @@ async fn the_shop_becomes_ready_when_its_server_is_a_real_one() {
     scene.ready(Kind::Microservice, &reports).await;
     let secret = Key::namespaced("tenant-northwind", "reports-nightly");
     assert!(scene.get(Kind::Secret, &secret).await.is_some());
+
+    let mut admin = site.postgres.admin("postgres").await;
+    admin.execute("create database legacy_crm").await.unwrap();
+    apply(&scene, "5-adopted.yaml");
+    let crm = scene.ready(Kind::TenantDatabase, &Key::namespaced("tenant-northwind", "crm")).await;
+    assert_eq!(crm["status"]["serverDatabase"], "legacy-crm");
     operator.stop().await;
 }

@@ -39,7 +39,7 @@ pub enum Meddling {
 pub enum Event {
     /// The operator works, and dies after so many effects.
     Work {
-        want: DatabaseSpec,
+        want: Box<DatabaseSpec>,
         effects: usize,
     },
     Release {
@@ -239,7 +239,7 @@ fn meddlings() -> impl Strategy<Value = Meddling> {
 
 pub fn events() -> impl Strategy<Value = Event> {
     prop_oneof![
-        3 => (specs(), 0usize..9).prop_map(|(want, effects)| Event::Work { want, effects }),
+        3 => (specs(), 0usize..9).prop_map(|(want, effects)| Event::Work { want: Box::new(want), effects }),
         1 => (0usize..4).prop_map(|effects| Event::Release { effects }),
         4 => meddlings().prop_map(Event::Meddle),
     ]

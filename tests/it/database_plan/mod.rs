@@ -1,5 +1,6 @@
 //! The plan of a tenant's database converges: proven on a model of PostgreSQL's catalogs.
 
+mod adopted;
 mod meddling;
 mod model;
 
@@ -42,6 +43,7 @@ fn want(credentials: &[&str], connection_limit: Option<u32>, logins_allowed: boo
         connection_limit,
         credentials: credentials.iter().map(credential).collect(),
         logins_allowed,
+        adopted: None,
     }
 }
 

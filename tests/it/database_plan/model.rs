@@ -15,6 +15,8 @@ const ADMIN: &str = "postgres";
 #[derive(Clone, Debug)]
 pub struct Model {
     pub truth: Facts,
+    /// Name of the database that is worked in.
+    name: String,
 }
 
 impl Model {
@@ -30,7 +32,12 @@ impl Model {
             reads_passwords: superuser,
             ..Server::default()
         };
-        Self { truth: Facts { server, ..Facts::default() } }
+        Self { truth: Facts { server, ..Facts::default() }, name: physical().as_str().to_owned() }
+    }
+
+    /// The same, to work in a database of another name.
+    pub fn adopting(superuser: bool, name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::new(superuser) }
     }
 
     pub fn observe(&self) -> Facts {
@@ -137,10 +144,9 @@ impl Model {
             Statement::WriteIssue { database, credential, issue } => self.record(database, credential, issue),
             Statement::CreateOperatorSchema
             | Statement::CreateMarkerTable
+            | Statement::AdmitAdoption
             | Statement::CreateEpochTable
-            | Statement::CreateCredentialTable => {
-                panic!("that is bootstrap's: {text}")
-            }
+            | Statement::CreateCredentialTable => panic!("bootstrap's: {text}"),
             Statement::LockMarkers | Statement::RequireRoom { .. } => panic!("that is a claim's: {text}"),
             Statement::Pool(_) => panic!("that is the warm pool's: {text}"),
             Statement::Tombstone(_) => panic!("that is a purge's: {text}"),
@@ -202,7 +208,7 @@ impl Model {
     }
 
     fn acl(&mut self, object: &Object) -> &mut Acl {
-        let physical = physical().as_str().to_owned();
+        let physical = self.name.clone();
         let open = self.truth.databases.get(&physical).is_some_and(|it| it.allow_connections);
         let inside = self.truth.inside.entry(physical).or_default();
         match object {

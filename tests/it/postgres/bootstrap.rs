@@ -7,6 +7,7 @@ use tenantry::postgres::bootstrap::{BootstrapError, bootstrap};
 use tenantry::postgres::connect::{ServerPool, chain};
 use tenantry::postgres::execute::{Effect, Gate};
 use tenantry::postgres::fence::Fences;
+use tenantry::postgres::observe::{Markers, markers};
 use tenantry::postgres::scram::Password;
 
 use super::fixture::{Fixture, PASSWORD, login, pool, run, sqlstate, texts, want};
@@ -15,7 +16,7 @@ use crate::support::postgres::Version;
 on_every_version! {
     a_crash_at_any_effect_converges_and_a_second_run_does_nothing,
     what_drifts_is_healed,
-    a_server_that_was_prepared_before_there_were_tombstones_is_brought_up_to_date,
+    a_server_that_was_prepared_before_there_were_tombstones_or_adoption_is_brought_up_to_date,
     a_foreign_database_or_role_of_our_name_is_not_touched,
     an_admin_that_is_no_superuser_is_enough_once_the_system_databases_are_closed,
     an_admin_without_rights_is_told_the_statement,
@@ -41,7 +42,9 @@ async fn prepared(fixture: &Fixture) -> Vec<String> {
     state
 }
 
-async fn a_server_that_was_prepared_before_there_were_tombstones_is_brought_up_to_date(version: Version) {
+async fn a_server_that_was_prepared_before_there_were_tombstones_or_adoption_is_brought_up_to_date(
+    version: Version,
+) {
     let fixture = Fixture::prepared(version).await;
     let spec = want(&["app"]);
     fixture.converge(&spec).await;
@@ -53,11 +56,20 @@ async fn a_server_that_was_prepared_before_there_were_tombstones_is_brought_up_t
     run(
         &mut operator,
         "DROP TABLE tenantry.tombstone; ALTER TABLE tenantry.marker DROP CONSTRAINT marker_phase_check, \
-         ADD CONSTRAINT marker_phase_check CHECK (phase IN ('Creating', 'Bound', 'Released'))",
+         ADD CONSTRAINT marker_phase_check CHECK (phase IN ('Creating', 'Bound', 'Released')), \
+         DROP COLUMN management, DROP COLUMN object_name",
     )
     .await;
+    let mut reader = fixture.pool.operator().await.unwrap();
+    let old = markers(&mut reader, &Markers::All).await.unwrap();
+    assert_eq!(
+        old.len(),
+        1,
+        "its rows can be read before: they say whether the server is the one that it was"
+    );
     let gate = Gate::default();
     bootstrap(&gate, &fixture.pool).await.unwrap();
+    assert_eq!(markers(&mut reader, &Markers::All).await.unwrap(), old);
     assert_eq!((prepared(&fixture).await, texts(&mut operator, constraint).await), (right, admitted));
     let rows = texts(&mut operator, "SELECT physical_name FROM tenantry.marker").await;
     assert_eq!(rows, [spec.physical.as_str()]);

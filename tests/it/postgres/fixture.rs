@@ -153,6 +153,7 @@ pub fn want(credentials: &[&str]) -> DatabaseSpec {
         connection_limit: Some(5),
         credentials: credentials.iter().map(credential).collect(),
         logins_allowed: true,
+        adopted: None,
     }
 }
 

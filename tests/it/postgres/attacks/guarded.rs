@@ -148,7 +148,14 @@ async fn who_sends_notifications_is_known_by_the_lock_that_it_takes(version: Ver
         if who.is_empty() { Err("none does".to_owned()) } else { Ok(who) }
     })
     .await;
-    assert_eq!(notifying, [Who::Tenant { login: login(&a, 0), database: a.physical.to_string() }]);
+    assert_eq!(
+        notifying,
+        [Who::Tenant {
+            login: login(&a, 0),
+            roles: a.physical.to_string(),
+            database: a.physical.to_string()
+        }]
+    );
     sending.abort();
     drop(quiet);
 }

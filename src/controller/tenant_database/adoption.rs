@@ -1,0 +1,274 @@
+//! Adoption: a claim that gets a database that exists already, since an admin made a ServerDatabase that says so. Pure.
+//!
+//! The object names the claim as a PersistentVolume's `claimRef` reserves a volume. A claim can only ask: without such an object
+//! it gets a database of ours, and what is on the server under another name is never looked at.
+
+use kube::ResourceExt;
+
+use super::choose::{Chosen, chosen};
+use super::fetch::Fetched;
+use super::validate::{Refusal, Validated, released_exists, usable};
+use crate::api::condition::{Summary, reason};
+use crate::api::names::PhysicalName;
+use crate::api::server_database::Management;
+use crate::api::{ServerDatabase, labels};
+use crate::controller::database::rivals;
+use crate::postgres::adoption::Adopted;
+use crate::postgres::facts::{Claim, Marker, Phase};
+
+/// A database that an admin gives to a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Its name on the server.
+    pub database: String,
+    /// How it is given.
+    pub adopted: Adopted,
+    /// Whether an admin has said so of the database as it is now: by this claim's UID, or by taking an earlier one's off an object
+    /// that shows a row already. One that was just made from a file knows nothing of what an earlier claim left.
+    pub handed_over: bool,
+}
+
+/// The server and the database that an admin gives to the claim; `None` if no object does. `named` are all objects of its
+/// namespace and name.
+pub(super) fn find(
+    fetched: &Fetched,
+    named: &[&ServerDatabase],
+    (uid, tenant_uid): (&str, &str),
+) -> Result<Option<(String, Given)>, Refusal> {
+    let adoptions = || named.iter().copied().filter(|database| database.spec.adoption().is_some());
+    let of_another = |database: &ServerDatabase| {
+        let claim = database.spec.claim_ref.uid.as_deref();
+        let tenant = database.status.as_ref().and_then(|status| status.tenant_uid.as_deref());
+        claim.is_some_and(|claim| claim != uid) && tenant != Some(tenant_uid)
+    };
+    let Some(database) = adoptions().find(|database| !of_another(database)) else {
+        return match adoptions().next() {
+            Some(earlier) if fetched.claim.spec.fresh != Some(true) => {
+                Err(released_exists(&earlier.name_any(), uid).into())
+            }
+            _ => Ok(None),
+        };
+    };
+    if let Some(conflict) = rivals::conflict(database, &fetched.databases) {
+        return Err(conflict.into());
+    }
+    let (server, object) = (&database.spec.server_ref.name, database.name_any());
+    usable(fetched, server)?;
+    let management = database.spec.management.unwrap_or_default();
+    if management == Management::Observe {
+        refuse_what_would_write(fetched, &object)?;
+    }
+    let given = Given {
+        database: database.spec.physical_name.clone(),
+        adopted: Adopted { management, object },
+        handed_over: match database.spec.claim_ref.uid.as_deref() {
+            Some(claim) => claim == uid,
+            None => database.annotations().contains_key(labels::OWNER_UID),
+        },
+    };
+    Ok(Some((server.clone(), given)))
+}
+
+/// An observed database has neither logins nor limits of ours, so its claim cannot ask for any.
+fn refuse_what_would_write(fetched: &Fetched, object: &str) -> Result<(), Summary> {
+    let spec = &fetched.claim.spec;
+    let fields = [("spec.credentials", spec.credentials.is_some()), ("spec.limits", spec.limits.is_some())];
+    let Some((field, _)) = fields.into_iter().find(|(_, asked)| *asked) else { return Ok(()) };
+    let message = format!(
+        "{field}: nothing is written to a database that is only observed: remove the field, or have an admin set spec.management of \
+         ServerDatabase {object} to Adopt"
+    );
+    Err(Summary::Stalled { reason: reason::INVALID_SPEC, message })
+}
+
+/// Which database `given` is by the marker rows: the claim's own row, if it has one, and the one of that database.
+pub(super) fn choose(claim: &Validated, given: &Given, rows: &[Marker]) -> Result<Chosen, Summary> {
+    let conflict = |message| Err(Summary::Stalled { reason: reason::CLAIM_CONFLICT, message });
+    let object = &given.adopted.object;
+    let own = rows.iter().find(|row| row.tenant_uid == claim.tenant_uid && row.name == claim.name.as_str());
+    if let Some(other) = own.filter(|row| row.physical_name != given.database) {
+        return conflict(format!(
+            "the claim has ServerDatabase {} already: let spec.claimRef of ServerDatabase {object} name another claim",
+            other.object_name()
+        ));
+    }
+    let row = rows.iter().find(|row| row.physical_name == given.database);
+    let Some(row) = row else {
+        let physical = PhysicalName::new(&claim.id, &claim.name).of_adopted(&given.database);
+        let physical = physical.map_err(|error| Summary::Stalled {
+            reason: reason::NAME_CONFLICT,
+            message: format!("ServerDatabase {object}: spec.physicalName: {error}"),
+        })?;
+        return Ok(Chosen { physical, rows: Vec::new() });
+    };
+    let known = row.adopted.as_ref();
+    if known.is_none_or(|known| known.object != *object) {
+        return conflict(format!(
+            "database {} is given to a claim by ServerDatabase {}: delete ServerDatabase {object}",
+            given.database,
+            row.object_name()
+        ));
+    }
+    if known.is_some_and(|known| known.management < given.adopted.management) {
+        let message = format!("ServerDatabase {object} does not say yet what its marker row says");
+        return Err(Summary::Progressing { reason: reason::PROGRESSING, message });
+    }
+    if own.is_some() {
+        return chosen(row.clone());
+    }
+    match row.phase {
+        Phase::Released if given.handed_over && row.name == claim.name.as_str() => {
+            let to = Claim {
+                namespace: claim.namespace.clone(),
+                name: claim.name.as_str().to_owned(),
+                uid: Some(claim.uid.clone()),
+            };
+            chosen(Marker { claim: to, ..row.clone() })
+        }
+        Phase::Released if row.name == claim.name.as_str() => Err(released_exists(object, &claim.uid)),
+        Phase::Released => conflict(format!(
+            "the logins of database {} are named after claim {}: only a claim of that name can have it again",
+            given.database, row.name
+        )),
+        _ => conflict(format!(
+            "database {} belongs to TenantDatabase {}/{} of another tenant, which is not gone",
+            given.database, row.claim.namespace, row.claim.name
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::fixtures::fetched;
+    use super::super::validate::validate;
+    use super::*;
+
+    const TENANT: &str = "uid-acme";
+
+    fn object(name: &str, change: &Value) -> ServerDatabase {
+        let mut object = json!({
+            "apiVersion": "tenantry.dev/v1alpha1", "kind": "ServerDatabase", "metadata": {"name": name},
+            "spec": {
+                "serverRef": {"name": "gold"}, "physicalName": "legacy_crm", "management": "Adopt",
+                "claimRef": {"namespace": "tenant-acme", "name": "app"},
+            },
+        });
+        json_patch(&mut object, change);
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn json_patch(target: &mut Value, change: &Value) {
+        for (key, value) in change.as_object().into_iter().flatten() {
+            if value.is_object() && target[key].is_object() {
+                json_patch(&mut target[key], value);
+            } else {
+                target[key] = value.clone();
+            }
+        }
+    }
+
+    fn validated(claim: &Value, objects: Vec<ServerDatabase>) -> Result<Validated, Refusal> {
+        validate(&Fetched { databases: objects, ..fetched(claim, &json!({})) })
+    }
+
+    fn reason_of<T: std::fmt::Debug>(result: Result<T, Refusal>) -> (&'static str, String) {
+        match result {
+            Err(Refusal::Because(
+                Summary::Stalled { reason, message } | Summary::Progressing { reason, message },
+            )) => (reason, message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn row(tenant: &str, phase: Phase, management: Management) -> Marker {
+        Marker {
+            tenant_uid: tenant.into(),
+            name: "app".into(),
+            tenant_id: "abcdefghij".into(),
+            physical_name: "legacy_crm".into(),
+            claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: Some("uid-old".into()) },
+            phase,
+            generation: 2,
+            epoch: 0,
+            logins: [].into(),
+            adopted: Some(Adopted { management, object: "legacy".into() }),
+        }
+    }
+
+    #[test]
+    fn a_claim_gets_the_database_that_an_admin_gives_it() {
+        let claim = validated(&json!({}), vec![object("legacy", &json!({}))]).unwrap();
+        let adopted = Adopted { management: Management::Adopt, object: "legacy".into() };
+        let given = Given { database: "legacy_crm".into(), adopted, handed_over: false };
+        assert_eq!((claim.server.as_str(), claim.given.as_ref()), ("gold", Some(&given)));
+        let new = choose(&claim, &given, &[]).unwrap();
+        let roles = PhysicalName::new(&claim.id, &claim.name);
+        assert_eq!((new.physical.as_str(), new.physical.role_prefix()), ("legacy_crm", roles.role_prefix()));
+    }
+
+    #[test]
+    fn an_observed_database_has_no_credentials_and_none_can_be_asked_for() {
+        let observed = || vec![object("legacy", &json!({"spec": {"management": "Observe"}}))];
+        assert_eq!(validated(&json!({}), observed()).unwrap().credentials, []);
+        for (field, spec) in [
+            ("spec.credentials", json!({"credentials": [{"name": "app"}]})),
+            ("spec.limits", json!({"limits": {"connections": 3}})),
+        ] {
+            let (reason, message) = reason_of(validated(&spec, observed()));
+            assert_eq!((reason, message.split(':').next()), ("InvalidSpec", Some(field)));
+        }
+    }
+
+    #[test]
+    fn another_claims_database_is_not_handed_out() {
+        let others = || vec![object("legacy", &json!({"spec": {"claimRef": {"uid": "uid-old"}}}))];
+        assert_eq!(reason_of(validated(&json!({}), others())).0, "ReleasedDatabaseExists");
+        let fresh = validated(&json!({"fresh": true}), others()).unwrap();
+        assert_eq!(fresh.given, None);
+        let mine = || vec![object("legacy", &json!({"spec": {"claimRef": {"uid": "uid-app"}}}))];
+        assert!(validated(&json!({}), mine()).unwrap().given.unwrap().handed_over);
+
+        let claim = |objects| validated(&json!({}), objects).unwrap();
+        let chosen = |claim: &Validated, row: Marker| {
+            choose(claim, claim.given.as_ref().unwrap(), &[row]).map_err(Refusal::Because)
+        };
+        let by_name = claim(vec![object("legacy", &json!({}))]);
+        let released = || row("uid-other", Phase::Released, Management::Adopt);
+        // An object that was made again from a file says nothing of what the earlier claim left.
+        assert_eq!(reason_of(chosen(&by_name, released())).0, "ReleasedDatabaseExists");
+        assert_eq!(chosen(&claim(mine()), released()).unwrap().rows[0].claim.uid.as_deref(), Some("uid-app"));
+        let marked = json!({"metadata": {"annotations": {"tenantry.dev/owner-uid": "legacy_crm"}}});
+        assert!(chosen(&claim(vec![object("legacy", &marked)]), released()).is_ok());
+        let bound = row("uid-other", Phase::Bound, Management::Adopt);
+        assert_eq!(reason_of(chosen(&claim(mine()), bound)).0, "ClaimConflict");
+        let own = row(TENANT, Phase::Released, Management::Adopt);
+        assert_eq!(chosen(&by_name, own.clone()).unwrap().rows, std::slice::from_ref(&own));
+        let elsewhere = Marker { physical_name: "t_abcdefghij_app".into(), adopted: None, ..own };
+        assert_eq!(reason_of(chosen(&by_name, elsewhere)).0, "ClaimConflict");
+        let renamed = Marker { name: "older".into(), ..released() };
+        assert_eq!(reason_of(chosen(&claim(mine()), renamed)).0, "ClaimConflict");
+    }
+
+    #[test]
+    fn what_is_adopted_is_never_only_observed_again() {
+        let claim =
+            validated(&json!({}), vec![object("legacy", &json!({"spec": {"management": "Observe"}}))]);
+        let claim = claim.unwrap();
+        let adopted = row(TENANT, Phase::Bound, Management::Adopt);
+        let chosen = choose(&claim, claim.given.as_ref().unwrap(), &[adopted]).map_err(Refusal::Because);
+        assert_eq!(reason_of(chosen).0, "Progressing");
+    }
+
+    #[test]
+    fn of_two_objects_for_one_claim_neither_is_taken() {
+        let two =
+            vec![object("legacy", &json!({})), object("second", &json!({"spec": {"physicalName": "other"}}))];
+        let (reason, message) = reason_of(validated(&json!({}), two));
+        assert!(
+            reason == "ClaimConflict" && message.contains("legacy") && message.contains("second"),
+            "{message}"
+        );
+    }
+}
