@@ -2,8 +2,9 @@
 //!
 //! # Flow
 //! [`Gate::open`] opens a [`Session`] on the operator database; facts may be read in it, and then it executes a
-//! plan: batch by batch, each batch one effect. A batch of several statements is one transaction; one statement
-//! alone runs as it is, so that CREATE DATABASE can.
+//! plan: batch by batch, each batch one effect. A batch of several statements is one transaction, sent in one message but
+//! for its COMMIT, which waits until every statement has changed what it should; one statement alone runs as it is, so
+//! that CREATE DATABASE can.
 //!
 //! # Guarantees
 //! - Every effect has a number, and a probe sees it before and after, so that a test can stop the world there.
@@ -14,6 +15,7 @@
 //!   server at the same time, and none that was superseded does ever.
 
 use std::fmt;
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -277,22 +279,21 @@ impl Session<'_> {
         let quoted: Result<Vec<String>, QuoteError> = batch.statements.iter().map(Statement::sql).collect();
         let texts = quoted.map_err(|source| ExecuteError::Quote { place: at.place.clone(), source })?;
         let connection = self.connection(&batch.place).await?;
-        let transaction = texts.len() > 1;
-        if transaction {
-            sender.send(connection, &at, "BEGIN", "BEGIN".to_owned()).await?;
+        if let [statement] = &batch.statements[..] {
+            let rows = sender.send(connection, &at, statement, texts.concat()).await?;
+            return expect(&at, statement, rows);
         }
+        let shown = iter::once("BEGIN".to_owned()).chain(batch.statements.iter().map(ToString::to_string));
+        let text = iter::once("BEGIN".to_owned()).chain(texts).collect::<Vec<_>>().join(";\n");
+        let (rows, ended) = sender.send_all(connection, &at, &shown.collect::<Vec<_>>(), text).await;
         let first = at.number;
-        for (index, (statement, text)) in batch.statements.iter().zip(texts).enumerate() {
+        // What was refused after it was only refused because of it.
+        for (index, (statement, rows)) in batch.statements.iter().zip(rows.into_iter().skip(1)).enumerate() {
             at.number = first + index;
-            let rows = sender.send(connection, &at, statement, text).await?;
-            if statement.expected_rows().is_some_and(|expected| expected != rows) {
-                return Err(ExecuteError::MarkerChanged { at, statement: statement.to_string() });
-            }
+            expect(&at, statement, rows)?;
         }
-        if transaction {
-            sender.send(connection, &at, "COMMIT", "COMMIT".to_owned()).await?;
-        }
-        Ok(())
+        ended?;
+        sender.send(connection, &at, "COMMIT", "COMMIT".to_owned()).await.map(drop)
     }
 
     /// The session for a place. At most one inside a database is open at a time.
@@ -337,10 +338,45 @@ impl Sender<'_> {
                 Ok(rows)
             }
             Err(source) => {
-                sent.ended(code(&source).map_or(Outcome::Lost, |code| Outcome::Refused { code }));
+                sent.ended(outcome(&source));
                 Err(classify(at.clone(), shown, source))
             }
         }
+    }
+
+    /// Sends statements in one message, without waiting for the answer to one before the next: where one fails, the server
+    /// skips the rest. Leaves a record for each that was answered, and for the one that was not. Returns how many rows each
+    /// changed, and how it ended.
+    async fn send_all(
+        &self,
+        connection: &mut Connection,
+        at: &Spot,
+        shown: &[String],
+        text: String,
+    ) -> (Vec<u64>, Result<(), ExecuteError>) {
+        let records: Vec<Record> = shown.iter().map(|shown| self.record(connection, shown)).collect();
+        let mut records = records.into_iter().map(|record| Sent::new(&self.gate.records, record));
+        let mut rows = Vec::with_capacity(shown.len());
+        let mut under_way = records.next();
+        let done = connection
+            .run_all(text, shown.len(), |changed| {
+                if let Some(sent) = under_way.take() {
+                    sent.ended(Outcome::Done { rows: changed });
+                }
+                rows.push(changed);
+                under_way = records.next();
+            })
+            .await;
+        let ended = done.map_err(|source| {
+            if let Some(sent) = under_way.take() {
+                sent.ended(outcome(&source));
+            }
+            let shown = shown.get(rows.len()).cloned().unwrap_or_default();
+            // The first is BEGIN, which has no number of its own.
+            let number = at.number + rows.len().saturating_sub(1);
+            classify(Spot { number, ..at.clone() }, shown, source)
+        });
+        (rows, ended)
     }
 
     fn record(&self, connection: &Connection, shown: &str) -> Record {
@@ -356,6 +392,17 @@ impl Sender<'_> {
             row: self.row,
         }
     }
+}
+
+fn outcome(source: &sqlx::Error) -> Outcome {
+    code(source).map_or(Outcome::Lost, |code| Outcome::Refused { code })
+}
+
+fn expect(at: &Spot, statement: &Statement, rows: u64) -> Result<(), ExecuteError> {
+    if statement.expected_rows().is_none_or(|expected| expected == rows) {
+        return Ok(());
+    }
+    Err(ExecuteError::MarkerChanged { at: at.clone(), statement: statement.to_string() })
 }
 
 fn classify(at: Spot, statement: String, source: sqlx::Error) -> ExecuteError {

@@ -18,6 +18,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use prometheus_client::metrics::counter::Counter;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -329,6 +330,27 @@ impl Connection {
         self.reusable = false;
         let done = in_time(self.inner.execute(sqlx::raw_sql(AssertSqlSafe(sql)))).await;
         Ok(self.hear(done)?.rows_affected())
+    }
+
+    /// Sends `count` statements in one message, for the gate alone. `each` hears how many rows one of them changed, as
+    /// the answers come; where one fails, the server skips the rest.
+    pub(super) async fn run_all(
+        &mut self,
+        sql: String,
+        count: usize,
+        mut each: impl FnMut(u64),
+    ) -> Result<(), sqlx::Error> {
+        self.statements.inc_by(count as u64);
+        self.reusable = false;
+        let done = async {
+            let mut answers = self.inner.execute_many(sqlx::raw_sql(AssertSqlSafe(sql)));
+            while let Some(answer) = in_time(answers.try_next()).await? {
+                each(answer.rows_affected());
+            }
+            Ok(())
+        };
+        let done = done.await;
+        self.hear(done)
     }
 
     fn hear<T>(&mut self, answer: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {

@@ -217,7 +217,7 @@ fn refusal(severity: &str, [code, message, routine]: [&str; 3]) -> Vec<u8> {
 }
 
 /// Which statements of a session are an effect. A transaction is one, called like its first statement: it is there when
-/// it is committed.
+/// it is committed. Its statements may come in one message with its BEGIN.
 #[derive(Default)]
 struct Effects {
     transaction: bool,
@@ -231,23 +231,36 @@ struct Effects {
 impl Effects {
     fn hear(&mut self, message: &[u8], meet: impl Fn(&str) -> Option<Position>) {
         let Some(text) = query(message) else { return };
-        match text.split([' ', ';', '(']).next().unwrap_or_default().to_uppercase().as_str() {
-            "BEGIN" => *self = Self { transaction: true, ..Self::default() },
+        match first_word(&text).as_str() {
+            "BEGIN" => {
+                *self = Self { transaction: true, ..Self::default() };
+                let rest = text.split(';').skip(1).map(str::trim);
+                if let Some(named) = rest.into_iter().find(|it| !HARMLESS.contains(&first_word(it).as_str()))
+                {
+                    self.enter(named, meet);
+                }
+            }
             "COMMIT" => *self = Self { stopping: self.later, ..Self::default() },
             "ROLLBACK" if !text.to_uppercase().contains(" TO ") => *self = Self::default(),
             first if HARMLESS.contains(&first) => {}
             _ if self.transaction && self.named => {}
-            _ => {
-                let at = meet(&numberless(&text));
-                self.named = true;
-                if self.transaction && at.is_some_and(Position::arrives) {
-                    self.later = at;
-                } else {
-                    self.stopping = at;
-                }
-            }
+            _ => self.enter(&text, meet),
         }
     }
+
+    fn enter(&mut self, statement: &str, meet: impl Fn(&str) -> Option<Position>) {
+        let at = meet(&numberless(statement));
+        self.named = true;
+        if self.transaction && at.is_some_and(Position::arrives) {
+            self.later = at;
+        } else {
+            self.stopping = at;
+        }
+    }
+}
+
+fn first_word(statement: &str) -> String {
+    statement.split([' ', ';', '(']).next().unwrap_or_default().to_uppercase()
 }
 
 /// The text of a simple query, on one line.
@@ -295,9 +308,17 @@ impl<T: AsyncRead + Unpin> Side<T> {
 #[test]
 fn a_transaction_is_one_effect_that_is_there_when_it_is_committed() {
     let query = |sql: &str| [b"Q\0\0\0\0", sql.as_bytes(), b"\0"].concat();
-    for (at, stops) in [(Position::RequestLost, "GRANT b"), (Position::After, "COMMIT")] {
+    let apart = ["SELECT 1", "BEGIN", "GRANT b", "GRANT c", "COMMIT"];
+    let together = ["SELECT 1", "BEGIN;\nLOCK TABLE a;\nGRANT b;\nGRANT c", "COMMIT"];
+    let cases = [
+        (&apart[..], Position::RequestLost, apart[2]),
+        (&apart[..], Position::After, "COMMIT"),
+        (&together[..], Position::RequestLost, together[1]),
+        (&together[..], Position::After, "COMMIT"),
+    ];
+    for (sent, at, stops) in cases {
         let (mut effects, met) = (Effects::default(), std::cell::RefCell::new(vec![]));
-        let stopped = ["SELECT 1", "BEGIN", "GRANT b", "GRANT c", "COMMIT"].into_iter().find(|sql| {
+        let stopped = sent.iter().copied().find(|sql| {
             effects.hear(&query(sql), |name| {
                 met.borrow_mut().push(name.to_owned());
                 Some(at)
