@@ -56,7 +56,7 @@ pub async fn finalize(
     reached: Option<Result<Reached, Summary>>,
 ) -> Result<Next, ApplyError> {
     let server = &fetched.server;
-    let waiting = match stays(fetched, reached) {
+    let waiting = match stays(fetched, reached, context.pools.trouble(&fetched.name)) {
         Some(summary) => Some(summary),
         None => take_down(context, fetched).await?,
     };
@@ -74,8 +74,12 @@ pub async fn finalize(
 }
 
 /// Why the server has to stay. Objects can be deleted by anybody: the marker rows are the truth, and a server that
-/// had databases once and cannot be asked now may still have them.
-fn stays(fetched: &Fetched, reached: Option<Result<Reached, Summary>>) -> Option<Summary> {
+/// had databases once and cannot be asked now may still have them. `trouble` is what keeps its warm pool from being dropped.
+fn stays(
+    fetched: &Fetched,
+    reached: Option<Result<Reached, Summary>>,
+    trouble: Option<String>,
+) -> Option<Summary> {
     let known = fetched.server.status.as_ref().is_some_and(|status| status.system_identifier.is_some());
     match reached {
         _ if !fetched.users.is_empty() => Some(in_use(&fetched.users)),
@@ -86,7 +90,9 @@ fn stays(fetched: &Fetched, reached: Option<Result<Reached, Summary>>) -> Option
         // A managed server's volume is kept as it is.
         Some(Ok(reached)) if !reached.pool.is_empty() && fetched.server.spec.external.is_some() => {
             let names: Vec<&str> = reached.pool.iter().map(|it| it.name.as_str()).take(LISTED).collect();
-            let message = format!("the server stays until its warm pool is dropped: {}", names.join(", "));
+            let why = trouble.map(|trouble| format!("; {trouble}")).unwrap_or_default();
+            let message =
+                format!("the server stays until its warm pool is dropped: {}{why}", names.join(", "));
             Some(Summary::Progressing { reason: reason::IN_USE, message })
         }
         Some(Err(Summary::Progressing { message, .. } | Summary::Stalled { message, .. })) if known => {

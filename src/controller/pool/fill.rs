@@ -3,7 +3,7 @@
 use futures::{TryStreamExt, stream};
 use rand::RngExt;
 
-use super::plan::{Wish, work};
+use super::plan::{Wish, Work, work};
 use crate::controller::context::Context;
 use crate::controller::database::plan::{Conflict, Plan};
 use crate::controller::database::pool as layout;
@@ -11,7 +11,7 @@ use crate::postgres::connect::ServerPool;
 use crate::postgres::execute::{ExecuteError, Session};
 use crate::postgres::facts::{Facts, Server};
 use crate::postgres::observe::{self, ObserveError, Scope};
-use crate::postgres::pool::{Member, PoolName};
+use crate::postgres::pool::{Member, MemberPhase, PoolName};
 use crate::postgres::record::Cause;
 
 /// Databases of one server that are made at once.
@@ -29,6 +29,12 @@ pub enum FillError {
     /// A database could not be made or dropped.
     #[error("failed to fill the warm pool")]
     Execute(#[source] ExecuteError),
+    /// A database is not ours alone any more.
+    #[error(
+        "failed to drop database {0} of the warm pool, which somebody has opened or given to another owner: what it holds is \
+         not ours to drop; drop it by hand, or close it again and give it back to tenantry_databases"
+    )]
+    NotOurs(PoolName),
 }
 
 /// Brings the pool to what `wish` says, until that is `None`: somebody else needs the server now.
@@ -62,18 +68,30 @@ impl<W: Fn() -> Option<Wish> + Sync> Filling<'_, W> {
             _ => layout::is_whole(name, &facts),
         };
         let work = work(wish, &prepared_as, &members, whole);
+        // One that cannot be dropped, because a tenant has granted something to its roles, keeps nobody from the others.
+        let mut trouble = Ok(());
         for name in &work.retire {
-            self.retire(name).await?;
+            match self.retire(name).await {
+                Err(error @ (FillError::NotOurs(_) | FillError::Execute(ExecuteError::Refused { .. }))) => {
+                    trouble = trouble.and(Err(error));
+                }
+                other => other?,
+            }
         }
+        self.grow(&work, &prepared_as, &facts.server).await?;
+        trouble
+    }
+
+    async fn grow(&self, work: &Work, prepared_as: &str, server: &Server) -> Result<(), FillError> {
         if work.clones == 0 {
             return Ok(());
         }
-        let template = match work.template {
-            Some(template) => template,
-            None => self.make_template(&prepared_as, &facts.server).await?,
+        let template = match &work.template {
+            Some(template) => template.clone(),
+            None => self.make_template(prepared_as, server).await?,
         };
         let missing = (0..work.clones).map(Ok::<usize, FillError>);
-        let make = |_| self.make_clone(&template, &prepared_as, &facts.server);
+        let make = |_| self.make_clone(&template, prepared_as, server);
         stream::iter(missing).try_for_each_concurrent(AT_ONCE, make).await
     }
 
@@ -93,10 +111,11 @@ impl<W: Fn() -> Option<Wish> + Sync> Filling<'_, W> {
             observe::catalog(session.reader(), &Scope::member(name)).await.map_err(FillError::Look)?;
         let member = members.iter().find(|member| member.name == *name);
         let Some(plan) = member.and_then(|member| layout::retire(member, &facts)) else {
-            tracing::warn!(server.name = self.server, database.name = %name, "leaves a database of the pool as it is");
             session.close().await;
             self.context.pools.dismiss(self.server, name);
-            return Ok(());
+            let is_being_made = member.is_none_or(|member| member.phase == MemberPhase::Preparing);
+            let exists = facts.databases.contains_key(name.as_str());
+            return if is_being_made && !exists { Ok(()) } else { Err(FillError::NotOurs(name.clone())) };
         };
         tracing::info!(server.name = self.server, database.name = %name, "drops a database of the warm pool");
         session.run(&plan.batches).await.map_err(FillError::Execute)?;
@@ -123,7 +142,7 @@ impl<W: Fn() -> Option<Wish> + Sync> Filling<'_, W> {
         let name = PoolName::clone_of(self.context.random(RngExt::random));
         let plan = layout::prepare_clone(&name, template, prepared_as, server).map_err(FillError::Plan)?;
         self.make(&name, &plan).await?;
-        self.context.pools.add(self.server, name);
+        self.context.pools.add(self.server, name, prepared_as.to_owned());
         Ok(())
     }
 

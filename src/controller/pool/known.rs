@@ -17,6 +17,8 @@ struct Pool {
     /// Clones that turns have taken, with whether the turn is over. What became of one shows when the rows are read
     /// after that.
     taken: BTreeMap<PoolName, bool>,
+    /// Why the last filling got nowhere, if it did.
+    trouble: Option<String>,
 }
 
 impl Pool {
@@ -74,11 +76,10 @@ impl Pools {
         self.news.notify_one();
     }
 
-    /// A clone was made and can be taken.
-    pub fn add(&self, server: &str, name: PoolName) {
+    /// A clone was made, prepared as `layout`, and can be taken while that is what they are prepared as.
+    pub fn add(&self, server: &str, name: PoolName, layout: String) {
         let mut all = self.all();
         let Some(pool) = all.get_mut(server) else { return };
-        let layout = pool.layout.clone();
         pool.members.push(Member { name, layout, phase: MemberPhase::Ready, settled: false });
     }
 
@@ -87,6 +88,20 @@ impl Pools {
         if let Some(pool) = self.all().get_mut(server) {
             pool.members.retain(|member| member.name != *name);
         }
+    }
+
+    /// How the last filling ended. Returns whether something else is wrong than before.
+    pub fn ended(&self, server: &str, trouble: Option<String>) -> bool {
+        let mut all = self.all();
+        let Some(pool) = all.get_mut(server) else { return false };
+        let is_news = trouble.is_some() && pool.trouble != trouble;
+        pool.trouble = trouble;
+        is_news
+    }
+
+    /// Why the last filling got nowhere, if it did.
+    pub fn trouble(&self, server: &str) -> Option<String> {
+        self.all().get(server)?.trouble.clone()
     }
 
     /// The server is gone.
@@ -204,7 +219,9 @@ mod tests {
     fn a_clone_of_another_layout_is_not_given_to_anybody() {
         let pools = Pools::default();
         let reading = pools.reading("main");
-        pools.see("main", &reading, "newer".into(), vec![member(1)]);
+        pools.see("main", &reading, "newer".into(), vec![]);
+        // What was begun before, and came to its end after that.
+        pools.add("main", PoolName::clone_of(1), "l".into());
         assert!(pools.take("main").is_none());
         assert_eq!(pools.work("main", Wish { size: 1, grows: true }).retire, [PoolName::clone_of(1)]);
     }

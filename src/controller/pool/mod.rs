@@ -43,7 +43,6 @@ struct Lately {
     busy: bool,
     failures: u32,
     rests_until: Option<Instant>,
-    trouble: Option<String>,
 }
 
 /// Fills every pool, until `shutdown`; what is being made then is finished.
@@ -58,7 +57,7 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
             () = context.pools.news() => {}
             _ = ticks.tick() => {}
             Some(ended) = fillings.join_next() => match ended {
-                Ok((server, result)) => rest(&mut known, server, result, context.jitter()),
+                Ok((server, result)) => rest(&context, &mut known, server, result),
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             },
         }
@@ -102,19 +101,23 @@ fn wish(context: &Context, server: &str, shutdown: &CancellationToken) -> Option
 }
 
 /// Notes how a filling went. One line when something else is wrong than before.
-fn rest(known: &mut HashMap<String, Lately>, server: String, result: Result<(), FillError>, jitter: f64) {
+fn rest(
+    context: &Context,
+    known: &mut HashMap<String, Lately>,
+    server: String,
+    result: Result<(), FillError>,
+) {
+    let trouble = result.err().map(|error| chain(&error));
+    if context.pools.ended(&server, trouble.clone()) {
+        tracing::warn!(server.name = server, error.message = trouble, "the warm pool is not as it has to be");
+    }
     let lately = known.entry(server).or_default();
     lately.busy = false;
-    let Err(error) = result else {
+    if trouble.is_none() {
         *lately = Lately::default();
         return;
-    };
+    }
     let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(lately.failures)).min(LONGEST_PAUSE);
     lately.failures += 1;
-    lately.rests_until = Some(Instant::now() + pause.mul_f64(1.0 + jitter));
-    let message = chain(&error);
-    if lately.trouble.as_ref() != Some(&message) {
-        tracing::warn!(error.message = message, "the warm pool is not filled");
-        lately.trouble = Some(message);
-    }
+    lately.rests_until = Some(Instant::now() + pause.mul_f64(1.0 + context.jitter()));
 }

@@ -5,7 +5,7 @@
 
 use kube::ResourceExt;
 use kube::api::DynamicObject;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::fetch::Fetched;
 use crate::api::condition::{Summary, reason};
@@ -55,8 +55,11 @@ pub async fn finalize(context: &Context, fetched: &Fetched) -> Result<Next, Appl
             }
             context.gate.delete(Kind::Namespace, &key, &live.uid().unwrap_or_default()).await?;
         }
-        let message =
-            format!("waiting until Namespace {} is gone; its databases are released and kept", key.name);
+        let message = format!(
+            "waiting until Namespace {} is gone; its databases are released and kept{}",
+            key.name,
+            remains(&live)
+        );
         let mut status = tenant.status.clone().unwrap_or_default();
         let generation = tenant.metadata.generation.unwrap_or_default();
         let summary = Summary::Progressing { reason: reason::TERMINATING, message };
@@ -69,6 +72,21 @@ pub async fn finalize(context: &Context, fetched: &Fetched) -> Result<Next, Appl
     set_finalizers(context, tenant, &rest).await?;
     context.progress.clear(&uid);
     Ok(Next::Never)
+}
+
+/// What the namespace says that keeps it. What merely takes its time has counts in it, which change all the while.
+fn remains(namespace: &DynamicObject) -> String {
+    const KEEP: [&str; 4] = [
+        "NamespaceFinalizersRemaining",
+        "NamespaceDeletionDiscoveryFailure",
+        "NamespaceDeletionGroupVersionParsingFailure",
+        "NamespaceDeletionContentFailure",
+    ];
+    let conditions = namespace.data.pointer("/status/conditions").and_then(Value::as_array);
+    let keeps =
+        |it: &&Value| it["status"] == "True" && it["type"].as_str().is_some_and(|it| KEEP.contains(&it));
+    let messages = conditions.into_iter().flatten().filter(keeps).filter_map(|it| it["message"].as_str());
+    messages.flat_map(|message| ["; ", message]).collect()
 }
 
 /// Admission refuses the deletion of a protected tenant. One that was protected since, or deleted past admission, stays

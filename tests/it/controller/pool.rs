@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Executor, Row};
 use tenantry::controller::object::{Key, Kind};
 
+use super::claims::{binding, session};
 use super::scene::A_MINUTE;
 use super::shop;
 use super::site::{Site, Stage};
@@ -85,8 +86,32 @@ async fn claims_take_databases_of_the_pool_and_it_is_filled_up_again() {
 
     // Too small a pool is no obstacle, and one that is not wanted any more goes.
     scene.patch(Kind::DatabaseServer, &server, sized(1)).await;
-    assert!(holds(&site, 1).await.is_subset(&second));
-    scene.patch(Kind::DatabaseServer, &server, json!({"spec": {"warmPool": null}})).await;
+    let last = holds(&site, 1).await;
+    assert!(last.is_subset(&second));
+
+    // A tenant sees every role's name and may grant it something: that keeps this one from going, and nobody else.
+    let role = last.iter().find_map(|it| it.strip_prefix("role ")?.strip_suffix("_ro false")).unwrap();
+    let mut tenant = session(&scene, &binding(&scene, "orders-app").await).await.unwrap();
+    let grant = format!("create table mine (); grant select on mine to {role}_ro");
+    tenant.execute(sqlx::raw_sql(AssertSqlSafe(grant))).await.unwrap();
+    let unwanted = json!({"spec": {"warmPool": null}});
+    scene.patch(Kind::DatabaseServer, &server, unwanted.clone()).await;
+    wait_until(TWO_MINUTES, "only what is in use is left", async || {
+        let pool = pool(&site).await;
+        let left = ["owner", "rw", "ro"].map(|group| format!("role {role}_{group} false"));
+        let left: BTreeSet<String> = left.into_iter().chain([format!("row {role} Retiring")]).collect();
+        if pool == left { Ok(()) } else { Err(format!("{pool:#?}")) }
+    })
+    .await;
+    scene.patch(Kind::DatabaseServer, &server, sized(1)).await;
+    wait_until(TWO_MINUTES, "the pool has another clone", async || {
+        let pool = pool(&site).await;
+        let is_new = |row: &&String| row.starts_with("row tenantry_pool_") && row.ends_with(" Ready");
+        pool.iter().find(is_new).map(drop).ok_or_else(|| format!("{pool:#?}"))
+    })
+    .await;
+    tenant.execute("drop table mine").await.unwrap();
+    scene.patch(Kind::DatabaseServer, &server, unwanted).await;
     emptied(&site).await;
     scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
     operator.stop().await;
