@@ -1,17 +1,19 @@
 //! The deletion brake of each server: what would be released or removed beyond what people do on purpose waits for a word.
 //!
-//! Releases are counted from the marker rows, by the server's own clock, and tenants by the objects that are being deleted:
-//! neither a restart nor a new leader forgets any. Whoever finds too many engages the brake of the server ([`Brakes`]);
-//! its own turn writes condition and nonce into its status, which holds for later processes, and lets it go when it was
-//! answered and things are calm. Tenants' namespaces wait with their databases: it all still runs.
+//! Releases are counted from the marker rows, by the server's own clock, and tenants by the objects that are being deleted
+//! and by the databases of those that are gone: neither a restart nor a new leader forgets any. Whoever finds too many
+//! engages the brake of the server ([`Brakes`]); its own turn writes condition and nonce into its status, which holds for
+//! later processes, and lets it go when it was answered and things are calm. Tenants' namespaces wait with their
+//! databases: it all still runs.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::Api;
-use kube::{Resource, ResourceExt};
+use kube::{CustomResourceExt, Resource, ResourceExt};
 use rand::RngExt;
 use tokio::sync::OwnedMutexGuard;
 
@@ -23,7 +25,9 @@ use super::publish;
 use super::queue::Lane;
 use crate::api::condition::{Summary, reason};
 use crate::api::server_database::DatabasePhase;
-use crate::api::{DatabaseServer, ServerDatabase, Tenant, TenantDatabase, labels, names};
+use crate::api::{
+    Blueprint, DatabaseServer, Microservice, Plan, ServerDatabase, Tenant, TenantDatabase, labels, names,
+};
 use crate::postgres::execute::Session;
 use crate::postgres::observe;
 use crate::resilience::brake::{self, Pace, Standing, Verdict};
@@ -42,10 +46,11 @@ pub struct Engaged {
     pub message: String,
 }
 
-/// The brakes that this process engaged.
+/// The brakes that this process engaged, and the answers that it has seen.
 #[derive(Debug, Default)]
 pub struct Brakes {
     engaged: Mutex<HashMap<String, Engaged>>,
+    answered: Mutex<HashMap<String, (String, Timestamp)>>,
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -74,13 +79,30 @@ impl Brakes {
         self.engaged.lock().unwrap_or_else(PoisonError::into_inner).get(server).cloned()
     }
 
-    fn engage(&self, server: &str, engaged: Engaged) {
-        self.engaged.lock().unwrap_or_else(PoisonError::into_inner).insert(server.to_owned(), engaged);
+    /// Engages the server's brake, unless somebody else just has: it has one nonce. Returns whether it did.
+    fn engage(&self, server: &str, engaged: &Engaged) -> bool {
+        let mut all = self.engaged.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = !all.contains_key(server);
+        all.entry(server.to_owned()).or_insert_with(|| engaged.clone());
+        is_new
+    }
+
+    /// Since when this process has known the answer to that nonce.
+    fn answered_since(&self, server: &str, nonce: &str, now: Timestamp) -> Timestamp {
+        let mut all = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.get(server) {
+            Some((known, since)) if known == nonce => *since,
+            _ => {
+                all.insert(server.to_owned(), (nonce.to_owned(), now));
+                now
+            }
+        }
     }
 
     /// The brake is over, or the server gone.
     pub fn forget(&self, server: &str) {
         self.engaged.lock().unwrap_or_else(PoisonError::into_inner).remove(server);
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).remove(server);
     }
 }
 
@@ -94,25 +116,18 @@ pub async fn admits(context: &Context, server: &str, session: &mut Session<'_>) 
     check(context, server, next, why).await
 }
 
-/// Whether the tenant's namespace may be deleted. One that has no database waits for nobody.
+/// Whether the tenant's namespace may be deleted. One that has no database waits for nobody, but while a CRD of ours is
+/// going: that makes every tenant look deleted, and is asked about on all servers.
 pub async fn admits_tenant(context: &Context, tenant: &Tenant) -> Result<Result<(), Summary>, ApplyError> {
-    let namespace = names::tenant_namespace(&tenant.name_any());
-    // One that has no status yet may be in use as well as any.
-    let bound =
-        |database: &ServerDatabase| database.spec.claim_ref.namespace == namespace && is_bound(database);
     let databases: Vec<ServerDatabase> = context.valid_all();
-    let servers = databases.into_iter().filter(bound).map(|database| database.spec.server_ref.name);
-    let servers: BTreeSet<String> = servers.collect();
-    if servers.is_empty() {
-        return Ok(Ok(()));
-    }
-    let going = terminating_crd(context).await?;
-    let (pace, why) = if let Some(crd) = going {
+    let (servers, pace, why) = if let Some(crd) = terminating_crd(context).await? {
+        let all = context.valid_all::<DatabaseServer>().iter().map(ResourceExt::name_any).collect();
         // As good as all of them are deleted.
-        (Pace { recent: u32::MAX, all: 0 }, format!("CRD {crd} is being deleted"))
+        (all, Pace { recent: u32::MAX, all: 0 }, format!("CRD {crd} is being deleted"))
     } else {
-        let pace = tenants(context);
-        (pace, format!("{} of {} tenants are being deleted", pace.recent, pace.all))
+        let pace = tenants(&context.valid_all(), &databases, context.now().as_second());
+        let why = format!("{} of {} tenants are being deleted", pace.recent, pace.all);
+        (servers(context, tenant, &databases), pace, why)
     };
     for server in servers {
         if let Err(summary) = check(context, &server, pace, || why.clone()).await {
@@ -122,24 +137,52 @@ pub async fn admits_tenant(context: &Context, tenant: &Tenant) -> Result<Result<
     Ok(Ok(()))
 }
 
-/// How many tenants are being deleted, of how many.
-fn tenants(context: &Context) -> Pace {
-    let all: Vec<Tenant> = context.valid_all();
-    let times =
-        all.iter().filter_map(|tenant| Some(tenant.metadata.deletion_timestamp.as_ref()?.0.as_second()));
-    let recent = brake::recent(times, context.now().as_second(), WINDOW);
-    Pace { recent, all: u32::try_from(all.len()).unwrap_or(u32::MAX) }
+/// The servers that the tenant has databases on: by the objects, which anybody may have deleted, and by the rows.
+fn servers(context: &Context, tenant: &Tenant, databases: &[ServerDatabase]) -> BTreeSet<String> {
+    let namespace = names::tenant_namespace(&tenant.name_any());
+    // One that has no status yet may be in use as well as any.
+    let bound =
+        |database: &&ServerDatabase| database.spec.claim_ref.namespace == namespace && is_bound(database);
+    let shown = databases.iter().filter(bound).map(|database| database.spec.server_ref.name.clone());
+    let rows = context.inventory.rows();
+    shown.chain(rows.servers_of_tenant(&tenant.uid().unwrap_or_default()).cloned()).collect()
+}
+
+/// How many tenants are being deleted, of how many: those that are on their way, however long, those that went lately, and
+/// those that are gone but for their databases.
+fn tenants(all: &[Tenant], databases: &[ServerDatabase], now: i64) -> Pace {
+    let going = all.iter().filter(|tenant| {
+        let Some(since) = &tenant.metadata.deletion_timestamp else { return false };
+        let is_ours = tenant.finalizers().iter().any(|finalizer| finalizer == labels::TENANT_FINALIZER);
+        is_ours || brake::recent([since.0.as_second()], now, WINDOW) > 0
+    });
+    let living: HashSet<String> =
+        all.iter().map(|tenant| names::tenant_namespace(&tenant.name_any())).collect();
+    let left = databases.iter().filter(|database| is_bound(database)).map(|it| &it.spec.claim_ref.namespace);
+    let gone: HashSet<&String> = left
+        .filter(|namespace| names::tenant_of_namespace(namespace).is_some() && !living.contains(*namespace))
+        .collect();
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    Pace { recent: count(going.count() + gone.len()), all: count(all.len() + gone.len()) }
 }
 
 /// A CRD of ours that is going: it makes every object of its kind look deleted.
-async fn terminating_crd(context: &Context) -> Result<Option<String>, ApplyError> {
+async fn terminating_crd(context: &Context) -> Result<Option<&'static str>, ApplyError> {
     let api: Api<CustomResourceDefinition> = Api::all(context.client.clone());
-    for plural in [Tenant::plural(&()), TenantDatabase::plural(&())] {
-        let name = format!("{plural}.{}", Tenant::group(&()));
-        let live = api.get_opt(&name).await.map_err(|source| ApplyError::Api {
+    let names = [
+        Tenant::crd_name(),
+        TenantDatabase::crd_name(),
+        ServerDatabase::crd_name(),
+        DatabaseServer::crd_name(),
+        Microservice::crd_name(),
+        Plan::crd_name(),
+        Blueprint::crd_name(),
+    ];
+    for name in names {
+        let live = api.get_opt(name).await.map_err(|source| ApplyError::Api {
             verb: "get",
             kind: Kind::Tenant,
-            key: Key::cluster(&name),
+            key: Key::cluster(name),
             source,
         })?;
         if live.is_some_and(|crd| crd.metadata.deletion_timestamp.is_some()) {
@@ -155,7 +198,17 @@ async fn check(
     next: Pace,
     why: impl FnOnce() -> String,
 ) -> Result<(), Summary> {
-    let Some(server) = context.valid::<DatabaseServer>(&Key::cluster(name)) else { return Ok(()) };
+    let Some(server) = context.valid::<DatabaseServer>(&Key::cluster(name)) else {
+        return match brake::decide(context.config.brake, Standing::default(), next) {
+            Verdict::Go => Ok(()),
+            // There is nobody to answer for it.
+            Verdict::Hold | Verdict::Engage => Err(held(format!(
+                "within 10 minutes {}: nothing more is released or removed while DatabaseServer {name} is not there to answer \
+                 the deletion brake on; create it again",
+                why()
+            ))),
+        };
+    };
     let nonce = nonce(context, &server);
     match brake::decide(context.config.brake, standing(&server, nonce.as_deref()), next) {
         Verdict::Go => Ok(()),
@@ -166,6 +219,11 @@ async fn check(
         Verdict::Engage => {
             let nonce = context.random(|random| format!("{:08x}", random.random::<u32>()));
             let message = message(name, &nonce, &format!("within 10 minutes {}", why()));
+            let engaged = Engaged { nonce: nonce.clone(), message: message.clone() };
+            if !context.brakes.engage(name, &engaged) {
+                let engaged = context.brakes.engaged(name).unwrap_or(engaged);
+                return Err(held(engaged.message));
+            }
             tracing::warn!(
                 server = name,
                 brake.nonce = nonce,
@@ -174,7 +232,6 @@ async fn check(
             );
             let about = server.object_ref(&());
             publish::warn(context, &about, reason::DELETION_BRAKE, "Hold", message.clone()).await;
-            context.brakes.engage(name, Engaged { nonce, message: message.clone() });
             context.enqueue(Kind::DatabaseServer, &Key::cluster(name), Lane::Urgent);
             Err(held(message))
         }
@@ -216,8 +273,12 @@ pub fn stand(context: &Context, server: &DatabaseServer, recent: Option<(u32, u3
     let engaged = context.brakes.engaged(&name);
     let nonce = nonce(context, server);
     let standing = standing(server, nonce.as_deref());
+    let now = context.now();
+    let answered = nonce.as_deref().filter(|_| standing.is_answered());
+    let answered = answered.map(|nonce| context.brakes.answered_since(&name, nonce, now));
+    let answered = answered.map(|since| now.duration_since(since).unsigned_abs());
     let waiting = waiting(context, &name);
-    let is_over = |pace| brake::is_over(context.config.brake, standing, pace, waiting);
+    let is_over = |pace| brake::is_over(context.config.brake, answered, WINDOW, pace, waiting);
     if recent.is_some_and(|(recent, all)| is_over(Pace { recent, all })) {
         context.brakes.forget(&name);
         return Stand::Over;
@@ -225,7 +286,8 @@ pub fn stand(context: &Context, server: &DatabaseServer, recent: Option<(u32, u3
     engaged.map_or(Stand::AsBefore, Stand::Engaged)
 }
 
-/// How many databases of the server will be released as soon as they may be: their claim or their tenant is gone or going.
+/// How many databases of the server will be released or renamed as soon as they may be: their claim or their tenant is gone
+/// or going, or a purge is asked for.
 fn waiting(context: &Context, server: &str) -> usize {
     let is_going = |database: &ServerDatabase| {
         let claim = &database.spec.claim_ref;
@@ -237,10 +299,62 @@ fn waiting(context: &Context, server: &str) -> usize {
     };
     let databases: Vec<ServerDatabase> = context.valid_all();
     let on = databases.iter().filter(|database| database.spec.server_ref.name == server);
-    on.filter(|database| is_bound(database) && is_going(database)).count()
+    on.filter(|database| if is_bound(database) { is_going(database) } else { is_to_be_purged(database) })
+        .count()
+}
+
+fn is_to_be_purged(database: &ServerDatabase) -> bool {
+    let status = database.status.as_ref();
+    let is_released = status.is_some_and(|status| status.phase == Some(DatabasePhase::Released));
+    let named = database.spec.purge.as_ref().map(|purge| purge.generation);
+    is_released && named.is_some() && named == status.and_then(|status| status.generation)
 }
 
 fn is_bound(database: &ServerDatabase) -> bool {
     let phase = database.status.as_ref().and_then(|status| status.phase);
     !matches!(phase, Some(DatabasePhase::Released | DatabasePhase::Tombstoned | DatabasePhase::Dropping))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+    use crate::api::server_database::{ClaimRef, ServerDatabaseSpec, ServerDatabaseStatus};
+
+    fn tenant(name: &str, deleted: Option<i64>, finalizers: &[&str]) -> Tenant {
+        let mut tenant =
+            Tenant::new(name, serde_json::from_str(r#"{"planRef": {"name": "small"}}"#).unwrap());
+        tenant.metadata.deletion_timestamp = deleted.map(|at| Time(Timestamp::from_second(at).unwrap()));
+        tenant.metadata.finalizers = Some(finalizers.iter().map(|&it| it.to_owned()).collect());
+        tenant
+    }
+
+    fn database(namespace: &str, phase: DatabasePhase) -> ServerDatabase {
+        let mut database = ServerDatabase::new("t-i-app", ServerDatabaseSpec::default());
+        database.spec.claim_ref = ClaimRef { namespace: namespace.into(), ..ClaimRef::default() };
+        database.status =
+            Some(ServerDatabaseStatus { phase: Some(phase), ..ServerDatabaseStatus::default() });
+        database
+    }
+
+    #[test]
+    fn a_tenant_counts_until_it_is_gone_with_its_databases() {
+        const NOW: i64 = 1_800_000_000;
+        let long_ago = Some(NOW - 36_000);
+        let all = [
+            tenant("living", None, &[labels::TENANT_FINALIZER]),
+            tenant("held", long_ago, &[labels::TENANT_FINALIZER]),
+            tenant("done-lately", Some(NOW - 60), &["example.com/other"]),
+            tenant("done", long_ago, &["example.com/other"]),
+        ];
+        let databases = [
+            database("tenant-living", DatabasePhase::Bound),
+            database("tenant-gone", DatabasePhase::Bound),
+            database("tenant-gone", DatabasePhase::Bound),
+            database("tenant-released", DatabasePhase::Released),
+            database("tenantry-system", DatabasePhase::Bound),
+        ];
+        assert_eq!(tenants(&all, &databases, NOW), Pace { recent: 3, all: 5 });
+    }
 }

@@ -3,7 +3,8 @@
 //! A wrong selector, a pruned directory or a lost CRD deletes many things within minutes, and what people delete on
 //! purpose is few. So what was deleted lately is counted, and what would be more than [`Limits`] allow is not done. Once
 //! engaged a brake stays so, however much time passes, until somebody answers it with its nonce: an answer to an earlier
-//! one does not count. Answered, it lets everything through, and is over when things are calm again.
+//! one does not count. Answered, it lets everything through, and is over when things are calm again, or after a while: one
+//! answer is none to what comes much later.
 
 use std::time::Duration;
 
@@ -70,10 +71,17 @@ pub fn decide(limits: Limits, standing: Standing<'_>, next: Pace) -> Verdict {
     }
 }
 
-/// Whether an engaged brake is over: it was answered, what it stopped has come through, so that nothing is `waiting`, and
-/// things are calm. Any earlier, what it stopped would engage the next one.
-pub fn is_over(limits: Limits, standing: Standing<'_>, pace: Pace, waiting: usize) -> bool {
-    standing.is_answered() && waiting == 0 && !limits.exceeded(pace)
+/// Whether an engaged brake is over, which was `answered` so long ago: what it stopped has come through, so that nothing is
+/// `waiting`, and things are calm. Any earlier, what it stopped would engage the next one. An answer is good for `at_most`
+/// so long, since what still waits then may wait for something else, for ever.
+pub fn is_over(
+    limits: Limits,
+    answered: Option<Duration>,
+    at_most: Duration,
+    pace: Pace,
+    waiting: usize,
+) -> bool {
+    answered.is_some_and(|since| since >= at_most || (waiting == 0 && !limits.exceeded(pace)))
 }
 
 /// How many of those points in time, in seconds, lie in the window that ends now. One that is to come counts: clocks differ.
@@ -123,14 +131,17 @@ mod tests {
     }
 
     #[test]
-    fn a_brake_is_over_when_it_was_answered_and_all_of_it_came_through_and_things_are_calm() {
-        let over = |answer, recent, waiting| {
-            is_over(LIMITS, Standing { nonce: Some("b"), answer }, Pace { recent, all: 9 }, waiting)
+    fn a_brake_is_over_when_it_was_answered_and_all_of_it_came_through_and_things_are_calm_or_after_a_while()
+    {
+        let over = |answered: Option<u64>, recent, waiting| {
+            let answered = answered.map(Duration::from_secs);
+            is_over(LIMITS, answered, WINDOW, Pace { recent, all: 9 }, waiting)
         };
-        assert!(over(Some("b"), 3, 0));
-        assert!(!over(Some("b"), 3, 1), "what waits would engage the next one");
-        assert!(!over(Some("b"), 4, 0), "it is not calm");
-        assert!(!over(None, 0, 0) && !over(Some("a"), 0, 0), "it was not answered");
+        assert!(over(Some(0), 3, 0));
+        assert!(!over(Some(599), 3, 1), "what waits would engage the next one");
+        assert!(!over(Some(599), 4, 0), "it is not calm");
+        assert!(over(Some(600), 4, 1), "what still waits may wait for ever");
+        assert!(!over(None, 0, 0), "it was not answered");
     }
 
     #[test]
@@ -147,15 +158,20 @@ mod tests {
             let all = random.random_range(1..200);
             let (mut now, mut done, mut brakes) = (0_i64, Vec::<(i64, bool)>::new(), 0_u32);
             let (mut nonce, mut answer) = (None::<String>, None::<String>);
+            let mut answered_at = None;
             for _ in 0..400 {
                 now += random.random_range(0..120);
                 if random.random_bool(0.02) {
                     answer = nonce.clone().filter(|_| random.random_bool(0.7)).or(Some("stale".into()));
                 }
                 let times = || done.iter().map(|(time, _)| *time);
-                let standing = || Standing { nonce: nonce.as_deref(), answer: answer.as_deref() };
-                if is_over(LIMITS, standing(), Pace { recent: recent(times(), now, WINDOW), all }, 0) {
-                    nonce = None;
+                let is_answered =
+                    Standing { nonce: nonce.as_deref(), answer: answer.as_deref() }.is_answered();
+                answered_at = answered_at.or(Some(now)).filter(|_| is_answered);
+                let since = answered_at.map(|at| Duration::from_secs((now - at).unsigned_abs()));
+                let pace = Pace { recent: recent(times(), now, WINDOW), all };
+                if is_over(LIMITS, since, WINDOW, pace, random.random_range(0..2)) {
+                    (nonce, answered_at) = (None, None);
                 }
                 let next = Pace { recent: recent(times(), now, WINDOW) + 1, all };
                 let standing = Standing { nonce: nonce.as_deref(), answer: answer.as_deref() };

@@ -49,6 +49,12 @@ impl Rows {
         self.0.iter().filter(move |(_, rows)| rows.contains(&known)).map(|(server, _)| server)
     }
 
+    /// The servers that have a database of that tenant.
+    pub fn servers_of_tenant(&self, uid: &str) -> impl Iterator<Item = &String> {
+        let is = move |known: &Known| matches!(known, Known::Of(of, _) if of == uid);
+        self.0.iter().filter(move |(_, rows)| rows.iter().any(is)).map(|(server, _)| server)
+    }
+
     /// How many databases a server has.
     pub fn count(&self, server: &str) -> usize {
         let known = self.0.get(server).into_iter().flatten();

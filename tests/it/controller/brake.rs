@@ -1,7 +1,11 @@
 //! The deletion brake: what would go beyond what people do on purpose stays, and works, until somebody says that it is meant.
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use sqlx::Executor;
+use tenantry::api::labels;
 use tenantry::controller::object::{Key, Kind};
 
 use super::claims::{binding, phase, session};
@@ -155,5 +159,47 @@ async fn of_many_claims_deleted_at_once_the_first_are_released_and_the_others_go
             over.then_some(())
         })
         .await;
+    operator.stop().await;
+}
+
+/// Without their CRDs every tenant and every database's object look deleted.
+#[tokio::test]
+async fn crds_that_are_deleted_take_no_tenant_with_them_until_somebody_says_that_it_is_meant() {
+    let site = Site::own().await;
+    let operator = Operator::start_with_brake(&site, 3).await;
+    let scene = furnish(&site).await;
+    // Fewer than the brake lets through otherwise, and one without a database.
+    scene.create(Kind::Tenant, &scene.cluster("acme"), shop::tenant(&scene)).await;
+    let bare = json!({"planRef": {"name": scene.name("small")}});
+    scene.create(Kind::Tenant, &scene.cluster("b"), bare).await;
+    for name in ["acme", "b"] {
+        scene.ready(Kind::Tenant, &scene.cluster(name)).await;
+    }
+    let crds: Api<CustomResourceDefinition> = Api::all(scene.client.clone());
+    let going = ["serverdatabases.tenantry.dev", "tenants.tenantry.dev"];
+    let allowed = Patch::Merge(json!({"metadata": {"annotations": {labels::ALLOW_DELETE: "true"}}}));
+    for name in going {
+        crds.patch(name, &PatchParams::default(), &allowed).await.unwrap();
+        crds.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+    let (nonce, message) = engaged(&scene).await;
+    assert!(message.contains("CRD tenants.tenantry.dev is being deleted"), "{message}");
+    for name in ["acme", "b"] {
+        scene.refused(Kind::Tenant, &scene.cluster(name), "DeletionBrake").await;
+        let namespace = scene.get(Kind::Namespace, &Key::cluster(&scene.namespace(name))).await.unwrap();
+        assert!(namespace["metadata"]["deletionTimestamp"].is_null(), "{namespace}");
+    }
+    let mut works = session(&scene, &binding(&scene, "orders-app").await).await.unwrap();
+    works.execute("select 1").await.unwrap();
+
+    answer(&scene, &format!("proceed-{nonce}")).await;
+    wait_until(A_MINUTE, "the CRDs are gone", async || {
+        for name in going {
+            let left = crds.get_opt(name).await.unwrap();
+            left.map_or(Ok(()), |left| Err(format!("{:?}", left.status)))?;
+        }
+        Ok(())
+    })
+    .await;
     operator.stop().await;
 }
