@@ -30,6 +30,8 @@ const GRACE: Duration = Duration::from_hours(7 * 24);
 pub enum Act {
     /// Logins are refused, sessions ended.
     Release,
+    /// The same for one whose row says so already: its release was cut short.
+    Close,
     /// It is renamed out of the way.
     Bury,
     /// It gets its name back.
@@ -41,11 +43,15 @@ pub enum Act {
 impl Act {
     const fn reason(self) -> &'static str {
         match self {
-            Self::Release => "release",
+            Self::Release | Self::Close => "release",
             Self::Bury => "purge",
             Self::Exhume => "undelete",
             Self::Drop => "drop",
         }
+    }
+
+    const fn is_braked(self) -> bool {
+        matches!(self, Self::Release | Self::Bury | Self::Drop)
     }
 }
 
@@ -68,13 +74,10 @@ pub async fn act(
         .map_err(|error| Summary::Stalled { reason: reason::NAME_CONFLICT, message: error.to_string() })?;
     let cause = Cause::new(format_args!("ServerDatabase {}", fetched.database.name_any()), act.reason());
     // Counted and done before anybody else is: two at once would both see room for one.
-    let _turn = if act == Act::Exhume { None } else { Some(context.brakes.turn(server).await) };
+    let _turn = if act.is_braked() { Some(context.brakes.turn(server).await) } else { None };
     let mut session =
         context.servers.gate().open(&pool, cause).await.map_err(|error| refusal::of_execute(&error))?;
-    let admitted = match act {
-        Act::Exhume => Ok(()),
-        Act::Release | Act::Bury | Act::Drop => brake::admits(context, server, &mut session).await,
-    };
+    let admitted = if act.is_braked() { brake::admits(context, server, &mut session).await } else { Ok(()) };
     let plan = match admitted {
         Ok(()) => planned(&mut session, fetched, &physical, marker, act).await,
         Err(summary) => Err(summary),
@@ -110,6 +113,7 @@ async fn planned(
     let facts = facts.map_err(|error| refusal::of_look(&error))?;
     let plan = match act {
         Act::Release => plan::release(marker, &facts),
+        Act::Close => plan::close(marker, &facts),
         Act::Bury => tombstone::bury(physical, marker, &facts, GRACE),
         // One that is dropped already cannot come back: what is left of it goes.
         Act::Exhume if marker.phase == Phase::Dropping && !dropping::is_there(physical, &facts) => {

@@ -132,7 +132,9 @@ pub(super) async fn claim(context: &Context, row: &Marker) -> Result<Claim, Appl
     if live.as_ref().is_some_and(same) {
         return Ok(Claim::Present);
     }
-    if live.is_none() && !is_served(context).await? {
+    // Another of that name proves that the CRD does not hide it.
+    let replaced = live.as_ref().is_some_and(|live| live.metadata.uid != row.claim.uid);
+    if !replaced && !is_served(context).await? {
         return Ok(Claim::Present);
     }
     let tenant = tenant(context, row).await?;

@@ -17,6 +17,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 use serde_json::json;
 
+use self::act::Act;
 use self::fetch::Fetched;
 use self::validate::Verdict;
 use super::apply::ApplyError;
@@ -57,9 +58,16 @@ impl Reconciler for Controller {
         let mut settled =
             fetched.marker.is_ok() && problem.as_ref().is_none_or(|it| matches!(it, Summary::Stalled { .. }));
         let server = &fetched.database.spec.server_ref.name;
+        let mut is_closed = true;
         match (validate::validate(&fetched), &fetched.marker) {
+            (Verdict::Act(Act::Close), Ok(Some(row))) => {
+                if let Err(summary) = act::act(context, &fetched, server, row, Act::Close).await {
+                    (problem, settled, is_closed) = (Some(summary), false, false);
+                }
+                mark_protection(context, &fetched.database, row).await?;
+            }
             (Verdict::Announce, _) => {
-                let wait = tell(context, &fetched, problem.as_ref()).await?;
+                let wait = tell(context, &fetched, problem.as_ref(), true).await?;
                 return Ok(Next::After(wait.unwrap_or_default()));
             }
             (Verdict::Remove, _) => return remove(context, &fetched.database).await,
@@ -85,7 +93,7 @@ impl Reconciler for Controller {
         if let Some(next) = held_back.filter(|_| !settled) {
             return Ok(next);
         }
-        tell(context, &fetched, problem.as_ref()).await?;
+        tell(context, &fetched, problem.as_ref(), is_closed).await?;
         // A server that cannot be used wakes what is on it when it can.
         Ok(if settled || !context.servers.is_usable(server) { Next::Resync } else { Next::Backoff })
     }
@@ -96,12 +104,13 @@ async fn tell(
     context: &Context,
     fetched: &Fetched,
     problem: Option<&Summary>,
+    is_closed: bool,
 ) -> Result<Option<Duration>, ApplyError> {
     let row = fetched.marker.as_ref().ok().and_then(Option::as_ref);
     let conflict =
         row.and_then(|row| context.inventory.rows().conflict(&row.physical_name, &row.tenant_uid, &row.name));
-    let status =
-        status::status(fetched, problem.or(fetched.rival.as_ref()).or(conflict.as_ref()), context.now());
+    let trouble = problem.or(fetched.rival.as_ref()).or(conflict.as_ref());
+    let status = status::status(fetched, trouble, is_closed, context.now());
     publish(context, &fetched.database, status).await
 }
 

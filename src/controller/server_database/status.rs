@@ -10,8 +10,14 @@ use crate::api::condition::{self, EXPOSED, Summary, reason};
 use crate::api::server_database::{DatabasePhase, Management, ServerDatabaseStatus};
 use crate::postgres::facts::{Marker, Phase};
 
-/// The status by the marker row, or by what kept us from it.
-pub fn status(fetched: &Fetched, problem: Option<&Summary>, now: Timestamp) -> ServerDatabaseStatus {
+/// The status by the marker row, or by what kept us from it. One that is released and not `is_closed` yet, since sessions
+/// may be open, does not say that it is.
+pub fn status(
+    fetched: &Fetched,
+    problem: Option<&Summary>,
+    is_closed: bool,
+    now: Timestamp,
+) -> ServerDatabaseStatus {
     let Fetched { database, marker, tombstone, .. } = fetched;
     let droppable = tombstone.as_ref().and_then(|it| Timestamp::from_second(it.droppable_at).ok());
     let mut status = database.status.clone().unwrap_or_default();
@@ -19,6 +25,7 @@ pub fn status(fetched: &Fetched, problem: Option<&Summary>, now: Timestamp) -> S
         status.phase = match marker.phase {
             Phase::Creating => None,
             Phase::Bound => Some(DatabasePhase::Bound),
+            Phase::Released if !is_closed => status.phase,
             Phase::Released => Some(DatabasePhase::Released),
             Phase::Tombstoned => Some(DatabasePhase::Tombstoned),
             Phase::Dropping => Some(DatabasePhase::Dropping),

@@ -40,6 +40,8 @@ pub fn validate(fetched: &Fetched) -> Verdict {
         (Phase::Dropping, _) if !announced => Verdict::Announce,
         (Phase::Bound, Claim::Absent) => Verdict::Act(Act::Release),
         (Phase::Bound | Phase::Creating, _) => Verdict::Show,
+        // The row says that logins are refused from the first effect on; sessions are ended after it.
+        (Phase::Released, _) if !is_shown_released(&fetched.database) => Verdict::Act(Act::Close),
         (Phase::Released, _) if is_purge_due(&fetched.database, marker) && fetched.obstacle.is_none() => {
             Verdict::Act(Act::Bury)
         }
@@ -53,6 +55,12 @@ pub fn validate(fetched: &Fetched) -> Verdict {
         // Its claimRef and its purge are an admin's to set.
         (Phase::Released | Phase::Tombstoned | Phase::Dropping, _) => Verdict::Keep,
     }
+}
+
+/// Whether the object has said that it is released, which it does only once nobody is connected any more.
+fn is_shown_released(database: &ServerDatabase) -> bool {
+    let phase = database.status.as_ref().and_then(|status| status.phase);
+    matches!(phase, Some(DatabasePhase::Released | DatabasePhase::Tombstoned | DatabasePhase::Dropping))
 }
 
 /// What the object asks for, and since when.
@@ -137,7 +145,9 @@ mod tests {
         });
         let purge = purge.map(|generation| Purge { generation });
         let spec = ServerDatabaseSpec { purge, ..ServerDatabaseSpec::default() };
-        let database = ServerDatabase::new("t-i-app", spec);
+        let mut database = ServerDatabase::new("t-i-app", spec);
+        let phase = Some(DatabasePhase::Released);
+        database.status = Some(ServerDatabaseStatus { phase, ..ServerDatabaseStatus::default() });
         Fetched {
             database,
             marker: Ok(marker),
@@ -170,6 +180,16 @@ mod tests {
         let unread = Err(Summary::Progressing { reason: "ServerUnreachable", message: String::new() });
         let unread = Fetched { marker: unread, ..fetched(None, Claim::Absent, Some(4), None) };
         assert_eq!((validate(&unread), objection(&unread)), (Verdict::Keep, None));
+    }
+
+    #[test]
+    fn a_release_that_was_cut_short_is_brought_to_its_end_before_anything_else() {
+        for shown in [None, Some(DatabasePhase::Bound)] {
+            let mut fetched = fetched(Some(Phase::Released), Claim::Present, Some(4), None);
+            fetched.database.status =
+                shown.map(|it| ServerDatabaseStatus { phase: Some(it), ..ServerDatabaseStatus::default() });
+            assert_eq!(validate(&fetched), Verdict::Act(Act::Close), "{shown:?}");
+        }
     }
 
     #[test]

@@ -4,9 +4,12 @@
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use serde_json::Value;
+use serde_json::{Value, json};
+use sqlx::Executor;
 use tenantry::controller::object::{Key, Kind};
 
+use super::claims::{binding, phase, server_database, session};
+use super::scene::condition;
 use super::shop;
 use super::site::{Site, Stage};
 use crate::support::Operator;
@@ -115,4 +118,53 @@ async fn a_tenant_deleted_while_no_operator_ran_goes_with_the_next() {
     scene.gone(Kind::Tenant, &tenant).await;
     scene.gone(Kind::Namespace, &namespace).await;
     operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_release_that_was_cut_short_ends_who_is_still_connected_before_it_says_that_it_is_done() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = shop::open(&site).await;
+    scene.create(Kind::TenantDatabase, &scene.inside("acme", "extra"), json!({})).await;
+    let database = server_database(&scene, "extra").await;
+    phase(&scene, &database, "Bound").await;
+    let binding = binding(&scene, "extra-app").await;
+    let mut left = session(&scene, &binding).await.unwrap();
+    operator.stop().await;
+
+    // What is there when an operator dies after the first effect of the release, which is one transaction.
+    scene.delete(Kind::TenantDatabase, &scene.inside("acme", "extra")).await;
+    let mut admin = site.postgres.admin("tenantry").await;
+    let first = format!(
+        "update tenantry.marker set phase = 'Released', generation = generation + 1 where physical_name = '{}'; \
+         alter role {} nologin",
+        binding["database"], binding["username"]
+    );
+    admin.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(first))).await.unwrap();
+    left.execute("select 1").await.unwrap();
+
+    let operator = Operator::start(&site).await;
+    phase(&scene, &database, "Released").await;
+    let ended = left.execute("select 1").await.map(drop);
+    assert!(ended.is_err(), "a session outlasted the release");
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_deleted_says_what_keeps_its_namespace() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let kept = Key::namespaced(&scene.namespace("acme"), "keeps");
+    let held = json!({"metadata": {"finalizers": ["example.com/theirs"]}});
+    scene.create(Kind::ServiceAccount, &kept, json!({})).await;
+    scene.patch(Kind::ServiceAccount, &kept, held).await;
+    scene.delete(Kind::Tenant, &scene.cluster("acme")).await;
+    scene
+        .until(Kind::Tenant, &scene.cluster("acme"), "names the finalizer", |tenant| {
+            let said = condition(tenant, "Ready")?["message"].as_str()?;
+            said.contains("example.com/theirs").then_some(())
+        })
+        .await;
+    scene.patch(Kind::ServiceAccount, &kept, json!({"metadata": {"finalizers": null}})).await;
+    scene.gone(Kind::Tenant, &scene.cluster("acme")).await;
 }
