@@ -19,5 +19,6 @@ pub mod pool;
 pub mod quote;
 pub mod record;
 pub mod scram;
+mod sender;
 pub mod statement;
 pub mod tombstone;
