@@ -1,5 +1,6 @@
-//! The login of the admin: the one of the admin Secret, and as long as the server refuses that, the one that has worked until
-//! now. Whichever of Secret and server is changed first, nobody is locked out.
+//! The login of the admin: the one of the admin Secret, and until that one has logged in, the one that was proven last. Whichever
+//! of Secret and server is changed first, nobody is locked out, however long the server is silent in between. The proven
+//! one is in this process' memory alone: an operator that starts has what the Secret says.
 
 use prometheus_client::metrics::counter::Counter;
 
@@ -16,20 +17,28 @@ pub struct Admin {
     pub refused: Option<String>,
 }
 
-/// Chooses the login. One that has not been used yet is tried before the other is given up.
+/// Chooses the login. One that is new is tried before the proven one is given up.
 pub async fn choose(context: &Context, server: &str, asked: AdminTarget) -> Admin {
-    let used = context.servers.target(server).filter(|used| {
-        context.servers.is_usable(server)
-            && *used != asked
-            && (&used.host, used.port, &used.ca_pem) == (&asked.host, asked.port, &asked.ca_pem)
+    let proven = context.servers.proven(server).filter(|proven| {
+        *proven != asked
+            && (&proven.host, proven.port, &proven.ca_pem) == (&asked.host, asked.port, &asked.ca_pem)
     });
-    let Some(used) = used else { return Admin { target: asked, refused: None } };
+    let by = |target, refused| Admin { target, refused };
+    let Some(proven) = proven else { return by(asked, None) };
+    if !context.servers.is_heard(server) {
+        return by(proven, None);
+    }
     match login(&asked).await {
-        // Only if the other one still works does it help.
-        Err(error @ ConnectError::AuthenticationFailed { .. }) if login(&used).await.is_ok() => {
-            Admin { target: used, refused: Some(chain(&error)) }
+        Ok(()) => by(asked, None),
+        Err(refused @ (ConnectError::AuthenticationFailed { .. } | ConnectError::NotPermitted { .. })) => {
+            match login(&proven).await {
+                // Neither works: the one that people can read is to be put right.
+                Err(ConnectError::AuthenticationFailed { .. }) => by(asked, None),
+                _ => by(proven, Some(chain(&refused))),
+            }
         }
-        _ => Admin { target: asked, refused: None },
+        // Silence tells nothing about a login.
+        Err(_) => by(proven, None),
     }
 }
 

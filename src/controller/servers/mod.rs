@@ -50,6 +50,8 @@ struct Known {
     /// Tells the server from an earlier one of its name.
     number: u64,
     pool: Option<ServerPool>,
+    /// How it was reached when it was last found right and prepared.
+    proven: Option<AdminTarget>,
     /// Whether the last look found it right and prepared.
     good: bool,
     /// Whether this process has found out yet.
@@ -67,6 +69,7 @@ impl Known {
         Self {
             number,
             pool: None,
+            proven: None,
             good: false,
             looked: false,
             trouble: None,
@@ -232,12 +235,23 @@ impl Servers {
         self.ask(server, |known| Some(known.pool.as_ref()?.target().clone())).flatten()
     }
 
+    /// How the server was reached when it was last found right and prepared, whatever was tried since.
+    pub fn proven(&self, server: &str) -> Option<AdminTarget> {
+        self.ask(server, |known| known.proven.clone()).flatten()
+    }
+
+    /// Whether whoever asks the server now may find out something: its circuit is not open.
+    pub fn is_heard(&self, server: &str) -> bool {
+        self.ask(server, |known| known.circuit.state() != State::Open).unwrap_or(true)
+    }
+
     /// The server can be used from now on. `true` if it could not before.
     pub fn can_be_used(&self, server: &str) -> bool {
         let mut all = self.all();
         let known = all.of(server);
         known.looked = true;
         known.trouble = None;
+        known.proven = known.pool.as_ref().map(|pool| pool.target().clone());
         known.pool.is_some() && !std::mem::replace(&mut known.good, true)
     }
 
