@@ -231,12 +231,18 @@ pub(crate) async fn prepare<'a>(
     // While a suspended tenant's workloads end, what is open stays open, and what is closed closed.
     let logins_allowed = claim.logins_allowed && !(claim.suspended && all_closed(&chosen, &facts));
     let basis = Basis { claim, physical: &chosen.physical, facts: &facts, held: secrets, logins_allowed };
-    let Decided { specs, logins, rotating, again } = credentials::decide(context, pool, &basis).await?;
+    let Decided { specs, mut logins, rotating, again } = credentials::decide(context, pool, &basis).await?;
     let want = want(claim, &chosen.physical, specs, logins_allowed);
     let plan = planned(&want, &facts, taken.as_mut()).map_err(|conflict| refusal::of_conflict(&conflict))?;
     let held = standing::hold(claim, &want, &facts, secrets, &plan);
     let held = held.map_err(|conflict| refusal::of_conflict(&conflict))?;
-    let mut batches = if held.is_left_alone() { vec![] } else { plan.batches };
+    let mut batches = plan.batches;
+    if held.is_left_alone() {
+        batches.clear();
+        // A password that the server does not get is nobody's: its Secret stays as it is.
+        logins
+            .retain(|secret, login| secrets.get(secret).is_some_and(|held| held.password == login.password));
+    }
     room::hold(&mut batches, capacity);
     Ok(Prepared { chosen, batches, logins, logins_allowed, rotating, again, taken, held })
 }

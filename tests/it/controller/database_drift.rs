@@ -142,10 +142,12 @@ async fn what_somebody_changed_on_postgresql_18_is_brought_back_and_told() {
 async fn under_warn_a_change_is_told_and_left_until_what_is_declared_changes() {
     let site = Site::own().await;
     let operator = Operator::start(&site).await;
+    let (stage, server) = (Stage::new(&site).await, Key::cluster(&site.server));
+    stage.patch(Kind::DatabaseServer, &server, json!({"spec": {"driftPolicy": "Warn"}})).await;
+    // A claim's turn that has begun before would correct.
+    stage.ready(Kind::DatabaseServer, &server).await;
     let scene = shop::open(&site).await;
     let mut case = Case::new(&scene).await;
-    let server = Key::cluster(&site.server);
-    scene.patch(Kind::DatabaseServer, &server, json!({"spec": {"driftPolicy": "Warn"}})).await;
     compared(&scene, &operator, 1).await;
 
     case.meddle(&["alter database {db} connection limit 77"]).await;
@@ -186,6 +188,22 @@ async fn under_warn_a_change_is_told_and_left_until_what_is_declared_changes() {
     case.meddle(&["alter database {db} is_template false"]).await;
     look(&scene, "fourth").await;
     scene.until(Kind::TenantDatabase, &case.claim, "has not drifted", cleared).await;
+
+    // A password is left like everything else: the Secret says what it said, and nobody writes.
+    let secret = scene.inside("acme", "orders-app");
+    let written = scene.get(Kind::Secret, &secret).await;
+    case.meddle(&["alter role {login} password 'theirs'"]).await;
+    look(&scene, "fifth").await;
+    let (_, said) = scene.until(Kind::TenantDatabase, &case.claim, "has drifted", drifted).await;
+    assert_eq!(said, json!(format!("login {} has another password than its Secret", case.login)));
+    operator.took_turns(&[]).await;
+    let (turns, writes) =
+        (operator.turns(Kind::TenantDatabase), operator.sample("tenantry_api_writes_total"));
+    let label = json!({"metadata": {"labels": {"tests.tenantry.dev/turn": "now"}}});
+    scene.patch(Kind::TenantDatabase, &case.claim, label).await;
+    operator.took_turns(&[(Kind::TenantDatabase, turns + 1)]).await;
+    assert_eq!(operator.sample("tenantry_api_writes_total"), writes);
+    assert_eq!(scene.get(Kind::Secret, &secret).await, written);
     operator.stop().await;
 }
 
