@@ -65,8 +65,8 @@ impl Rehearsal<'_> {
         };
         let Planned { batches, provisioned } = planned;
         let protected = protection::of(&self.world, &provisioned.marker);
-        let mut declared = vec![project::declared(&provisioned.marker, &validated.server, protected)?];
-        declared.extend(binding::declare(&fetched, &validated, &provisioned)?);
+        let mut declared = binding::declare(&fetched, &validated, &provisioned)?;
+        declared.push(project::declared(&provisioned.marker, &validated.server, protected)?);
         let mut standing = Standing::Firm;
         for declared in &declared {
             if self.declare(declared).await == Standing::Amiss {

@@ -27,7 +27,7 @@ use kube::ResourceExt;
 use self::fetch::Fetched;
 use self::provision::Provisioned;
 use self::validate::{Refusal, Validated};
-use super::apply::{Applied, ApplyError};
+use super::apply::{Applied, ApplyError, Declared, Gate};
 use super::context::Context;
 use super::database::{project, protection};
 use super::object::{Key, Kind};
@@ -127,22 +127,33 @@ async fn provision(
         },
     };
     let protected = protection::of(context, &provisioned.marker);
-    let mut declared = vec![project::declared(&provisioned.marker, &validated.server, protected)?];
-    declared.extend(binding::declare(fetched, validated, &provisioned)?);
-    for declared in declared {
-        match context.gate.apply(&declared).await {
-            Ok(Applied::Terminating) => {
-                let message = format!("{declared:?} is being deleted; it is made again when it is gone");
-                return Ok(Err(Summary::Progressing { reason: reason::PROGRESSING, message }));
-            }
-            Ok(_) => {}
-            Err(error @ ApplyError::Conflict { .. }) => return Err(error),
-            Err(error) => return Ok(Err(outcome::summary(&error))),
-        }
+    let mut declared = binding::declare(fetched, validated, &provisioned)?;
+    declared.push(project::declared(&provisioned.marker, &validated.server, protected)?);
+    if let Some(trouble) = apply(&context.gate, &declared).await {
+        return trouble.map(Err);
     }
     standing::keep(context, validated, &provisioned);
     tracing::debug!(claim = fetched.claim.name_any(), database.name = %provisioned.physical, "the claim has its database");
     Ok(Ok(provisioned))
+}
+
+/// Writes all of it, and says what stood against the first that was not written. The server has what the Secrets say by now:
+/// whatever becomes of another object, each of them is written.
+async fn apply(gate: &Gate, declared: &[Declared]) -> Option<Result<Summary, ApplyError>> {
+    let mut trouble = None;
+    for declared in declared {
+        let met = match gate.apply(declared).await {
+            Ok(Applied::Terminating) => {
+                let message = format!("{declared:?} is being deleted; it is made again when it is gone");
+                Ok(Summary::Progressing { reason: reason::PROGRESSING, message })
+            }
+            Ok(_) => continue,
+            Err(error @ ApplyError::Conflict { .. }) => Err(error),
+            Err(error) => Ok(outcome::summary(&error)),
+        };
+        trouble.get_or_insert(met);
+    }
+    trouble
 }
 
 /// What the claim has after a look at its server.

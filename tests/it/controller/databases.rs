@@ -246,6 +246,30 @@ async fn a_changed_or_deleted_binding_is_made_good() {
 }
 
 #[tokio::test]
+async fn a_server_database_that_somebody_holds_keeps_no_binding_from_being_written() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let database = server_database(&scene, "orders").await;
+    let key = scene.inside("acme", "orders-app");
+    let first = uid(&scene.get(Kind::Secret, &key).await.unwrap());
+    let held_by = |finalizers: Value| json!({"metadata": {"finalizers": finalizers}});
+    scene.patch(Kind::ServerDatabase, &database, held_by(json!(["tests.tenantry.dev/held"]))).await;
+    scene.delete(Kind::ServerDatabase, &database).await;
+    scene.delete(Kind::Secret, &key).await;
+    wait_until(A_MINUTE, "a new Secret opens the database", async || {
+        let secret = scene.get(Kind::Secret, &key).await.ok_or_else(|| "there is none".to_owned())?;
+        if uid(&secret) == first {
+            return Err("it is the one before".to_owned());
+        }
+        let bound = binding(&scene, "orders-app").await;
+        session(&scene, &bound).await.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+    scene.patch(Kind::ServerDatabase, &database, held_by(Value::Null)).await;
+    scene.ready(Kind::TenantDatabase, &scene.inside("acme", "orders")).await;
+}
+
+#[tokio::test]
 async fn a_changed_password_on_the_server_is_made_good_with_the_next_start() {
     let site = Site::own().await;
     let operator = Operator::start(&site).await;
