@@ -35,7 +35,7 @@ impl Reconciler for Controller {
         if fetched.leaving {
             // Its children go with it, or with the namespace.
             fetch::stop_waiting(context, &fetched.microservice);
-            return Ok(Next::Resync);
+            return leave(context, &fetched).await;
         }
         let validated = validate::validate(&fetched);
         let declared = validated.as_ref().map_or_else(|_| Ok(Vec::new()), build::build)?;
@@ -63,6 +63,19 @@ impl Reconciler for Controller {
         context.rollouts.forget(key);
         Ok(Next::Never)
     }
+}
+
+/// Who holds the object with a finalizer must not keep a suspended tenant's pods running with it.
+async fn leave(context: &Context, fetched: &Fetched) -> Result<Next, ApplyError> {
+    if !fetched.is_suspended() {
+        return Ok(Next::Resync);
+    }
+    let observed = fetch::observe(context, fetched).await?;
+    halt(&context.gate, fetched, &observed).await?;
+    let wait = publish(context, &fetched.microservice, status::counted(fetched, &observed)).await?;
+    let settled = observed.rollout.is_none_or(|rollout| rollout.wanted == 0 && rollout.is_complete());
+    let next = if settled { Next::Resync } else { Next::Backoff };
+    Ok(next.or_sooner(wait))
 }
 
 /// What came of a build.

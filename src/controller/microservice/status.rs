@@ -61,7 +61,7 @@ fn generation(fetched: &Fetched) -> i64 {
 }
 
 /// The status so far, with what the scale subresource shows.
-fn counted(fetched: &Fetched, observed: &Observed) -> MicroserviceStatus {
+pub fn counted(fetched: &Fetched, observed: &Observed) -> MicroserviceStatus {
     let mut status = fetched.microservice.status.clone().unwrap_or_default();
     status.replicas = Some(observed.rollout.as_ref().map_or(0, |rollout| rollout.replicas));
     status.selector = Some(build::selector_text(&fetched.microservice.name_any()));

@@ -87,13 +87,10 @@ fn parts(fetched: &Fetched, validated: &Validated, applied: &TenantApplied) -> [
 }
 
 /// Suspending and resuming change no spec of a claim, so its Ready may be of before: what it says of its logins counts.
-/// Claims that users made count while suspended, too: a login is a login.
+/// Claims that users made count while suspended, too, and those that somebody holds on their way out: a login is a login.
 fn logins(fetched: &Fetched, validated: &Validated) -> Result<(), Summary> {
     let lags = |claim: &&TenantDatabase| {
-        let Some(status) = claim.status.as_ref().filter(|_| claim.metadata.deletion_timestamp.is_none())
-        else {
-            return false;
-        };
+        let Some(status) = &claim.status else { return false };
         let refused = condition::is_true(&status.conditions, SUSPENDED, None);
         if validated.suspended {
             !refused && status.server_database.is_some()
@@ -111,10 +108,10 @@ fn pods(fetched: &Fetched, validated: &Validated) -> Result<(), Summary> {
     let lags = |microservice: &&Microservice| {
         let pods = microservice.status.as_ref().and_then(|status| status.replicas);
         let asked = |name: &str| validated.services.iter().any(|service| service.name == name);
-        if microservice.metadata.deletion_timestamp.is_some() {
-            false
-        } else if validated.suspended {
+        if validated.suspended {
             pods.unwrap_or(0) > 0
+        } else if microservice.metadata.deletion_timestamp.is_some() {
+            false
         } else {
             pods == Some(0) && microservice.spec.replicas != Some(0) && asked(&microservice.name_any())
         }
@@ -267,7 +264,7 @@ mod tests {
     use crate::api::tenant_database::{TenantDatabaseSpec, TenantDatabaseStatus};
     use crate::controller::child::Child;
     use crate::controller::object::Kind;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
     use StepPhase::{Pending, Running, Succeeded};
 
@@ -407,7 +404,10 @@ mod tests {
         let suspended = "suspended: workloads are at zero, logins are refused, 1 database is kept";
         assert_eq!(said(&fetched, true).1, suspended, "it has no database yet");
         fetched.claims[1].status.as_mut().unwrap().server_database = Some("t-1".into());
-        assert_eq!(said(&fetched, true).1, "waiting until logins of TenantDatabase extra are refused");
+        let waits = "waiting until logins of TenantDatabase extra are refused";
+        assert_eq!(said(&fetched, true).1, waits);
+        fetched.claims[1].metadata.deletion_timestamp = Some(Time(NOW));
+        assert_eq!(said(&fetched, true).1, waits, "somebody's finalizer may hold it for ever");
         assert_eq!(said(&fetched, false).1, "1 database and 1 service are ready", "it is its user's affair");
     }
 

@@ -50,7 +50,7 @@ impl Reconciler for Controller {
         let fetched = fetch::fetch(context, claim);
         let leaked = leak::refuse(context, &fetched).await;
         if fetched.leaving {
-            return Ok(if leaked.is_ok() { Next::Resync } else { Next::Backoff });
+            return leave(context, &fetched, leaked.is_ok()).await;
         }
         let validated = match validate::validate(&fetched) {
             Ok(validated) => validated,
@@ -110,6 +110,18 @@ async fn refuse(
         next = next.or_sooner(wait.filter(|_| done));
     }
     Ok(next.or_sooner(fetched.until_closed().filter(|_| !refused)))
+}
+
+/// What becomes of the database is its own turn's to say. Who holds the claim's object with a finalizer must not keep a
+/// suspended tenant's logins open with it.
+async fn leave(context: &Context, fetched: &Fetched, leaks_are_refused: bool) -> Result<Next, ApplyError> {
+    let closed = provision::close(context, fetched).await;
+    let next = if leaks_are_refused && closed.is_ok() { Next::Resync } else { Next::Backoff };
+    if closed.is_ok_and(|closed| closed) {
+        let status = status::closed(fetched, context.now());
+        return Ok(next.or_sooner(publish(context, &fetched.claim, status).await?));
+    }
+    Ok(next.or_sooner(fetched.until_closed()))
 }
 
 /// Everything between what is wanted and what is there afterwards, or what stands against it.

@@ -25,6 +25,13 @@ pub fn refused(fetched: &Fetched, problem: &Summary, closed: bool, now: Timestam
     status
 }
 
+/// What a claim that is on its way out says once its logins are refused.
+pub fn closed(fetched: &Fetched, now: Timestamp) -> TenantDatabaseStatus {
+    let mut status = fetched.claim.status.clone().unwrap_or_default();
+    suspend(fetched, &mut status, now);
+    status
+}
+
 /// What a claim says before its logins are let in again, if they were refused. `Suspended` is never True while a login
 /// works: whoever reads it may rely on that.
 pub fn resuming(fetched: &Fetched, claim: &Validated, now: Timestamp) -> Option<TenantDatabaseStatus> {

@@ -125,6 +125,39 @@ async fn a_claim_in_conflict_with_anothers_secret_is_closed_with_the_rest() {
     closes(&scene, &bound).await;
 }
 
+#[tokio::test]
+async fn what_somebody_holds_on_its_way_out_is_suspended_with_the_rest() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let (claim, service) = (scene.inside("acme", "orders"), scene.inside("acme", "web"));
+    let bound = binding(&scene, "orders-app").await;
+    let held_by = |finalizers: Value| json!({"metadata": {"finalizers": finalizers}});
+    for (kind, key) in [(Kind::TenantDatabase, &claim), (Kind::Microservice, &service)] {
+        scene.patch(kind, key, held_by(json!(["tests.tenantry.dev/held"]))).await;
+        scene.delete(kind, key).await;
+    }
+    session(&scene, &bound).await.unwrap();
+
+    scene.patch(Kind::Tenant, &scene.cluster("acme"), json!({"spec": {"state": "Suspended"}})).await;
+    closes(&scene, &bound).await;
+    let says_so = |claim: &Value| (condition(claim, "Suspended")?["status"] == "True").then_some(());
+    scene.until(Kind::TenantDatabase, &claim, "says that it is suspended", says_so).await;
+    let halted = |deployment: &Value| (deployment["spec"]["replicas"] == 0).then_some(());
+    scene.until(Kind::Deployment, &service, "is at zero", halted).await;
+    let told = |service: &Value| (service["status"]["replicas"] == 0).then_some(());
+    scene.until(Kind::Microservice, &service, "says so", told).await;
+
+    for (kind, key) in [(Kind::TenantDatabase, &claim), (Kind::Microservice, &service)] {
+        scene.patch(kind, key, held_by(Value::Null)).await;
+    }
+    set_state(&scene, "Active").await;
+    wait_until(A_MINUTE, "the database is open again", async || {
+        let bound = binding(&scene, "orders-app").await;
+        session(&scene, &bound).await.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+}
+
 /// All `limit` sessions that are to be had. The operator's own, which end by themselves, count while they last.
 async fn exhaust(scene: &Stage<'_>, secret: &str, limit: usize) -> Vec<PgConnection> {
     let (bound, mut sessions) = (binding(scene, secret).await, vec![]);
