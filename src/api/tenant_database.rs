@@ -136,7 +136,7 @@ pub struct TenantDatabaseStatus {
     /// Generation of the spec that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Reconciling, Stalled, ServerReachable, Suspended and Drifted.
+    /// Ready, Reconciling, Stalled, ServerReachable, Suspended, Drifted and Rotating.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
