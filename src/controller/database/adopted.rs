@@ -17,8 +17,14 @@ use super::want::DatabaseSpec;
 use crate::api::server_database::Management;
 use crate::postgres::adoption::Adopted;
 use crate::postgres::facts::{Facts, Inside, Marker, Membership, Phase};
+use crate::postgres::pool;
 use crate::postgres::quote::Ident;
 use crate::postgres::statement::Statement;
+
+/// The superuser that nearly every server was made with.
+const BOOTSTRAP: &str = "postgres";
+/// What the roles of all tenants begin with.
+const TENANTS: &str = "t_";
 
 /// Statements that make the server as `want` says.
 pub(super) fn plan(want: &DatabaseSpec, adopted: &Adopted, have: &Facts) -> Result<Plan, Conflict> {
@@ -65,10 +71,13 @@ fn known_inside(made: Option<&Marker>, inside: Option<&Inside>) -> Option<Inside
 }
 
 impl Target<'_> {
-    /// Whether a membership is how somebody lets a group role of ours use what is theirs. The server's own roles reach beyond
-    /// the database, and are nobody's to give.
+    /// Whether a membership is how somebody lets a group role of ours use what is theirs. The server's own roles, our admin
+    /// and the roles of other tenants reach beyond the database, and are nobody's to give.
     pub(super) fn is_given(&self, Membership { group, member }: &Membership) -> bool {
-        let theirs = !self.names.is_group(group) && !self.logins.contains_key(group);
-        self.adopted && self.names.is_group(member) && theirs && !group.starts_with("pg_")
+        let is_known = self.names.is_group(group) || self.logins.contains_key(group);
+        let is_ours = [TENANTS, pool::PREFIX].iter().any(|prefix| group.starts_with(prefix));
+        let is_servers =
+            group.starts_with("pg_") || [BOOTSTRAP, &*self.have.server.admin].contains(&&**group);
+        self.adopted && self.names.is_group(member) && !is_known && !is_ours && !is_servers
     }
 }

@@ -71,16 +71,18 @@ pub(super) async fn tell(context: &Context, fetched: &Fetched, found: &Found) {
     }
 }
 
-/// Those that are neither declared nor of our databases: what a tenant's login or group has too much, its own claim tells.
+/// Those that are neither declared nor of our databases: what a tenant's login or group has too much, its own claim tells. Of a
+/// database that we did not make the claim lets be what others gave its groups.
 fn undeclared<'a>(
     elevated: &'a [ElevatedRole],
     markers: &[Marker],
     declared: &BTreeSet<&str>,
 ) -> Vec<&'a ElevatedRole> {
-    let groups = markers.iter().filter_map(|row| row.physical().ok());
+    let made = || markers.iter().filter(|row| row.adopted.is_none());
+    let groups = made().filter_map(|row| row.physical().ok());
     let mut ours: BTreeSet<String> =
         groups.flat_map(|physical| Group::ALL.map(|group| physical.group(group))).collect();
-    ours.extend(markers.iter().flat_map(|row| row.logins.iter().cloned()));
+    ours.extend(made().flat_map(|row| row.logins.iter().cloned()));
     let is_foreign = |role: &&ElevatedRole| !ours.contains(&role.name) && !declared.contains(&*role.name);
     elevated.iter().filter(is_foreign).collect()
 }
@@ -88,6 +90,8 @@ fn undeclared<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::server_database::Management;
+    use crate::postgres::adoption::Adopted;
     use crate::postgres::facts::{Claim, Phase};
 
     #[test]
@@ -106,8 +110,11 @@ mod tests {
             adopted: None,
         };
         let elevated = ["dba", "mallory", "t_i_app_app_a", "t_i_app_owner", "t_i_app_nobodys"].map(role);
-        let found = undeclared(&elevated, &[row], &["dba"].into());
+        let found = undeclared(&elevated, std::slice::from_ref(&row), &["dba"].into());
         let names: Vec<&str> = found.iter().map(|role| role.name.as_str()).collect();
         assert_eq!(names, ["mallory", "t_i_app_nobodys"]);
+        let adopted = Adopted { management: Management::Adopt, object: "legacy".into() };
+        let row = Marker { adopted: Some(adopted), ..row };
+        assert_eq!(undeclared(&elevated, &[row], &["dba"].into()).len(), 4, "nobody else tells of its roles");
     }
 }

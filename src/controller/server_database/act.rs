@@ -10,6 +10,7 @@ use kube::ResourceExt;
 
 use super::ending;
 use super::fetch::Fetched;
+use super::obstacle;
 use crate::api::condition::{Summary, reason};
 use crate::api::names::PhysicalName;
 use crate::controller::brake;
@@ -17,6 +18,7 @@ use crate::controller::context::Context;
 use crate::controller::database::plan::{self, Plan};
 use crate::controller::database::{dropping, look, refusal, tombstone};
 use crate::controller::object::{Key, Kind};
+use crate::controller::outcome;
 use crate::controller::worker::key_of;
 use crate::postgres::execute::Session;
 use crate::postgres::facts::{Marker, Phase};
@@ -50,6 +52,10 @@ impl Act {
         }
     }
 
+    const fn is_of_a_purge(self) -> bool {
+        matches!(self, Self::Bury | Self::Drop)
+    }
+
     const fn is_braked(self) -> bool {
         matches!(self, Self::Release | Self::Bury | Self::Drop)
     }
@@ -77,7 +83,11 @@ pub async fn act(
     let _turn = if act.is_braked() { Some(context.brakes.turn(server).await) } else { None };
     let mut session =
         context.servers.gate().open(&pool, cause).await.map_err(|error| refusal::of_execute(&error))?;
-    let admitted = if act.is_braked() { brake::admits(context, server, &mut session).await } else { Ok(()) };
+    let mut admitted =
+        if act.is_braked() { brake::admits(context, server, &mut session).await } else { Ok(()) };
+    if admitted.is_ok() && act.is_of_a_purge() {
+        admitted = still(context, fetched, marker).await;
+    }
     let plan = match admitted {
         Ok(()) => planned(&mut session, fetched, &physical, marker, act).await,
         Err(summary) => Err(summary),
@@ -99,6 +109,15 @@ pub async fn act(
     context.standings.forget(&Key::namespaced(&marker.claim.namespace, &marker.claim.name));
     session.run(&plan.batches).await.map_err(|error| refusal::of_execute(&error))?;
     left.map_or(Ok(()), Err)
+}
+
+/// Whether the purge still holds: whoever waited for the brake's turn may have been overtaken by whoever takes it back.
+async fn still(context: &Context, fetched: &Fetched, marker: &Marker) -> Result<(), Summary> {
+    match obstacle::obstacle(context, &fetched.database, marker).await {
+        Ok(None) => Ok(()),
+        Ok(Some(summary)) => Err(summary),
+        Err(error) => Err(outcome::summary(&error)),
+    }
 }
 
 /// What is done, and what is to be said of what stays.

@@ -19,7 +19,7 @@ use crate::controller::database::{look, refusal};
 use crate::controller::object::Kind;
 use crate::controller::worker::key_of;
 use crate::postgres::execute::Session;
-use crate::postgres::facts::{Claim, Phase};
+use crate::postgres::facts::{Marker, Phase};
 use crate::postgres::observe::{self, Markers};
 use crate::postgres::record::Cause;
 use crate::postgres::scram::{Password, Verifier};
@@ -37,7 +37,7 @@ pub async fn refuse(context: &Context, fetched: &Fetched) -> Result<Vec<Credenti
     }
     let claims = |database: &&ServerDatabase| {
         let claim = &database.spec.claim_ref;
-        claim.uid == fetched.claim.uid() && (&*claim.namespace, &*claim.name) == (&*key.namespace, &*key.name)
+        (&*claim.namespace, &*claim.name) == (&*key.namespace, &*key.name)
     };
     for database in fetched.databases.iter().filter(claims) {
         let physical = &database.spec.physical_name;
@@ -46,7 +46,7 @@ pub async fn refuse(context: &Context, fetched: &Fetched) -> Result<Vec<Credenti
         let pool = pool.ok_or_else(|| place::not_ready(server))?;
         let cause = Cause::new(format_args!("{} {key}", Kind::TenantDatabase), "compromised");
         let mut session = provision::open(context, &pool, cause).await?;
-        match refusing(context, &mut session, &fetched.claim, physical, &reports).await {
+        match refusing(context, &mut session, fetched, physical, &reports).await {
             Ok((leaked, batches)) => {
                 if !batches.is_empty() {
                     context.standings.forget(&key);
@@ -92,17 +92,20 @@ fn reports(claim: &TenantDatabase) -> Reports {
 async fn refusing(
     context: &Context,
     session: &mut Session<'_>,
-    claim: &TenantDatabase,
+    fetched: &Fetched,
     physical: &str,
     reports: &Reports,
 ) -> Result<(Vec<CredentialName>, Vec<Batch>), Summary> {
     let rows = observe::markers(session.reader(), &Markers::Physical(physical)).await;
     let rows = rows.map_err(|error| refusal::of_observe(&error))?;
-    let claim =
-        Claim { namespace: claim.namespace().unwrap_or_default(), name: claim.name_any(), uid: claim.uid() };
-    let Some(row) = rows.iter().find(|row| row.phase == Phase::Bound && row.claim == claim).cloned() else {
-        return Ok((vec![], vec![]));
+    let (key, tenant) = (key_of(&fetched.claim), fetched.tenant.as_ref().and_then(ResourceExt::uid));
+    // One that was made again has the database of the one before, as long as it is the same tenant's.
+    let is_its = |row: &&Marker| {
+        let same = (&*row.claim.namespace, &*row.claim.name) == (&*key.namespace, &*key.name);
+        let own = row.claim.uid == fetched.claim.uid() || tenant.as_deref() == Some(&*row.tenant_uid);
+        row.phase == Phase::Bound && same && own
     };
+    let Some(row) = rows.iter().find(is_its).cloned() else { return Ok((vec![], vec![])) };
     let physical = row.physical().map_err(|error| refusal::of_conflict(&Conflict::Unnamed(error)))?;
     let issues = observe::issues(session.reader(), &physical).await;
     let issues = issues.map_err(|error| refusal::of_observe(&error))?;

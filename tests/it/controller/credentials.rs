@@ -332,6 +332,25 @@ async fn a_leaked_login_is_refused_where_anothers_secret_is_in_the_way() {
 }
 
 #[tokio::test]
+async fn a_leaked_login_is_refused_also_of_a_claim_that_was_made_again_with_a_bad_spec() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = shop::open(&site).await;
+    let claim = claim(&scene, json!({"gracePeriod": "1h"})).await;
+    let leaked = binding(&scene, "extra-app").await;
+    operator.stop().await;
+    scene.delete(Kind::TenantDatabase, &claim).await;
+    let elsewhere = json!({"serverRef": {"name": "elsewhere"}, "credentials": [{"name": "app"}]});
+    scene.create(Kind::TenantDatabase, &claim, elsewhere).await;
+    ask(&scene, &claim, "compromised", "laptop lost").await;
+    let mut lasting = session(&scene, &leaked).await.unwrap();
+    let operator = Operator::start(&site).await;
+    ended(&mut lasting).await;
+    refused(&scene, &leaked).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
 async fn a_binding_that_somebody_edits_or_deletes_is_healed_and_its_login_stays() {
     let site = Site::shared().await;
     let scene = shop::open(&site).await;
