@@ -57,7 +57,7 @@ const PIECES: [&str; 48] = [
     "PUBLIC",
     "role",
     "TABLE",
-    // Look-alikes of quotes, of letters, and what a text looks like whose bytes were no UTF-8.
+    // What looks like quotes, like letters, and what a text looks like whose bytes were no UTF-8.
     "\u{2019}\u{ff07}\u{2bc}",
     "\u{201d}\u{ff02}",
     "\u{430}\u{435}\u{3bf}",
