@@ -25,6 +25,7 @@ use super::child::{self, Child};
 use super::compare;
 pub use super::declared::Declared;
 use super::declared::{self, Verdict};
+use super::lease::{LeaseError, Term};
 use super::metrics::Metrics;
 use super::object::{Key, Kind, dynamic_api};
 use super::seeds::Seeds;
@@ -154,18 +155,21 @@ pub struct Gate {
     seen: Mutex<HashMap<(Kind, Key), Seen>>,
     effects: AtomicU64,
     probe: Option<Probe>,
+    term: Option<Term>,
 }
 
 impl Gate {
-    /// A gate over `client`; `children` are the stores that the watches feed.
+    /// A gate over `client`, for as long as `term` lasts; `children` are the stores that the watches feed.
     pub fn new(
         client: Client,
         children: HashMap<Kind, Arc<Store<Child>>>,
         seeds: Arc<Seeds>,
         metrics: Arc<Metrics>,
         probe: Option<Probe>,
+        term: Option<Term>,
     ) -> Self {
-        Self { client, children, seeds, metrics, seen: Mutex::default(), effects: AtomicU64::new(0), probe }
+        let (seen, effects) = Default::default();
+        Self { client, children, seeds, metrics, seen, effects, probe, term }
     }
 
     /// What the watch knows of an object.
@@ -313,6 +317,10 @@ impl Gate {
         key: &Key,
         call: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, kube::Error> {
+        // Whoever stood still while another process took over has nothing to say any more.
+        if self.term.as_ref().is_some_and(|term| !term.lasts()) {
+            return Err(kube::Error::Service(Box::new(LeaseError::Lost)));
+        }
         let number = self.effects.fetch_add(1, Ordering::Relaxed) + 1;
         let effect = |done| Effect { number, verb, kind, key, done };
         if let Some(probe) = &self.probe {

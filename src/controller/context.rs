@@ -170,7 +170,8 @@ impl Context {
         mut random: StdRng,
     ) -> Self {
         let queues = Arc::<Queues>::default();
-        let fences = Fences::of(Arc::new(move || term.lasts()));
+        let leads = term.clone();
+        let fences = Fences::of(Arc::new(move || leads.lasts()));
         let sql = postgres::execute::Gate::new(config.sql_probe.clone(), fences);
         let children: HashMap<Kind, Arc<Store<Child>>> =
             Kind::OWN.iter().chain(&Kind::CHILDREN).map(|kind| (*kind, Arc::default())).collect();
@@ -182,6 +183,7 @@ impl Context {
             Arc::clone(&seeds),
             Arc::clone(&metrics),
             config.probe.clone(),
+            Some(term),
         );
         let reporter = Reporter { controller: "tenantry".into(), instance: Some(config.identity.clone()) };
         Self {
@@ -220,8 +222,14 @@ impl Context {
             self.children.iter().map(|(kind, store)| (*kind, Arc::new(store.fork(near)))).collect();
         let seeds = Arc::new(Seeds::default());
         let metrics = Arc::clone(&self.metrics);
-        let gate =
-            Gate::new(self.client.clone(), children.clone(), Arc::clone(&seeds), Arc::clone(&metrics), None);
+        let gate = Gate::new(
+            self.client.clone(),
+            children.clone(),
+            Arc::clone(&seeds),
+            Arc::clone(&metrics),
+            None,
+            None,
+        );
         Self {
             recorder: self.recorder.clone(),
             client: self.client.clone(),
