@@ -186,7 +186,7 @@ pub async fn server(connection: &mut Connection) -> Result<Server, ObserveError>
 }
 
 /// Reads databases, roles, memberships, settings and sessions. Marker rows and what is inside databases come from
-/// [`markers`] and [`inside`].
+/// [`markers()`] and [`inside`].
 pub async fn catalog(connection: &mut Connection, scope: &Scope) -> Result<Facts, ObserveError> {
     let facts = catalog_at_rest(connection, scope).await?;
     let sessions = sessions(connection, scope).await?;
