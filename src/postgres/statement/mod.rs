@@ -3,6 +3,7 @@
 //! [`Statement::sql`] renders the exact text through [`quote`](super::quote); `Display` shows the same text
 //! without password material. Only the [warm pool](PoolChange) drops what is its own, and what ends a [tombstone](DropChange).
 
+mod batch;
 mod drop;
 mod marker;
 mod pool;
@@ -10,7 +11,6 @@ mod render;
 mod tombstone;
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use super::facts::{DefaultKind, Facts, Grantee, Marker, Membership, Privilege, Role};
 use super::function::RestrictedFunction;
@@ -18,6 +18,7 @@ use super::issue::Issue;
 use super::quote::{Ident, Literal, QuoteError};
 use super::scram::Verifier;
 use crate::api::names::{CredentialName, PhysicalName};
+pub use batch::{Batch, Place};
 pub use drop::DropChange;
 pub use pool::PoolChange;
 pub(super) use render::optional;
@@ -25,33 +26,6 @@ pub use tombstone::TombstoneChange;
 
 /// The setting that makes a login's transactions read-only.
 pub const READ_ONLY: &str = "default_transaction_read_only";
-
-/// Where a statement runs.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Place {
-    /// In the operator database: for what all databases of a server share, and for the marker table.
-    Server,
-    /// In that database.
-    Database(Ident),
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Server => f.write_str("server"),
-            Self::Database(name) => write!(f, "database {}", name.as_str()),
-        }
-    }
-}
-
-/// Statements that take effect together or not at all: one effect of the gate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// Where they run.
-    pub place: Place,
-    /// The statements, in order. One alone runs as it is, several in a transaction.
-    pub statements: Vec<Statement>,
-}
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -270,18 +244,6 @@ pub enum Object {
         /// The kind of object.
         kind: DefaultKind,
     },
-}
-
-impl Batch {
-    /// Statements on the server.
-    pub fn server(statements: Vec<Statement>) -> Self {
-        Self { place: Place::Server, statements }
-    }
-
-    /// Statements inside a database.
-    pub fn database(name: Ident, statements: Vec<Statement>) -> Self {
-        Self { place: Place::Database(name), statements }
-    }
 }
 
 impl Statement {
