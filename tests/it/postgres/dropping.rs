@@ -2,21 +2,18 @@
 
 use std::sync::Arc;
 
-use prometheus_client::metrics::counter::Counter;
 use sqlx::Connection;
 use tenantry::controller::database::dropping::{Asked, drop_database, is_there, remains, warrant};
 use tenantry::controller::database::plan::Plan;
 use tenantry::controller::database::tombstone::{exhume, purged, seal};
 use tenantry::controller::database::want::DatabaseSpec;
-use tenantry::postgres::bootstrap::bootstrap;
-use tenantry::postgres::execute::{ExecuteError, Gate};
+use tenantry::postgres::execute::ExecuteError;
 use tenantry::postgres::facts::Phase;
 use tenantry::postgres::observe;
-use tenantry::postgres::scram::Password;
 use tenantry::postgres::tombstone::{Archive, OwnRole};
 
 use super::converge::settled;
-use super::fixture::{Fixture, PASSWORD, login, pool, run, texts, want};
+use super::fixture::{Fixture, login, run, texts, want};
 use super::tombstone::{apart_of, die, execute, names, phase, planned, released, tombstone};
 use crate::support::postgres::Version;
 
@@ -304,16 +301,7 @@ async fn a_drop_that_was_intended_can_be_taken_back_until_the_database_is_gone(v
 }
 
 async fn an_admin_that_is_no_superuser_drops_what_it_made(version: Version) {
-    let fixture = Fixture::prepared(version).await;
-    let mut postgres = fixture.superuser("postgres").await;
-    let password = PASSWORD.replace('\'', "''");
-    run(&mut postgres, &format!("CREATE ROLE limited LOGIN CREATEDB CREATEROLE PASSWORD '{password}'")).await;
-    run(&mut postgres, "DROP DATABASE tenantry WITH (FORCE)").await;
-    run(&mut postgres, "DROP ROLE tenantry_databases").await;
-    run(&mut postgres, "GRANT CONNECT ON DATABASE postgres TO limited").await;
-    let own = pool(&fixture.postgres, "limited", &Password::new(PASSWORD), Counter::default());
-    bootstrap(&Gate::default(), &own).await.unwrap();
-    let limited = Fixture { pool: own, statements: Counter::default(), postgres: fixture.postgres.clone() };
+    let limited = Fixture::limited(version).await;
     let spec = archived(&limited).await;
     finish(&limited, &spec).await;
     assert_eq!(left(&limited, &spec).await, Vec::<String>::new());

@@ -56,6 +56,22 @@ impl Fixture {
         fixture
     }
 
+    /// The same, whose admin is no superuser: it may make databases and roles.
+    pub async fn limited(version: Version) -> Self {
+        let Self { postgres, .. } = Self::prepared(version).await;
+        let mut superuser = postgres.admin("postgres").await;
+        let password = PASSWORD.replace('\'', "''");
+        let create = format!("CREATE ROLE limited LOGIN CREATEDB CREATEROLE PASSWORD '{password}'");
+        run(&mut superuser, &create).await;
+        run(&mut superuser, "DROP DATABASE tenantry WITH (FORCE)").await;
+        run(&mut superuser, "DROP ROLE tenantry_databases").await;
+        run(&mut superuser, "GRANT CONNECT ON DATABASE postgres TO limited").await;
+        let statements = Counter::default();
+        let pool = pool(&postgres, "limited", &Password::new(PASSWORD), statements.clone());
+        bootstrap(&Gate::default(), &pool).await.unwrap();
+        Self { postgres, pool, statements }
+    }
+
     fn on(postgres: Postgres) -> Self {
         let access = postgres.access().clone();
         let statements = Counter::default();

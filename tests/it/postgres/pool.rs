@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use prometheus_client::metrics::counter::Counter;
 use rand::RngExt;
 use tenantry::controller::database::plan::Plan;
 use tenantry::controller::database::pool::{
@@ -10,17 +9,15 @@ use tenantry::controller::database::pool::{
 };
 use tenantry::controller::database::want::DatabaseSpec;
 use tenantry::controller::tenant_database::room;
-use tenantry::postgres::bootstrap::bootstrap;
-use tenantry::postgres::execute::{ExecuteError, Gate, Probe};
+use tenantry::postgres::execute::{ExecuteError, Probe};
 use tenantry::postgres::facts::{Facts, Server};
 use tenantry::postgres::observe::{self, Scope, catalog};
 use tenantry::postgres::pool::{Member, MemberPhase, PoolName};
 use tenantry::postgres::record::Cause;
-use tenantry::postgres::scram::Password;
 
 use super::converge::settled;
 use super::crash::death;
-use super::fixture::{Fixture, PASSWORD, leading, login, pool, run, texts, want};
+use super::fixture::{Fixture, leading, login, run, texts, want};
 use crate::support::postgres::Version;
 
 on_every_version! {
@@ -293,16 +290,7 @@ async fn only_what_is_recorded_closed_and_ours_is_dropped(version: Version) {
 }
 
 async fn an_admin_that_is_no_superuser_has_a_pool(version: Version) {
-    let fixture = Fixture::prepared(version).await;
-    let mut postgres = fixture.superuser("postgres").await;
-    let password = PASSWORD.replace('\'', "''");
-    run(&mut postgres, &format!("CREATE ROLE limited LOGIN CREATEDB CREATEROLE PASSWORD '{password}'")).await;
-    run(&mut postgres, "DROP DATABASE tenantry WITH (FORCE)").await;
-    run(&mut postgres, "DROP ROLE tenantry_databases").await;
-    run(&mut postgres, "GRANT CONNECT ON DATABASE postgres TO limited").await;
-    let own = pool(&fixture.postgres, "limited", &Password::new(PASSWORD), Counter::default());
-    bootstrap(&Gate::default(), &own).await.unwrap();
-    let limited = Fixture { pool: own, statements: Counter::default(), postgres: fixture.postgres.clone() };
+    let limited = Fixture::limited(version).await;
     let made = want(&["app"]);
     limited.converge(&made).await;
     let right = settled(&limited, &made).await;
