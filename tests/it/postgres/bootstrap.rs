@@ -200,7 +200,8 @@ async fn an_admin_that_is_no_superuser_is_enough_once_the_system_databases_are_c
     );
     assert!(!server.superuser);
 
-    let limited = Fixture { pool, statements: Counter::default(), postgres: fixture.postgres.clone() };
+    let shared = (fixture.postgres.clone(), fixture.fences.clone());
+    let limited = Fixture { postgres: shared.0, pool, statements: Counter::default(), fences: shared.1 };
     let mut spec = want(&["app"]);
     limited.converge(&spec).await;
     let (name, login) = (spec.physical.as_str().to_owned(), login(&spec, 0));

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use tenantry::controller::database::want::DatabaseSpec;
-use tenantry::postgres::bootstrap::bootstrap;
 use tenantry::postgres::execute::{Effect, ExecuteError, Gate, Probe};
 use tenantry::postgres::fence::{FenceError, Fences};
 use tenantry::postgres::record::Cause;
@@ -17,12 +16,6 @@ on_every_version! {
     a_later_leader_shuts_out_an_earlier_one,
     a_server_that_was_restored_is_left_alone_until_it_was_looked_at,
     a_process_whose_lease_has_passed_on_changes_nothing,
-}
-
-async fn prepared(version: Version) -> Fixture {
-    let fixture = Fixture::own(version);
-    bootstrap(&Gate::default(), &fixture.pool).await.unwrap();
-    fixture
 }
 
 /// Makes the database, as the leader that has these fences.
@@ -63,7 +56,7 @@ async fn holders(fixture: &Fixture) -> Vec<String> {
 }
 
 async fn the_first_change_raises_the_epoch_and_later_ones_keep_it(version: Version) {
-    let (fixture, leader) = (prepared(version).await, Fences::default());
+    let (fixture, leader) = (Fixture::prepared(version).await, Fences::default());
     see(&fixture, &leader).await;
     assert_eq!(epoch(&fixture).await, 0, "looking changes nothing");
     for spec in [want(&["app"]), want(&["app"])] {
@@ -76,7 +69,7 @@ async fn the_first_change_raises_the_epoch_and_later_ones_keep_it(version: Versi
 }
 
 async fn a_later_leader_shuts_out_an_earlier_one(version: Version) {
-    let fixture = prepared(version).await;
+    let fixture = Fixture::prepared(version).await;
     let (earlier, looked, later) = (Fences::default(), Fences::default(), Fences::default());
     let [first, second] = [want(&["app"]), want(&["app"])];
     make(&fixture, &earlier, None, &first).await.unwrap();
@@ -96,7 +89,7 @@ async fn a_later_leader_shuts_out_an_earlier_one(version: Version) {
 }
 
 async fn a_server_that_was_restored_is_left_alone_until_it_was_looked_at(version: Version) {
-    let (fixture, leader) = (prepared(version).await, Fences::default());
+    let (fixture, leader) = (Fixture::prepared(version).await, Fences::default());
     make(&fixture, &leader, None, &want(&["app"])).await.unwrap();
     run(&mut fixture.superuser("tenantry").await, "UPDATE tenantry.epoch SET epoch = 0").await;
     let refused = fence(make(&fixture, &leader, None, &want(&["app"])).await);
@@ -107,7 +100,7 @@ async fn a_server_that_was_restored_is_left_alone_until_it_was_looked_at(version
 }
 
 async fn a_process_whose_lease_has_passed_on_changes_nothing(version: Version) {
-    let fixture = prepared(version).await;
+    let fixture = Fixture::prepared(version).await;
     let refused = fence(make(&fixture, &Fences::of(Arc::new(|| false)), None, &want(&["app"])).await);
     assert!(matches!(refused, FenceError::NotLeading), "{refused:?}");
     assert_eq!((epoch(&fixture).await, databases(&fixture).await), (0, vec![]));
@@ -118,7 +111,7 @@ async fn a_process_whose_lease_has_passed_on_changes_nothing(version: Version) {
 /// As an operator that was stopped between two statements, past its lease, and is resumed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_stands_still_in_the_middle_is_ended_by_the_next_one() {
-    let fixture = Arc::new(prepared(Version::V15).await);
+    let fixture = Arc::new(Fixture::prepared(Version::V15).await);
     let (reached, stopped) = tokio::sync::oneshot::channel();
     let (resume, resumed) = mpsc::channel::<()>();
     let halted = std::sync::Mutex::new(Some((reached, resumed)));

@@ -30,12 +30,16 @@ pub struct Fixture {
     pub postgres: Postgres,
     pub pool: ServerPool,
     pub statements: Counter,
+    /// What is known of the server's epoch. Of the one leader that all tests together are on a server that they share,
+    /// where they would supersede each other; on one of a test's own its own, since another may have had its port.
+    pub fences: Fences,
 }
 
 impl Fixture {
     /// The shared server of that version, prepared.
     pub async fn shared(version: Version) -> Self {
-        let fixture = Self::on(Postgres::shared_of(version));
+        static FENCES: LazyLock<Fences> = LazyLock::new(Fences::default);
+        let fixture = Self { fences: FENCES.clone(), ..Self::on(Postgres::shared_of(version)) };
         // Tests prepare the shared server at the same time; the operator, which does it once, need not be ready
         // for that, so they take turns.
         let mut lock = fixture.postgres.admin("template1").await;
@@ -69,14 +73,19 @@ impl Fixture {
         let statements = Counter::default();
         let pool = pool(&postgres, "limited", &Password::new(PASSWORD), statements.clone());
         bootstrap(&Gate::default(), &pool).await.unwrap();
-        Self { postgres, pool, statements }
+        Self { postgres, pool, statements, fences: Fences::default() }
     }
 
     fn on(postgres: Postgres) -> Self {
         let access = postgres.access().clone();
         let statements = Counter::default();
         let pool = pool(&postgres, &access.username, &Password::new(access.password), statements.clone());
-        Self { postgres, pool, statements }
+        Self { postgres, pool, statements, fences: Fences::default() }
+    }
+
+    /// A gate of the leader.
+    pub fn gate(&self, probe: Option<Probe>) -> Gate {
+        Gate::new(probe, self.fences.clone())
     }
 
     pub async fn facts(&self, want: &DatabaseSpec) -> Facts {
@@ -102,7 +111,7 @@ impl Fixture {
         probe: Option<Probe>,
     ) -> Result<Plan, ExecuteError> {
         let plan = self.plan(want).await.unwrap();
-        let gate = leading(probe);
+        let gate = self.gate(probe);
         gate.open(&self.pool, Cause::new("test", "converge")).await?.run(&plan.batches).await?;
         Ok(plan)
     }
@@ -111,7 +120,7 @@ impl Fixture {
         let facts = self.facts(want).await;
         let plan = release(facts.marker(want.physical.as_str()).unwrap(), &facts).unwrap();
         let cause = Cause::new("test", "release");
-        leading(None).open(&self.pool, cause).await.unwrap().run(&plan.batches).await.unwrap();
+        self.gate(None).open(&self.pool, cause).await.unwrap().run(&plan.batches).await.unwrap();
         plan
     }
 
@@ -136,12 +145,6 @@ pub fn pool(postgres: &Postgres, username: &str, password: &Password, statements
         ca_pem: postgres.ca(),
     };
     ServerPool::new(target, statements).unwrap()
-}
-
-/// A gate of the one leader that all tests together are: they share servers, and would supersede each other.
-pub fn leading(probe: Option<Probe>) -> Gate {
-    static FENCES: LazyLock<Fences> = LazyLock::new(Fences::default);
-    Gate::new(probe, FENCES.clone())
 }
 
 /// The epoch that the server has.

@@ -17,7 +17,7 @@ use tenantry::postgres::record::Cause;
 
 use super::converge::settled;
 use super::crash::death;
-use super::fixture::{Fixture, leading, login, run, texts, want};
+use super::fixture::{Fixture, login, run, texts, want};
 use crate::support::postgres::Version;
 
 on_every_version! {
@@ -44,7 +44,7 @@ async fn server(fixture: &Fixture) -> Server {
 }
 
 async fn execute(fixture: &Fixture, plan: &Plan, probe: Option<Probe>) -> Result<(), ExecuteError> {
-    leading(probe).open(&fixture.pool, Cause::new("test", "pool")).await?.run(&plan.batches).await
+    fixture.gate(probe).open(&fixture.pool, Cause::new("test", "pool")).await?.run(&plan.batches).await
 }
 
 /// Makes a template, and a clone of it.
@@ -141,7 +141,7 @@ async fn taking_a_clone_is_one_transaction_of_fifteen_statements(version: Versio
     let masked = plan.to_string().replace(spec.physical.as_str(), "t").replace(clone.as_str(), "clone");
     let masked = masked.replace(&spec.tenant_uid, "UID").replace(&spec.tenant_id, "ID");
     assert_eq!(masked, include_str!("pool.sql"));
-    let gate = leading(None);
+    let gate = fixture.gate(None);
     let session = gate.open(&fixture.pool, Cause::new("test", "pool")).await.unwrap();
     let before = fixture.statements.get();
     session.run(&plan.batches).await.unwrap();

@@ -6,7 +6,7 @@ use tenantry::postgres::statement::{Batch, Statement};
 
 use crate::support::postgres::Version;
 
-use super::fixture::{Fixture, epoch, leading, verifier, want};
+use super::fixture::{Fixture, epoch, verifier, want};
 
 fn statements(records: &[Record]) -> Vec<&str> {
     let sent = records.iter().map(|record| record.statement.as_str());
@@ -18,7 +18,7 @@ async fn what_a_plan_did_is_on_record_in_order_and_without_passwords() {
     let fixture = Fixture::shared(Version::V15).await;
     let spec = want(&["app"]);
     let plan = fixture.plan(&spec).await.unwrap();
-    let (gate, cause) = (leading(None), Cause::new("TenantDatabase tenant-acme/app", "provision"));
+    let (gate, cause) = (fixture.gate(None), Cause::new("TenantDatabase tenant-acme/app", "provision"));
     let session = gate.open(&fixture.pool, cause.clone()).await.unwrap();
     session.run(&plan.batches).await.unwrap();
 
@@ -48,7 +48,7 @@ async fn a_statement_that_is_refused_is_on_record_with_its_code() {
     let fixture = Fixture::shared(Version::V15).await;
     let group = Ident::parse("tenantry_databases").unwrap();
     let batch = Batch::server(vec![Statement::CreateGroup { role: group }]);
-    let gate = leading(None);
+    let gate = fixture.gate(None);
     let session = gate.open(&fixture.pool, Cause::new("test", "refused")).await.unwrap();
     session.run(&[batch]).await.unwrap_err();
     let outcomes: Vec<Outcome> =

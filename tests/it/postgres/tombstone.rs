@@ -14,7 +14,7 @@ use tenantry::postgres::record::Cause;
 use tenantry::postgres::tombstone::Tombstone;
 
 use super::converge::settled;
-use super::fixture::{Fixture, leading, login, run, sqlstate, texts, want};
+use super::fixture::{Fixture, login, run, sqlstate, texts, want};
 use crate::support::postgres::Version;
 
 on_every_version! {
@@ -49,7 +49,7 @@ pub(super) async fn execute(
     plan: &Plan,
     probe: Option<Probe>,
 ) -> Result<(), ExecuteError> {
-    let gate = leading(probe);
+    let gate = fixture.gate(probe);
     gate.open(&fixture.pool, Cause::new("test", "purge")).await?.run(&plan.batches).await
 }
 
