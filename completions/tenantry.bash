@@ -741,7 +741,7 @@ _tenantry() {
             return 0
             ;;
         tenantry__subcmd__install)
-            opts="-n -s -h --print --image --postgres-image --force-conflicts --no-wait --timeout --namespace --kubeconfig --context --cluster --user --server --token --as --as-group --as-uid --request-timeout --insecure-skip-tls-verify --certificate-authority --tls-server-name --help"
+            opts="-n -s -h --print --image --postgres-image --archive-image --force-conflicts --no-wait --timeout --namespace --kubeconfig --context --cluster --user --server --token --as --as-group --as-uid --request-timeout --insecure-skip-tls-verify --certificate-authority --tls-server-name --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -752,6 +752,10 @@ _tenantry() {
                     return 0
                     ;;
                 --postgres-image)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --archive-image)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1331,7 +1335,7 @@ _tenantry() {
             return 0
             ;;
         tenantry__subcmd__run__subcmd__operator)
-            opts="-n -s -h --identity --lease-namespace --image --postgres-image --concurrency --lease-seconds --deletion-brake --listen-address --admin-address --log --namespace --kubeconfig --context --cluster --user --server --token --as --as-group --as-uid --request-timeout --insecure-skip-tls-verify --certificate-authority --tls-server-name --help"
+            opts="-n -s -h --identity --lease-namespace --image --postgres-image --archive-image --concurrency --lease-seconds --deletion-brake --listen-address --admin-address --log --namespace --kubeconfig --context --cluster --user --server --token --as --as-group --as-uid --request-timeout --insecure-skip-tls-verify --certificate-authority --tls-server-name --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1350,6 +1354,10 @@ _tenantry() {
                     return 0
                     ;;
                 --postgres-image)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --archive-image)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

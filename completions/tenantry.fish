@@ -60,6 +60,7 @@ complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "completion" -d 'P
 complete -c tenantry -n "__fish_tenantry_needs_command" -f -a "generate" -d 'Write the generated files: CRDs, completion scripts and the CLI reference'
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l image -d 'Image of the operator' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l postgres-image -d 'Image of managed PostgreSQL 15 servers' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l archive-image -d 'Image of the pods that make archives' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l timeout -d 'Longest wait' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -s n -l namespace -d 'Namespace of the request' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand install" -l kubeconfig -d 'Path of the kubeconfig file; without it the files that KUBECONFIG lists, else ~/.kube/config' -r -F
@@ -379,6 +380,7 @@ complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_s
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l lease-namespace -d 'Namespace of the Lease' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l image -d 'Image that builtin microservices run: the operator\'s own' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l postgres-image -d 'Image of managed PostgreSQL 15 servers' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l archive-image -d 'Image of the pods that make archives: the operator\'s own with pg_dump and pg_restore' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l concurrency -d 'Objects of one kind that are reconciled at a time' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l lease-seconds -d 'Seconds after which a silent leader is replaced' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from operator" -l deletion-brake -d 'Databases of a server, or tenants, whose release or deletion within 10 minutes is let through; beyond that, and beyond 10 %, it waits until somebody says that it is meant' -r

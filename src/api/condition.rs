@@ -138,6 +138,8 @@ pub mod reason {
     pub const DROPPING: &str = "Dropping";
     /// The archive of the database may lack something that was written since.
     pub const ARCHIVE_OUTDATED: &str = "ArchiveOutdated";
+    /// Somebody can still get into a database that is to be archived or dropped.
+    pub const STILL_OPEN: &str = "StillOpen";
     /// Something on the server depends on roles that would be dropped.
     pub const ROLES_IN_USE: &str = "RolesInUse";
     /// The database has no claim; it refuses logins and keeps everything.

@@ -61,6 +61,10 @@ pub struct DatabaseServerSpec {
     /// Databases that are made before anybody asks for them, so that a claim gets one in milliseconds. Absent means none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warm_pool: Option<WarmPool>,
+    /// Where the verified archive goes without which no purged database of the server is dropped. Absent means none is made,
+    /// and nothing is dropped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<ArchiveStore>,
     /// What becomes of a database on the server that somebody changed there, past the operator. Correct (if absent too):
     /// it is brought back to what is declared. Warn: the claim's condition Drifted says what differs, until what is
     /// declared changes, which is then done as a whole. A tenant's login can change some things of its own, its
@@ -73,6 +77,23 @@ pub struct DatabaseServerSpec {
     #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub privileged_roles: Option<Vec<String>>,
+}
+
+/// Where verified archives of databases are kept before they are dropped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchiveStore {
+    /// A volume that archives are written to, as files.
+    pub volume: ArchiveVolume,
+}
+
+/// A volume for archives.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchiveVolume {
+    /// PersistentVolumeClaim in the namespace tenantry-servers.
+    #[schemars(length(min = 1, max = 253), pattern("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub claim_name: String,
 }
 
 /// How much a server takes.

@@ -8,6 +8,8 @@ pub const MICROSERVICE: &str = "tenantry.dev/microservice";
 pub const TENANT_DATABASE: &str = "tenantry.dev/tenant-database";
 /// Name of the database server that an object belongs to.
 pub const DATABASE_SERVER: &str = "tenantry.dev/database-server";
+/// Name of the server database that an object belongs to.
+pub const SERVER_DATABASE: &str = "tenantry.dev/server-database";
 /// On a database server while at least one server database lives on it; admission refuses its deletion.
 pub const IN_USE: &str = "tenantry.dev/in-use";
 

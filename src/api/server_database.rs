@@ -32,6 +32,8 @@ use super::schema::{self, NameRef};
     printcolumn(name = "Server", type_ = "string", json_path = ".spec.serverRef.name", description = "Database server"),
     printcolumn(name = "Management", type_ = "string", json_path = ".spec.management", description = "Adopt or Observe; empty for a database that Tenantry made"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Reason of the Ready condition"),
+    printcolumn(name = "Archived", type_ = "date", json_path = ".status.archive.verifiedAt", description = "Time since an archive of it was verified"),
+    printcolumn(name = "Archive", type_ = "string", json_path = ".status.archive.object", description = "Where that archive is kept", priority = "1"),
     printcolumn(name = "Namespace", type_ = "string", json_path = ".spec.claimRef.namespace", description = "Namespace of the claim", priority = "1"),
     printcolumn(name = "Database", type_ = "string", json_path = ".spec.physicalName", description = "Name of the database on the server", priority = "1"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since the object was created")
@@ -51,8 +53,8 @@ pub struct ServerDatabaseSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub management: Option<Management>,
     /// Asks for the end of a Released database: it is renamed out of the way and kept for seven days as a tombstone. After
-    /// that it is dropped if an archive of it is verified, which this version does not make, and never without. Removing the
-    /// field brings it back.
+    /// that it is dropped if an archive of it is verified, which takes `spec.archive` of its DatabaseServer, and never without.
+    /// Removing the field brings it back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub purge: Option<Purge>,
 }
@@ -151,10 +153,43 @@ pub struct ServerDatabaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub owner: Option<String>,
+    /// Archive of a tombstone that was restored and compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<ArchiveStatus>,
     /// UID of the tenant that the database belongs to.
     #[serde(rename = "tenantUID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub tenant_uid: Option<String>,
+}
+
+/// A verified archive.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchiveStatus {
+    /// Where it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub object: Option<String>,
+    /// SHA-256 of what is kept there, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub sha256: Option<String>,
+    /// Its size in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub bytes: Option<i64>,
+    /// Rows of all tables in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub rows: Option<i64>,
+    /// Time of the snapshot that it was made from, by the server's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub taken_at: Option<Time>,
+    /// When it was found equal to the database, by the server's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub verified_at: Option<Time>,
 }
 
 /// Phase of a database.

@@ -31,6 +31,9 @@ pub(super) struct InstallArgs {
     /// Image of managed PostgreSQL 15 servers
     #[arg(long, value_name = "REF", default_value = manifests::DEFAULT_POSTGRES_IMAGE)]
     postgres_image: String,
+    /// Image of the pods that make archives
+    #[arg(long, value_name = "REF", default_value = manifests::DEFAULT_ARCHIVE_IMAGE)]
+    archive_image: String,
     /// Take over fields that another field manager owns
     #[arg(long)]
     force_conflicts: bool,
@@ -46,9 +49,13 @@ pub(super) struct InstallArgs {
 const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
 
 pub(super) async fn run(args: &InstallArgs, session: &mut Session) -> Result<Exit, Failure> {
-    let objects =
-        manifests::values(manifests::Images { tenantry: &args.image, postgres: &args.postgres_image })
-            .map_err(|error| Failure::from_error("failed to build the manifests", &error))?;
+    let images = manifests::Images {
+        tenantry: &args.image,
+        postgres: &args.postgres_image,
+        archive: &args.archive_image,
+    };
+    let objects = manifests::values(images)
+        .map_err(|error| Failure::from_error("failed to build the manifests", &error))?;
     if args.print {
         for object in &objects {
             session.output.write("---\n")?;

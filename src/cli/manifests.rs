@@ -13,6 +13,8 @@ use crate::api;
 pub const DEFAULT_IMAGE: &str = "localhost/tenantry/tenantry:dev";
 /// Image of managed PostgreSQL 15 servers unless another is named.
 pub const DEFAULT_POSTGRES_IMAGE: &str = "localhost/tenantry/postgres:15";
+/// Image of the pods that make archives unless another is named.
+pub const DEFAULT_ARCHIVE_IMAGE: &str = "localhost/tenantry/archive:15";
 
 /// What is filled in.
 #[derive(Clone, Copy, Debug)]
@@ -21,11 +23,13 @@ pub(super) struct Images<'a> {
     pub tenantry: &'a str,
     /// Image of managed PostgreSQL 15 servers.
     pub postgres: &'a str,
+    /// Image of the pods that make archives.
+    pub archive: &'a str,
 }
 
 impl Default for Images<'_> {
     fn default() -> Self {
-        Self { tenantry: DEFAULT_IMAGE, postgres: DEFAULT_POSTGRES_IMAGE }
+        Self { tenantry: DEFAULT_IMAGE, postgres: DEFAULT_POSTGRES_IMAGE, archive: DEFAULT_ARCHIVE_IMAGE }
     }
 }
 
@@ -86,6 +90,7 @@ fn fill_in(deployment: &mut Value, images: Images<'_>) {
         match variable["name"].as_str() {
             Some("TENANTRY_IMAGE") => variable["value"] = json!(images.tenantry),
             Some("TENANTRY_POSTGRES_IMAGE") => variable["value"] = json!(images.postgres),
+            Some("TENANTRY_ARCHIVE_IMAGE") => variable["value"] = json!(images.archive),
             _ => {}
         }
     }
@@ -96,7 +101,8 @@ mod tests {
     use super::*;
 
     fn of_kind(kind: &str) -> Vec<Value> {
-        values(Images { tenantry: "example.org/tenantry:1", postgres: "example.org/postgres:1" })
+        let archive = "example.org/archive:1";
+        values(Images { tenantry: "example.org/tenantry:1", postgres: "example.org/postgres:1", archive })
             .unwrap()
             .into_iter()
             .filter(|value| value["kind"] == kind)
@@ -119,6 +125,8 @@ mod tests {
         assert_eq!(container["env"][2], json!({"name": "TENANTRY_IMAGE", "value": "example.org/tenantry:1"}));
         let postgres = json!({"name": "TENANTRY_POSTGRES_IMAGE", "value": "example.org/postgres:1"});
         assert_eq!(container["env"][3], postgres);
+        let archive = json!({"name": "TENANTRY_ARCHIVE_IMAGE", "value": "example.org/archive:1"});
+        assert_eq!(container["env"][4], archive);
     }
 
     #[test]

@@ -40,6 +40,14 @@ pub struct OperatorArgs {
         value_name = "REF"
     )]
     postgres_image: String,
+    /// Image of the pods that make archives: the operator's own with pg_dump and pg_restore
+    #[arg(
+        long,
+        env = "TENANTRY_ARCHIVE_IMAGE",
+        default_value = "localhost/tenantry/archive:15",
+        value_name = "REF"
+    )]
+    archive_image: String,
     /// Objects of one kind that are reconciled at a time
     #[arg(long, env = "TENANTRY_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256), value_name = "N")]
     concurrency: u16,
@@ -80,6 +88,7 @@ pub async fn run(
         namespace: args.lease_namespace,
         image: args.image,
         postgres_image: args.postgres_image,
+        archive_image: args.archive_image,
         concurrency: usize::from(args.concurrency),
         lease_duration: Duration::from_secs(u64::from(args.lease_seconds)),
         brake: Limits { least: args.deletion_brake, percent: BRAKE_PERCENT },

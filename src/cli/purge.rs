@@ -5,14 +5,14 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::kinds::SERVER_DATABASE;
+use super::kinds::{DATABASE_SERVER, SERVER_DATABASE};
 use super::{Exit, Failure, Session, get, write};
-use crate::api::labels::PROTECTED;
+use crate::api::labels::{PROTECTED, SERVERS_NAMESPACE};
 
 /// Flags of `purge`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The database is renamed out of the way and kept for seven days. It is never dropped without a verified archive, which this version does not make. Until it is dropped, tenantry undelete brings it back.\n\nExamples:\n  tenantry purge t-kq3v5wz2ab-orders --dry-run\n  tenantry purge t-kq3v5wz2ab-orders"
+    after_help = "The database is renamed out of the way and kept for seven days. After that it is dropped, never without a verified archive: spec.archive of its DatabaseServer says where that goes. Until it is dropped, tenantry undelete brings it back.\n\nExamples:\n  tenantry purge t-kq3v5wz2ab-orders --dry-run\n  tenantry purge t-kq3v5wz2ab-orders"
 )]
 pub(super) struct PurgeArgs {
     /// Name of the ServerDatabase, as tenantry get serverdatabases prints it
@@ -46,6 +46,9 @@ pub(super) async fn run(args: &PurgeArgs, session: &mut Session) -> Result<Exit,
         return Ok(Exit::Success);
     };
     session.output.note(&described(&database));
+    let server = database["spec"]["serverRef"]["name"].as_str().unwrap_or_default();
+    let found = client.find(&DATABASE_SERVER, None, server).await?;
+    session.output.note(&archived(server, &found.unwrap_or_default(), &database));
     if args.dry_run {
         write::try_merge(&client, &SERVER_DATABASE, None, name, &change).await?;
         session.output.line(&format!("{object} purged (server dry run)"))?;
@@ -117,6 +120,21 @@ fn described(database: &Value) -> String {
     )
 }
 
+/// Where the archive goes without which nothing is dropped.
+fn archived(server: &str, found: &Value, database: &Value) -> String {
+    let Some(volume) = found["spec"]["archive"]["volume"]["claimName"].as_str() else {
+        return format!(
+            "DatabaseServer {server} has no spec.archive: no archive is made, and without one nothing is dropped."
+        );
+    };
+    let physical = database["spec"]["physicalName"].as_str().unwrap_or_default();
+    let folder = found["status"]["systemIdentifier"].as_str().unwrap_or_default();
+    format!(
+        "It is archived in folder {folder}/{physical} of PersistentVolumeClaim {SERVERS_NAMESPACE}/{volume}, and dropped after seven days if \
+         the archive is verified."
+    )
+}
+
 fn confirm(name: &str, session: &mut Session) -> Result<(), Failure> {
     if !session.output.can_ask() {
         return Err(
@@ -158,6 +176,23 @@ mod tests {
             "Database t_x_app on DatabaseServer main, released by TenantDatabase tenant-acme/app, generation 2, \
              becomes tombstone_t_x_app."
         );
+    }
+
+    #[test]
+    fn where_the_archive_goes_is_said_before_anything_is_done() {
+        let database = database("Released", None, &json!({}));
+        let server = |spec: Value| json!({"spec": spec, "status": {"systemIdentifier": "76"}});
+        assert_eq!(
+            archived("main", &server(json!({"archive": {"volume": {"claimName": "archives"}}})), &database),
+            "It is archived in folder 76/t_x_app of PersistentVolumeClaim tenantry-servers/archives, and dropped after seven days if \
+             the archive is verified."
+        );
+        for none in [server(json!({})), Value::Null] {
+            assert_eq!(
+                archived("main", &none, &database),
+                "DatabaseServer main has no spec.archive: no archive is made, and without one nothing is dropped."
+            );
+        }
     }
 
     #[test]

@@ -64,6 +64,9 @@ fn owner(kind: Kind, meta: &ObjectMeta) -> Option<(Kind, Key)> {
         return Some((Kind::TenantDatabase, Key::namespaced(namespace, name)));
     }
     // Whoever writes labels somewhere wakes nobody elsewhere.
+    if let Some(name) = label(labels::SERVER_DATABASE).filter(|_| namespace == labels::SERVERS_NAMESPACE) {
+        return Some((Kind::ServerDatabase, Key::cluster(name)));
+    }
     if let Some(name) = label(labels::DATABASE_SERVER).filter(|_| namespace == labels::SERVERS_NAMESPACE) {
         return Some((Kind::DatabaseServer, Key::cluster(name)));
     }

@@ -44,6 +44,8 @@ pub struct OperatorConfig {
     pub image: String,
     /// Image of managed PostgreSQL 15 servers.
     pub postgres_image: String,
+    /// Image of the pods that make archives.
+    pub archive_image: String,
     /// How many objects of one kind are reconciled at a time.
     pub concurrency: usize,
     /// How long a leader may be silent before another one takes over.

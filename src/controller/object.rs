@@ -4,6 +4,7 @@ use std::fmt;
 
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
+    batch::v1::Job,
     core::v1::{LimitRange, Namespace, ResourceQuota, Secret, Service as CoreService, ServiceAccount},
     networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
@@ -53,6 +54,8 @@ pub enum Kind {
     StatefulSet,
     /// policy/v1
     PodDisruptionBudget,
+    /// batch/v1
+    Job,
 }
 
 impl Kind {
@@ -68,7 +71,7 @@ impl Kind {
     ];
 
     /// Kinds of Kubernetes that we make, in no order.
-    pub const CHILDREN: [Self; 11] = [
+    pub const CHILDREN: [Self; 12] = [
         Self::Namespace,
         Self::ResourceQuota,
         Self::LimitRange,
@@ -80,6 +83,7 @@ impl Kind {
         Self::Deployment,
         Self::StatefulSet,
         Self::PodDisruptionBudget,
+        Self::Job,
     ];
 
     /// Group, version, kind and plural, without a discovery call.
@@ -103,6 +107,7 @@ impl Kind {
             Self::Deployment => ApiResource::erase::<Deployment>(&()),
             Self::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
             Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
+            Self::Job => ApiResource::erase::<Job>(&()),
         }
     }
 
@@ -127,6 +132,7 @@ impl Kind {
             Self::Deployment => "Deployment",
             Self::StatefulSet => "StatefulSet",
             Self::PodDisruptionBudget => "PodDisruptionBudget",
+            Self::Job => "Job",
         }
     }
 
@@ -146,6 +152,7 @@ impl Kind {
                 | Self::Deployment
                 | Self::StatefulSet
                 | Self::PodDisruptionBudget
+                | Self::Job
         )
     }
 }

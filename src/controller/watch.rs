@@ -209,7 +209,7 @@ fn child_changed(context: &Context, kind: Kind, change: &Change<Child>) {
             // Workloads carry what we report, so each of their events counts; of the rest only what we did not
             // do ourselves.
             let echo = context.gate.is_echo(kind, key, after.token) && !after.deleting;
-            if !echo || matches!(kind, Kind::Deployment | Kind::StatefulSet) {
+            if !echo || matches!(kind, Kind::Deployment | Kind::StatefulSet | Kind::Job) {
                 triggers::owner_of(context, after);
                 if let Some(before) = before.as_ref().filter(|before| before.owner != after.owner) {
                     triggers::owner_of(context, before);

@@ -280,6 +280,9 @@ impl Session<'_> {
         let texts = quoted.map_err(|source| ExecuteError::Quote { place: at.place.clone(), source })?;
         let connection = self.connection(&batch.place).await?;
         if let [statement] = &batch.statements[..] {
+            if statement.is_unhurried() {
+                sender.take_time(connection, &at, statement).await?;
+            }
             let rows = sender.send(connection, &at, statement, texts.concat()).await?;
             return expect(&at, statement, rows);
         }

@@ -67,6 +67,7 @@ pub struct Server {
 
 /// A database, as shared catalogs know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent columns of pg_database")]
 pub struct Database {
     /// Owner.
     pub owner: String,
@@ -76,6 +77,8 @@ pub struct Database {
     pub allow_connections: bool,
     /// Whether anybody with CREATEDB may copy it.
     pub template: bool,
+    /// Whether it is what a DROP DATABASE that was cut short left of it.
+    pub cut_short: bool,
     /// Greatest number of connections; absent means no limit.
     pub connection_limit: Option<u32>,
     /// Encoding.

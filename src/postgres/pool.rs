@@ -7,10 +7,11 @@
 use std::fmt;
 
 use super::quote::Ident;
-use crate::api::names::Group;
+use crate::api::names::{Group, PhysicalName};
 
 const CLONE: &str = "tenantry_pool_";
 const TEMPLATE: &str = "tenantry_template_";
+const ARCHIVE: &str = "archive-";
 /// Hexadecimal digits after the prefix.
 const DIGITS: usize = 10;
 
@@ -18,6 +19,11 @@ const DIGITS: usize = 10;
 pub const PREFIX: &str = "tenantry_";
 /// What the names of the pool match, as the table's constraint says it.
 pub(super) const PATTERN: &str = "^tenantry_(pool|template)_[0-9a-f]{10}$";
+
+/// What the row of a scratch database says that it is prepared as: for an archive of that database. No layout has such a name.
+pub fn archive_of(physical: &PhysicalName) -> String {
+    format!("{ARCHIVE}{physical}")
+}
 
 /// Name of a database of the pool. No tenant's database has such a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +91,13 @@ pub struct Member {
     pub settled: bool,
 }
 
+impl Member {
+    /// Whether it is the scratch database of an archive: whoever makes the archive sees to it.
+    pub fn is_scratch(&self) -> bool {
+        self.layout.starts_with(ARCHIVE)
+    }
+}
+
 /// Where in its life a database of the pool is. One that was taken has no row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MemberPhase {
@@ -117,7 +130,7 @@ impl MemberPhase {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::names::{DatabaseName, PhysicalName, TenantId};
+    use crate::api::names::{DatabaseName, TenantId};
 
     #[test]
     fn a_name_of_the_pool_is_read_back_and_no_other_is() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::connect::{Connection, code};
 use super::execute::{ExecuteError, Spot};
 use super::record::{Cause, Outcome, Record, Records, RowVersion, Sent};
+use super::statement::Statement;
 
 /// Sends the statements of one effect.
 pub(super) struct Sender<'a> {
@@ -41,6 +42,17 @@ impl Sender<'_> {
                 Err(classify(at.clone(), shown, source))
             }
         }
+    }
+
+    /// Lets `statement`, which comes next, take as long as it takes.
+    pub async fn take_time(
+        &self,
+        connection: &mut Connection,
+        at: &Spot,
+        statement: &Statement,
+    ) -> Result<(), ExecuteError> {
+        let allowed = connection.take_time().await;
+        allowed.map_err(|source| classify(at.clone(), statement.to_string(), source))
     }
 
     /// Sends statements in one message, without waiting for the answer to one before the next: where one fails, the server

@@ -14,6 +14,10 @@ use crate::api::names::{Group, PhysicalName};
 
 const PREFIX: &str = "tombstone_";
 
+/// What `pg_database.datconnlimit` is for a database whose DROP DATABASE was cut short: nobody gets in, and it can only be
+/// dropped. PostgreSQL says so since 15.4.
+pub const CUT_SHORT: i32 = -2;
+
 /// Name of the database while it is a tombstone. No tenant's database has one that begins so.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TombstoneName(String);
@@ -144,6 +148,38 @@ pub struct Tombstone {
     pub grace_ended: bool,
     /// Proof of its verified archive, as the column holds it. Nothing is dropped without.
     pub archive: Option<String>,
+    /// How much of its database there is.
+    pub extent: Extent,
+}
+
+/// How much of a tombstone's database there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    #[default]
+    Whole,
+    /// What a DROP DATABASE that was cut short left.
+    CutShort,
+    /// None of that name.
+    Gone,
+}
+
+/// Somebody who can write to a tombstone, or may have since its archive was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Insider {
+    /// A login that is let in.
+    Login(String),
+    /// A session that is there, and whose it is.
+    Session(String),
+}
+
+impl fmt::Display for Insider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Login(name) => write!(f, "login {name}"),
+            Self::Session(name) => write!(f, "a session of {name}"),
+        }
+    }
 }
 
 impl Tombstone {

@@ -77,6 +77,13 @@ pub fn warrant<'a>(
     Ok(Warrant { physical, marker, proof })
 }
 
+/// Whether a tombstone's drop has gone so far that there is nothing to bring back. What is left to do needs no warrant any
+/// more: there was one.
+pub fn is_beyond_return(physical: &PhysicalName, marker: &Marker, have: &Facts) -> bool {
+    let database = have.databases.get(TombstoneName::of(physical).as_str());
+    marker.phase == Phase::Dropping && database.is_none_or(|database| database.cut_short)
+}
+
 /// Whether the database of a tombstone is there.
 pub fn is_there(physical: &PhysicalName, have: &Facts) -> bool {
     have.databases.contains_key(TombstoneName::of(physical).as_str())
@@ -101,8 +108,24 @@ pub fn drop_database(warrant: &Warrant<'_>, have: &Facts) -> Result<Plan, Confli
     } else {
         DropChange::Intend { physical, expected_generation: generation }
     };
-    let steps = [first, DropChange::EndSessions(name.clone()), DropChange::Database(name)];
-    Ok(Plan { batches: steps.into_iter().map(|step| Batch::server(vec![end(step)])).collect() })
+    Ok(in_turn([first, DropChange::Database(name)]))
+}
+
+/// Statements that bring the drop of a database to its end that was cut short after it had begun: what is there can only be
+/// dropped.
+pub fn drop_on(physical: &PhysicalName, marker: &Marker, have: &Facts) -> Result<Plan, Conflict> {
+    let name = TombstoneName::of(physical);
+    match have.databases.get(name.as_str()) {
+        Some(it) if it.owner == DATABASE_OWNER => {}
+        _ => return Err(Conflict::NameConflict { what: "database", name: name.as_str().to_owned() }),
+    }
+    let first = DropChange::Resume { physical: physical.clone(), generation: marker.generation };
+    Ok(in_turn([first, DropChange::Database(name)]))
+}
+
+/// Each an effect of its own.
+fn in_turn(steps: [DropChange; 2]) -> Plan {
+    Plan { batches: steps.into_iter().map(|step| Batch::server(vec![end(step)])).collect() }
 }
 
 /// What is left of a database that was dropped.
@@ -194,7 +217,7 @@ mod tests {
              \"systemIdentifier\": \"1\", \"generation\": {generation}, \"database\": 7, \"verifiedAt\": \"v\"}}",
             "0f".repeat(32)
         );
-        Tombstone { droppable_at: 100, grace_ended, archive: Some(archive) }
+        Tombstone { droppable_at: 100, grace_ended, archive: Some(archive), ..Tombstone::default() }
     }
 
     fn facts(database: Option<Database>) -> Facts {
@@ -282,14 +305,13 @@ mod tests {
     }
 
     #[test]
-    fn the_intent_comes_first_then_the_sessions_end_and_only_a_tombstone_that_is_ours_and_closed_is_dropped()
-    {
+    fn the_intent_comes_first_and_only_a_tombstone_that_is_ours_and_closed_is_dropped() {
         for (phase, intent) in [
             (Phase::Tombstoned, "UPDATE tenantry.marker m SET phase = 'Dropping', generation = 5, "),
             (Phase::Dropping, "SELECT 1 FROM tenantry.marker m, tenantry.tombstone t, "),
         ] {
             let statements = dropped(phase, Some(sealed())).unwrap();
-            assert_eq!(statements.len(), 3);
+            assert_eq!(statements.len(), 2);
             assert!(statements[0].starts_with(intent), "{}", statements[0]);
             let asks = [
                 "m.physical_name = 't_x_app'",
@@ -299,7 +321,7 @@ mod tests {
                 "->> 'generation' = '4'",
             ];
             assert!(asks.iter().all(|it| statements[0].contains(it)), "{}", statements[0]);
-            assert_eq!(statements[2], "DROP DATABASE \"tombstone_t_x_app\"");
+            assert_eq!(statements[1], "DROP DATABASE \"tombstone_t_x_app\"");
         }
         let name = || "tombstone_t_x_app".to_owned();
         let foreign = Database { owner: "postgres".into(), ..sealed() };
@@ -311,6 +333,26 @@ mod tests {
             assert_eq!(dropped(Phase::Tombstoned, Some(open)), Err(Conflict::Reopened { name: name() }));
         }
         assert_eq!(dropped(Phase::Tombstoned, None), Err(Conflict::Missing { name: name() }));
+    }
+
+    #[test]
+    fn only_what_is_left_of_a_drop_that_was_intended_is_dropped_without_a_warrant() {
+        let cut = Database { cut_short: true, ..sealed() };
+        let beyond = |phase, database| is_beyond_return(&physical(), &marker(phase), &facts(database));
+        let found = PHASES.map(|phase| {
+            [beyond(phase, None), beyond(phase, Some(cut.clone())), beyond(phase, Some(sealed()))]
+        });
+        let expected = PHASES.map(|phase| {
+            let dropping = phase == Phase::Dropping;
+            [dropping, dropping, false]
+        });
+        assert_eq!(found, expected);
+        let on = |database| drop_on(&physical(), &marker(Phase::Dropping), &facts(database));
+        let plan = on(Some(cut.clone())).unwrap();
+        assert!(plan.to_string().contains("d.datconnlimit = -2"), "{plan}");
+        let foreign = Conflict::NameConflict { what: "database", name: "tombstone_t_x_app".into() };
+        assert_eq!(on(Some(Database { owner: "postgres".into(), ..cut })), Err(foreign.clone()));
+        assert_eq!(on(None), Err(foreign));
     }
 
     fn left(dependencies: &[Dependency]) -> (Vec<String>, Vec<String>) {

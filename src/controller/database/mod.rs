@@ -22,6 +22,7 @@
 //! another group is refused in between: a session keeps the role that it began with, so none may last from before.
 
 mod adopted;
+pub mod archiving;
 pub mod drift;
 pub mod dropping;
 pub mod fleet;

@@ -59,6 +59,15 @@ pub enum Conflict {
         /// Name of the database.
         name: String,
     },
+    /// Somebody dropped the database, and was cut short.
+    #[error(
+        "database {name:?} is what a DROP DATABASE that was cut short left of it: nobody can get into it any more, and PostgreSQL can only drop \
+         it; restore it from a backup, or from its archive"
+    )]
+    CutShort {
+        /// Name of the database.
+        name: String,
+    },
     /// A tombstone takes connections although its archive is made.
     #[error(
         "database {name:?} was opened after its archive was made: what was written since is in no archive; take the purge back, and purge it again for another"

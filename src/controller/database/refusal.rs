@@ -163,7 +163,9 @@ pub fn of_conflict(conflict: &Conflict) -> Summary {
     let reason = match conflict {
         Conflict::NameConflict { .. } | Conflict::Unnamed(_) => reason::NAME_CONFLICT,
         Conflict::Claimed { .. } | Conflict::SecondDatabase { .. } => reason::CLAIM_CONFLICT,
-        Conflict::Missing { .. } | Conflict::Absent { .. } => reason::DATABASE_MISSING,
+        Conflict::Missing { .. } | Conflict::Absent { .. } | Conflict::CutShort { .. } => {
+            reason::DATABASE_MISSING
+        }
         Conflict::Reopened { .. } => reason::ARCHIVE_OUTDATED,
         _ => reason::FAILED,
     };

@@ -64,6 +64,9 @@ pub fn exhume(physical: &PhysicalName, marker: &Marker, have: &Facts) -> Result<
     let Some(buried) = have.databases.get(tombstone.as_str()) else {
         return Err(Conflict::Missing { name: tombstone.as_str().to_owned() });
     };
+    if buried.cut_short {
+        return Err(Conflict::CutShort { name: tombstone.as_str().to_owned() });
+    }
     let released = Marker { phase: Phase::Released, generation: marker.generation + 1, ..marker.clone() };
     let mut statements = vec![
         Statement::UpdateMarker { marker: released, expected_generation: marker.generation },

@@ -50,7 +50,7 @@ impl Work {
 pub fn work(wish: Wish, layout: &str, members: &[Member], whole: impl Fn(&PoolName) -> bool) -> Work {
     let mut work = Work::default();
     let mut clones = 0;
-    for Member { name, layout: prepared, phase, settled: _ } in members {
+    for Member { name, layout: prepared, phase, settled: _ } in members.iter().filter(|it| !it.is_scratch()) {
         let good = *phase == MemberPhase::Ready && prepared == layout && wish.size > 0 && whole(name);
         if good && name.is_template() && work.template.is_none() {
             work.template = Some(name.clone());
@@ -86,6 +86,9 @@ mod tests {
             member(clone(4), "new", Ready),
             member(clone(5), "new", Ready),
             member(clone(6), "new", Ready),
+            // Scratch databases of archives are none of its own.
+            member(clone(7), "archive-t_x_app", Preparing),
+            member(clone(8), "archive-t_x_app", Retiring),
         ];
         let names = |numbers: &[u64]| numbers.iter().map(|number| clone(*number)).collect::<Vec<_>>();
         let old = [vec![template(1), template(3)], names(&[1, 2, 3])].concat();
@@ -97,8 +100,11 @@ mod tests {
         assert_eq!(with(5, None), expected(old.clone(), 2));
         assert_eq!(with(2, None), expected([old.clone(), names(&[6])].concat(), 0));
         assert_eq!(with(3, Some(clone(5))), expected([old, names(&[5])].concat(), 1));
-        let all =
-            Work { retire: members.iter().map(|it| it.name.clone()).collect(), template: None, clones: 0 };
+        let all = Work {
+            retire: members[..9].iter().map(|it| it.name.clone()).collect(),
+            template: None,
+            clones: 0,
+        };
         assert_eq!(with(0, None), all);
         assert!(work(Wish::default(), "new", &[], |_| true).is_empty());
         assert_eq!(work(Wish { size: 5, grows: false }, "new", &members[1..2], |_| true).clones, 0);

@@ -140,7 +140,7 @@ async fn asked(room: &Room, request: Request) -> Result<Response, Refusal> {
     }
     let _preview = room.previews.try_acquire().map_err(|_| busy())?;
     let question = read(body).await?;
-    match timeout(WORK, preview(&context, question)).await {
+    match timeout(WORK, Box::pin(preview(&context, question))).await {
         Ok(Ok(preview)) => Ok(Json(preview).into_response()),
         Ok(Err(error)) => Err(of_error(&error)),
         Err(_) => {

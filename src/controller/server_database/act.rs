@@ -21,7 +21,7 @@ use crate::controller::object::{Key, Kind};
 use crate::controller::outcome;
 use crate::controller::worker::key_of;
 use crate::postgres::execute::Session;
-use crate::postgres::facts::{Marker, Phase};
+use crate::postgres::facts::Marker;
 use crate::postgres::record::Cause;
 
 /// How long a tombstone is kept.
@@ -38,8 +38,10 @@ pub enum Act {
     Bury,
     /// It gets its name back.
     Exhume,
-    /// It is dropped, or what is left of it removed.
+    /// It is dropped.
     Drop,
+    /// What a drop has left is removed: there is nothing to bring back any more.
+    Finish,
 }
 
 impl Act {
@@ -48,7 +50,7 @@ impl Act {
             Self::Release | Self::Close => "release",
             Self::Bury => "purge",
             Self::Exhume => "undelete",
-            Self::Drop => "drop",
+            Self::Drop | Self::Finish => "drop",
         }
     }
 
@@ -135,11 +137,12 @@ async fn planned(
         Act::Close => plan::close(marker, &facts),
         Act::Bury => tombstone::bury(physical, marker, &facts, GRACE),
         // One that is dropped already cannot come back: what is left of it goes.
-        Act::Exhume if marker.phase == Phase::Dropping && !dropping::is_there(physical, &facts) => {
-            return ending::remains(session, physical, marker, &facts).await;
+        Act::Exhume if dropping::is_beyond_return(physical, marker, &facts) => {
+            return ending::finished(session, physical, marker, &facts).await;
         }
         Act::Exhume => tombstone::exhume(physical, marker, &facts),
         Act::Drop => return ending::planned(session, &fetched.database, physical, marker, &facts).await,
+        Act::Finish => return ending::finished(session, physical, marker, &facts).await,
     };
     plan.map(|plan| (plan, None)).map_err(|conflict| refusal::of_conflict(&conflict))
 }

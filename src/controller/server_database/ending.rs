@@ -10,9 +10,12 @@ use crate::controller::database::dropping;
 use crate::controller::database::plan::Plan;
 use crate::controller::database::refusal;
 use crate::postgres::execute::Session;
-use crate::postgres::facts::{Facts, Marker, Phase};
+use crate::postgres::facts::{Facts, Marker};
 use crate::postgres::observe;
 use crate::postgres::tombstone::OwnRole;
+
+/// How many of those who can get in a message names.
+const NAMED: usize = 4;
 
 /// What is done to drop the database, or to remove what is left of it, and what is to be said of what stays.
 pub async fn planned(
@@ -22,16 +25,14 @@ pub async fn planned(
     marker: &Marker,
     facts: &Facts,
 ) -> Result<(Plan, Option<Summary>), Summary> {
-    if marker.phase == Phase::Dropping && !dropping::is_there(physical, facts) {
-        return remains(session, physical, marker, facts).await;
+    if dropping::is_beyond_return(physical, marker, facts) {
+        return finished(session, physical, marker, facts).await;
     }
-    let tombstone = observe::tombstone(session.reader(), physical.as_str()).await;
+    let tombstone = observe::tombstone(session.reader(), physical).await;
     let tombstone = tombstone.map_err(|error| refusal::of_observe(&error))?;
     let warrant = dropping::warrant(physical, marker, tombstone.as_ref(), asked(database));
-    let warrant = warrant.map_err(|_| {
-        let message = "the tombstone changed while it was looked at; it is looked at again".to_owned();
-        Summary::Progressing { reason: reason::PROGRESSING, message }
-    })?;
+    let warrant = warrant.map_err(|_| changed())?;
+    alone(session, physical).await?;
     let archive = &warrant.proof.archive;
     tracing::warn!(
         target: "audit",
@@ -42,8 +43,49 @@ pub async fn planned(
     plan.map(|plan| (plan, None)).map_err(|conflict| refusal::of_conflict(&conflict))
 }
 
+/// What is left to do for a drop that has gone so far that there is nothing to bring back.
+pub async fn finished(
+    session: &mut Session<'_>,
+    physical: &PhysicalName,
+    marker: &Marker,
+    facts: &Facts,
+) -> Result<(Plan, Option<Summary>), Summary> {
+    if !dropping::is_beyond_return(physical, marker, facts) {
+        return Err(changed());
+    }
+    if dropping::is_there(physical, facts) {
+        let plan = dropping::drop_on(physical, marker, facts);
+        return plan.map(|plan| (plan, None)).map_err(|conflict| refusal::of_conflict(&conflict));
+    }
+    remains(session, physical, marker, facts).await
+}
+
+/// Whether nobody can get into the tombstone, or is in it. The statements ask for the same; this says who.
+pub async fn alone(session: &mut Session<'_>, physical: &PhysicalName) -> Result<(), Summary> {
+    let insiders = observe::insiders(session.reader(), physical).await;
+    let insiders = insiders.map_err(|error| refusal::of_observe(&error))?;
+    if insiders.is_empty() {
+        return Ok(());
+    }
+    let (named, more) = (insiders.iter().take(NAMED), insiders.len().saturating_sub(NAMED));
+    let mut who = named.map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        who = format!("{who} and {more} more");
+    }
+    let message = format!(
+        "what is written to the database now would be in no archive, so nothing is archived or dropped while somebody can get in: {who}; \
+         refuse a login with ALTER ROLE … NOLOGIN or take back what lets it in, and end a session"
+    );
+    Err(Summary::Progressing { reason: reason::STILL_OPEN, message })
+}
+
+fn changed() -> Summary {
+    let message = "the tombstone changed while it was looked at; it is looked at again".to_owned();
+    Summary::Progressing { reason: reason::PROGRESSING, message }
+}
+
 /// What is done about the roles and the row of a database that was dropped.
-pub async fn remains(
+async fn remains(
     session: &mut Session<'_>,
     physical: &PhysicalName,
     marker: &Marker,

@@ -4,7 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::Api;
 use kube::{Resource, ResourceExt};
 
-use super::{obstacle, validate};
+use super::{archive, obstacle, validate};
 use crate::api::condition::{Summary, reason};
 use crate::api::{Blueprint, ServerDatabase, Tenant, TenantDatabase, names};
 use crate::controller::apply::ApplyError;
@@ -34,6 +34,8 @@ pub struct Fetched {
     pub existing: Option<Existing>,
     /// Another object for the same database or the same claim.
     pub rival: Option<Summary>,
+    /// What its archive waits for, in words.
+    pub archiving: Option<String>,
 }
 
 /// What a server has of a database.
@@ -69,14 +71,16 @@ pub async fn fetch(context: &Context, database: ServerDatabase) -> Result<Fetche
     let obstacle = match &marker {
         Ok(Some(row))
             if validate::is_purge_due(&database, row)
-                || validate::is_drop_due(&database, row, tombstone.as_ref()) =>
+                || validate::is_drop_due(&database, row, tombstone.as_ref())
+                || validate::is_archive_wanted(&database, row, tombstone.as_ref())
+                    && archive::store(context, &database.spec.server_ref.name).is_some() =>
         {
             obstacle::obstacle(context, &database, row).await?
         }
         _ => None,
     };
     let rival = rival(context, &database);
-    Ok(Fetched { database, marker, claim, obstacle, tombstone, existing, rival })
+    Ok(Fetched { database, marker, claim, obstacle, tombstone, existing, rival, archiving: None })
 }
 
 /// Another object for the same database or the same claim, by the stores.
@@ -105,7 +109,11 @@ pub(super) async fn read(
     let rows = observe::markers(&mut connection, &Markers::Physical(physical)).await;
     let row = rows.map(|mut rows| rows.pop());
     let is_tombstone = row.as_ref().is_ok_and(|row| row.as_ref().is_some_and(Marker::is_tombstone));
-    let tombstone = if is_tombstone { observe::tombstone(&mut connection, physical).await } else { Ok(None) };
+    let name = row.as_ref().ok().and_then(|row| row.as_ref()?.physical().ok()).filter(|_| is_tombstone);
+    let tombstone = match name {
+        Some(name) => observe::tombstone(&mut connection, &name).await,
+        None => Ok(None),
+    };
     let existing = match database.spec.adoption() {
         Some(_) => observe::existing(&mut connection, physical).await,
         None => Ok(None),

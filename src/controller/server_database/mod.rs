@@ -5,9 +5,11 @@
 //! its object has to be corrected, or what has to be done to it; then apply or execute ([`act`]), and *status*.
 
 pub mod act;
+pub mod archive;
 pub mod copies;
 pub mod ending;
 pub mod fetch;
+pub mod job;
 pub mod obstacle;
 pub mod status;
 pub mod validate;
@@ -18,6 +20,7 @@ use kube::ResourceExt;
 use serde_json::json;
 
 use self::act::Act;
+use self::archive::Archiving;
 use self::fetch::Fetched;
 use self::validate::Verdict;
 use super::apply::ApplyError;
@@ -52,7 +55,19 @@ impl Reconciler for Controller {
             // This process has just started: the server's first look wakes every database on it.
             return Ok(Next::Resync);
         }
-        let fetched = fetch::fetch(context, database).await?;
+        let mut fetched = fetch::fetch(context, database).await?;
+        let again = match archive::step(context, &fetched).await? {
+            Archiving::Idle => None,
+            Archiving::Recorded => return Ok(Next::After(Duration::ZERO)),
+            Archiving::Waiting(words, again) => {
+                fetched.archiving = Some(words);
+                again
+            }
+            Archiving::Failed(summary) => {
+                tell(context, &fetched, Some(&summary), true).await?;
+                return Ok(Next::Backoff);
+            }
+        };
         let mut problem = validate::objection(&fetched);
         // A person has to change something first, and is seen when it happens.
         let mut settled =
@@ -95,7 +110,8 @@ impl Reconciler for Controller {
         }
         tell(context, &fetched, problem.as_ref(), is_closed).await?;
         // A server that cannot be used wakes what is on it when it can.
-        Ok(if settled || !context.servers.is_usable(server) { Next::Resync } else { Next::Backoff })
+        let rested = settled || !context.servers.is_usable(server);
+        Ok(if rested { Next::Resync } else { Next::Backoff }.or_sooner(again))
     }
 }
 

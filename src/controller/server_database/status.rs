@@ -4,11 +4,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::fetch::Fetched;
-use super::validate::asked;
+use super::validate::{asked, is_beyond_return};
 use crate::api::ServerDatabase;
 use crate::api::condition::{self, EXPOSED, Summary, reason};
-use crate::api::server_database::{DatabasePhase, Management, ServerDatabaseStatus};
+use crate::api::server_database::{ArchiveStatus, DatabasePhase, Management, ServerDatabaseStatus};
 use crate::postgres::facts::{Marker, Phase};
+use crate::postgres::tombstone::{Archive, Proof};
 
 /// The status by the marker row, or by what kept us from it. One that is released and not `is_closed` yet, since sessions
 /// may be open, does not say that it is.
@@ -22,6 +23,7 @@ pub fn status(
     let droppable = tombstone.as_ref().and_then(|it| Timestamp::from_second(it.droppable_at).ok());
     let mut status = database.status.clone().unwrap_or_default();
     if let Ok(Some(marker)) = marker {
+        let proof = tombstone.as_ref().and_then(|tombstone| tombstone.proof(marker));
         status.phase = match marker.phase {
             Phase::Creating => None,
             Phase::Bound => Some(DatabasePhase::Bound),
@@ -31,6 +33,7 @@ pub fn status(
             Phase::Dropping => Some(DatabasePhase::Dropping),
         };
         status.droppable_when = droppable.map(Time);
+        status.archive = proof.map(|proof| archived(&proof));
         status.generation = Some(marker.generation);
         status.tenant_uid = Some(marker.tenant_uid.clone());
     }
@@ -67,6 +70,18 @@ fn expose(conditions: &mut Vec<Condition>, database: &ServerDatabase, exposed: b
     condition::set(conditions, EXPOSED, "True", reason::PUBLIC_MAY_CONNECT, &message, generation, now);
 }
 
+fn archived(Proof { archive, verified_at, .. }: &Proof) -> ArchiveStatus {
+    let Archive { object, sha256, bytes, rows, taken_at, .. } = archive;
+    ArchiveStatus {
+        object: Some(object.clone()),
+        sha256: Some(sha256.clone()),
+        bytes: i64::try_from(*bytes).ok(),
+        rows: i64::try_from(*rows).ok(),
+        taken_at: taken_at.parse().ok().map(Time),
+        verified_at: verified_at.parse().ok().map(Time),
+    }
+}
+
 fn described(fetched: &Fetched, marker: &Marker, droppable: Option<Timestamp>) -> Summary {
     let claim = format!("TenantDatabase {}/{}", marker.claim.namespace, marker.claim.name);
     match marker.phase {
@@ -93,15 +108,29 @@ fn described(fetched: &Fetched, marker: &Marker, droppable: Option<Timestamp>) -
             Summary::Progressing { reason: reason::TOMBSTONED, message: buried(fetched, marker, droppable) }
         }
         Phase::Dropping => {
-            let proof = fetched.tombstone.as_ref().and_then(|tombstone| tombstone.proof(marker));
-            let archive = proof.map(|proof| proof.archive).unwrap_or_default();
-            let message = format!(
-                "its grace has ended, and it is being dropped; its archive is {} (sha256 {})",
-                archive.object, archive.sha256
-            );
+            let message = dropping(fetched, marker, droppable);
             Summary::Progressing { reason: reason::DROPPING, message }
         }
     }
+}
+
+fn dropping(fetched: &Fetched, marker: &Marker, droppable: Option<Timestamp>) -> String {
+    let tombstone = fetched.tombstone.as_ref();
+    let archive = tombstone.and_then(|tombstone| tombstone.proof(marker)).map(|proof| proof.archive);
+    let archive = archive.unwrap_or_default();
+    let late = droppable.is_some_and(|when| asked(&fetched.database).since > when.as_second());
+    if late && !is_beyond_return(marker, tombstone) {
+        let object = marker.object_name();
+        return format!(
+            "its drop was begun, and this object was made after its grace had ended, so nobody has asked for it by it; everything is \
+             kept; if it is meant: tenantry undelete {object}, then tenantry purge {object}; archive: {}",
+            archive.object
+        );
+    }
+    format!(
+        "its grace has ended, and it is being dropped; its archive is {} (sha256 {})",
+        archive.object, archive.sha256
+    )
 }
 
 /// What a tombstone waits for.
@@ -110,9 +139,10 @@ fn buried(fetched: &Fetched, marker: &Marker, droppable: Option<Timestamp>) -> S
     let when = droppable.map(|when| when.to_string()).unwrap_or_default();
     let proof = fetched.tombstone.as_ref().and_then(|tombstone| tombstone.proof(marker));
     let Some(proof) = proof else {
+        let archiving = fetched.archiving.as_deref().unwrap_or("which it waits for");
         return format!(
             "renamed out of the way, everything is kept: its grace ends at {when} and nothing is dropped without a verified \
-             archive, which it waits for; to get it back: tenantry undelete {object}"
+             archive, {archiving}; to get it back: tenantry undelete {object}"
         );
     };
     let archive = proof.archive.object;

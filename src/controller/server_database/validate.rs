@@ -9,7 +9,7 @@ use crate::api::server_database::DatabasePhase;
 use crate::controller::database::dropping::{self, Asked};
 use crate::controller::database::tombstone;
 use crate::postgres::facts::{Marker, Phase};
-use crate::postgres::tombstone::Tombstone;
+use crate::postgres::tombstone::{Extent, Tombstone};
 
 /// What has to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,9 @@ pub fn validate(fetched: &Fetched) -> Verdict {
         (Phase::Released, _) if is_purge_due(&fetched.database, marker) && fetched.obstacle.is_none() => {
             Verdict::Act(Act::Bury)
         }
+        (Phase::Dropping, _) if is_beyond_return(marker, fetched.tombstone.as_ref()) => {
+            Verdict::Act(Act::Finish)
+        }
         (Phase::Tombstoned | Phase::Dropping, _) if purge.is_none() => Verdict::Act(Act::Exhume),
         (Phase::Tombstoned | Phase::Dropping, _)
             if is_drop_due(&fetched.database, marker, fetched.tombstone.as_ref())
@@ -72,11 +75,24 @@ pub fn asked(database: &ServerDatabase) -> Asked {
     }
 }
 
+/// Whether the object asks for the end of exactly the tombstone that its row tells of, and an archive of it is missing.
+pub fn is_archive_wanted(database: &ServerDatabase, marker: &Marker, tombstone: Option<&Tombstone>) -> bool {
+    let named = database.spec.purge.as_ref().map(|purge| purge.generation);
+    marker.phase == Phase::Tombstoned
+        && named == tombstone::purged(marker)
+        && tombstone.is_some_and(|tombstone| tombstone.proof(marker).is_none())
+}
+
 /// Whether the object asks for the end of exactly the tombstone that its row tells of, and nothing is missing for that.
 pub fn is_drop_due(database: &ServerDatabase, marker: &Marker, tombstone: Option<&Tombstone>) -> bool {
     let physical = PhysicalName::parse(&marker.physical_name);
     marker.adopted.is_none()
         && physical.is_ok_and(|name| dropping::warrant(&name, marker, tombstone, asked(database)).is_ok())
+}
+
+/// Whether a drop has gone so far that there is nothing to bring back: whatever is asked for now, by whatever object, the rest goes.
+pub fn is_beyond_return(marker: &Marker, tombstone: Option<&Tombstone>) -> bool {
+    marker.phase == Phase::Dropping && tombstone.is_some_and(|tombstone| tombstone.extent != Extent::Whole)
 }
 
 /// Whether the object asks for a purge of exactly the released database that its row tells of, and that we made.
@@ -156,6 +172,7 @@ mod tests {
             tombstone: None,
             existing: None,
             rival: None,
+            archiving: None,
         }
     }
 
@@ -252,8 +269,12 @@ mod tests {
             "object": "file:///archives/o", "sha256": "0f".repeat(32), "bytes": 1, "rows": 1, "takenAt": "t",
             "systemIdentifier": "1", "generation": 4, "database": 7, "verifiedAt": "v",
         });
-        let tombstone =
-            Tombstone { droppable_at: 100, grace_ended: true, archive: Some(archive.to_string()) };
+        let tombstone = Tombstone {
+            droppable_at: 100,
+            grace_ended: true,
+            archive: Some(archive.to_string()),
+            ..Tombstone::default()
+        };
         let mut fetched = fetched(Some(phase), Claim::Present, purge, None);
         let made = Timestamp::from_second(since).unwrap();
         fetched.database.metadata.creation_timestamp = Some(Time(made));
@@ -286,6 +307,23 @@ mod tests {
             let mut bare = buried(phase, Some(3), 100);
             bare.tombstone.as_mut().unwrap().archive = None;
             assert_eq!(validate(&bare), Verdict::Keep, "{phase}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_drop_goes_whatever_object_shows_it_and_whatever_stands_against_it() {
+        for extent in [Extent::CutShort, Extent::Gone] {
+            for (purge, since, obstacle) in
+                [(Some(3), 101, None), (None, 100, None), (Some(3), 100, Some(protected()))]
+            {
+                let with = |phase| {
+                    let mut fetched = Fetched { obstacle: obstacle.clone(), ..buried(phase, purge, since) };
+                    fetched.tombstone.as_mut().unwrap().extent = extent;
+                    validate(&fetched)
+                };
+                assert_eq!(with(Phase::Dropping), Verdict::Act(Act::Finish), "{purge:?} {since}");
+                assert_ne!(with(Phase::Tombstoned), Verdict::Act(Act::Finish), "{purge:?} {since}");
+            }
         }
     }
 

@@ -50,6 +50,8 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const SESSION_DEADLINE: Duration = Duration::from_secs(20);
 /// The server ends its statements after 30 s; a client that still waits then waits for a server that hangs.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(35);
+/// The same for a statement that the server never ends by itself: it goes on there without us.
+const UNHURRIED_DEADLINE: Duration = Duration::from_mins(10);
 /// What every session of ours has.
 const SETTINGS: [(&str, &str); 5] = [
     ("search_path", "pg_catalog,pg_temp"),
@@ -258,6 +260,7 @@ impl ServerPool {
             inner,
             at,
             reusable: true,
+            deadline: ANSWER_DEADLINE,
             home: pooled.then(|| self.clone()),
             statements: self.shared.statements.clone(),
             heard: self.heard.clone(),
@@ -289,6 +292,8 @@ pub struct Connection {
     inner: PgConnection,
     at: Address,
     reusable: bool,
+    /// How long an answer is waited for.
+    deadline: Duration,
     home: Option<ServerPool>,
     statements: Counter,
     heard: Heard,
@@ -304,7 +309,7 @@ impl Connection {
     /// Ends the use of the session: back to the pool, or closed.
     pub async fn release(self) {
         match self.home {
-            Some(pool) if self.reusable => pool.idle().push(self.inner),
+            Some(pool) if self.reusable && self.deadline == ANSWER_DEADLINE => pool.idle().push(self.inner),
             // The work is done; a server that does not take the goodbye changes nothing of it.
             _ => drop(timeout(CONNECT_DEADLINE, self.inner.close()).await),
         }
@@ -319,7 +324,7 @@ impl Connection {
         self.statements.inc();
         // Until the answer is complete, the session is in a state that nobody else should find.
         self.reusable = false;
-        let rows = in_time(self.inner.fetch_all(query)).await;
+        let rows = in_time(self.deadline, self.inner.fetch_all(query)).await;
         self.hear(rows)
     }
 
@@ -328,8 +333,15 @@ impl Connection {
     pub(super) async fn run(&mut self, sql: String) -> Result<u64, sqlx::Error> {
         self.statements.inc();
         self.reusable = false;
-        let done = in_time(self.inner.execute(sqlx::raw_sql(AssertSqlSafe(sql)))).await;
+        let done = in_time(self.deadline, self.inner.execute(sqlx::raw_sql(AssertSqlSafe(sql)))).await;
         Ok(self.hear(done)?.rows_affected())
+    }
+
+    /// Lets the server take as long as it takes over what follows, for the gate alone. The session is nobody else's afterwards.
+    pub(super) async fn take_time(&mut self) -> Result<(), sqlx::Error> {
+        self.run("SET statement_timeout = 0".to_owned()).await?;
+        self.deadline = UNHURRIED_DEADLINE;
+        Ok(())
     }
 
     /// Sends `count` statements in one message, for the gate alone. `each` hears how many rows one of them changed, as
@@ -344,7 +356,7 @@ impl Connection {
         self.reusable = false;
         let done = async {
             let mut answers = self.inner.execute_many(sqlx::raw_sql(AssertSqlSafe(sql)));
-            while let Some(answer) = in_time(answers.try_next()).await? {
+            while let Some(answer) = in_time(self.deadline, answers.try_next()).await? {
                 each(answer.rows_affected());
             }
             Ok(())
@@ -376,9 +388,12 @@ async fn permit(semaphore: &Arc<Semaphore>, at: &Address) -> Result<OwnedSemapho
     }
 }
 
-async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    timeout(ANSWER_DEADLINE, answer).await.unwrap_or_else(|_| {
-        let text = format!("no answer within {} s", ANSWER_DEADLINE.as_secs());
+async fn in_time<T>(
+    deadline: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    timeout(deadline, answer).await.unwrap_or_else(|_| {
+        let text = format!("no answer within {} s", deadline.as_secs());
         Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, text)))
     })
 }

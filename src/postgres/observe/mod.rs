@@ -31,12 +31,12 @@ pub use issues::issues;
 pub use markers::{Markers, markers};
 pub use pace::pace;
 pub use pool::{databases, pool};
-pub use tombstone::{dependencies, tombstone};
+pub use tombstone::{dependencies, insiders, tombstone};
 
 use super::scram::Verifier;
 use crate::api::names::{Group, PhysicalName};
 use crate::postgres::pool::{self as warm, PoolName};
-use crate::postgres::tombstone::TombstoneName;
+use crate::postgres::tombstone::{CUT_SHORT, TombstoneName};
 
 /// Why the catalogs could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -255,12 +255,14 @@ async fn catalogued(
     let mut enter = |row: &PgRow| -> Result<(), sqlx::Error> {
         let name: String = row.try_get(0)?;
         if !databases.contains_key(&name) {
+            let limit: i32 = row.try_get(5)?;
             let database = Database {
                 owner: row.try_get(1)?,
                 admin_is_owner: row.try_get(2)?,
                 allow_connections: row.try_get(3)?,
                 template: row.try_get(4)?,
-                connection_limit: u32::try_from(row.try_get::<i32, _>(5)?).ok(),
+                cut_short: limit == CUT_SHORT,
+                connection_limit: u32::try_from(limit).ok(),
                 encoding: row.try_get(6)?,
                 comment: row.try_get(7)?,
                 acl: Acl::new(),

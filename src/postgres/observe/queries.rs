@@ -90,7 +90,7 @@ FROM tenantry.marker m WHERE physical_name = $1";
 /// How many databases the marker rows tell of.
 pub(super) const DATABASE_COUNT: &str = "SELECT count(*) FROM tenantry.marker";
 
-/// All rows of the warm pool. No statement of ours runs for longer than half a minute.
+/// All rows of the warm pool. No statement of ours that makes a database runs for longer than half a minute.
 pub(super) const POOL: &str = "\
 SELECT name, layout, phase, changed_at < now() - interval '1 minute' FROM tenantry.pool ORDER BY created_at, name";
 

@@ -1,14 +1,17 @@
-//! What a server says of a tombstone, and of what depends on its roles.
+//! What a server says of a tombstone, of who can get into it, and of what depends on its roles.
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::{ObserveError, failed, read};
+use crate::api::names::PhysicalName;
 use crate::postgres::connect::Connection;
-use crate::postgres::tombstone::{Dependency, OwnRole, Tombstone};
+use crate::postgres::statement::{CLIENT, logins_let_in};
+use crate::postgres::tombstone::{CUT_SHORT, Dependency, Extent, Insider, OwnRole, Tombstone, TombstoneName};
 
 const TOMBSTONE: &str = "\
-SELECT floor(extract(epoch FROM droppable_at))::bigint, droppable_at <= now(), archive FROM tenantry.tombstone WHERE physical_name = $1";
+SELECT floor(extract(epoch FROM t.droppable_at))::bigint, t.droppable_at <= now(), t.archive, d.datconnlimit \
+FROM tenantry.tombstone t LEFT JOIN pg_database d ON d.datname = $2 WHERE t.physical_name = $1";
 
 /// Only what all databases of a server share can be described from any of them.
 const DEPENDENCIES: &str = "\
@@ -21,18 +24,50 @@ GROUP BY 1, 2 ORDER BY 1, 2";
 /// Reads the tombstone of the database that has that name in its marker row; the session is in the operator database.
 pub async fn tombstone(
     connection: &mut Connection,
-    physical_name: &str,
+    physical: &PhysicalName,
 ) -> Result<Option<Tombstone>, ObserveError> {
     const WHAT: &str = "the tombstones";
-    let rows = read(connection, WHAT, sqlx::query(TOMBSTONE).bind(physical_name)).await?;
+    let name = TombstoneName::of(physical);
+    let query = sqlx::query(TOMBSTONE).bind(physical.as_str()).bind(name.as_str());
+    let rows = read(connection, WHAT, query).await?;
     let decode = |row: &PgRow| -> Result<Tombstone, sqlx::Error> {
+        let extent = match row.try_get::<Option<i32>, _>(3)? {
+            None => Extent::Gone,
+            Some(CUT_SHORT) => Extent::CutShort,
+            Some(_) => Extent::Whole,
+        };
         Ok(Tombstone {
             droppable_at: row.try_get(0)?,
             grace_ended: row.try_get(1)?,
             archive: row.try_get(2)?,
+            extent,
         })
     };
     rows.first().map(decode).transpose().map_err(|source| failed(connection, WHAT, source))
+}
+
+/// Reads who can get into a tombstone, and who is in it; the session is in the operator database.
+pub async fn insiders(
+    connection: &mut Connection,
+    physical: &PhysicalName,
+) -> Result<Vec<Insider>, ObserveError> {
+    const WHAT: &str = "who can get into a tombstone";
+    let query = format!(
+        "SELECT true, i.rolname::text FROM tenantry.marker m, pg_database d, LATERAL ({}) i \
+         WHERE m.physical_name = $1 AND d.datname = $2 \
+         UNION ALL SELECT DISTINCT false, coalesce(pg_get_userbyid(a.usesysid)::text, '') \
+         FROM pg_stat_get_activity(NULL) a JOIN pg_database d ON d.oid = a.datid WHERE d.datname = $2 AND {CLIENT} \
+         ORDER BY 1 DESC, 2",
+        logins_let_in(physical)
+    );
+    let name = TombstoneName::of(physical);
+    let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(physical.as_str()).bind(name.as_str());
+    let rows = read(connection, WHAT, query).await?;
+    let decode = |row: &PgRow| -> Result<Insider, sqlx::Error> {
+        let (is_login, name) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(if is_login { Insider::Login(name) } else { Insider::Session(name) })
+    };
+    rows.iter().map(decode).collect::<Result<_, _>>().map_err(|source| failed(connection, WHAT, source))
 }
 
 /// Reads what depends on those roles: nothing of it goes with them.

@@ -7,10 +7,10 @@ use std::fmt;
 
 use super::marker::EPOCH;
 use super::render::array;
-use crate::api::names::PhysicalName;
+use crate::api::names::{Group, PhysicalName};
 use crate::postgres::facts::{DATABASE_OWNER, Phase};
 use crate::postgres::quote::{Literal, QuoteError};
-use crate::postgres::tombstone::{Archive, OwnRole, TombstoneName};
+use crate::postgres::tombstone::{Archive, CUT_SHORT, OwnRole, TombstoneName};
 
 /// A step on the way to the end of a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +38,14 @@ pub enum DropChange {
         /// Generation that the row was read with.
         generation: i64,
     },
-    /// Ends every session on it: it takes no new ones.
-    EndSessions(TombstoneName),
+    /// Goes on only if its drop was intended and what is there is what a DROP DATABASE that was cut short left of it: there is
+    /// nothing to keep.
+    Resume {
+        /// Name that the database had in its marker row.
+        physical: PhysicalName,
+        /// Generation that the row was read with.
+        generation: i64,
+    },
     /// Drops it.
     Database(TombstoneName),
     /// Goes on only if its drop was intended and it is gone.
@@ -69,9 +75,10 @@ impl DropChange {
             Self::Prove { .. }
             | Self::Intend { .. }
             | Self::Confirm { .. }
+            | Self::Resume { .. }
             | Self::RequireGone { .. }
             | Self::Forget { .. } => Some(1),
-            Self::EndSessions(_) | Self::Database(_) | Self::Role(_) => None,
+            Self::Database(_) | Self::Role(_) => None,
         }
     }
 
@@ -91,7 +98,11 @@ impl DropChange {
                 tombstone(physical, Phase::Dropping, *generation),
                 proven(generation - 1)
             ),
-            Self::EndSessions(name) => end_sessions(name),
+            Self::Resume { physical, generation } => format!(
+                "SELECT 1 FROM tenantry.marker m, {} AND d.datconnlimit = {CUT_SHORT} \
+                 AND t.archive::jsonb ->> 'database' = d.oid::text",
+                tombstone(physical, Phase::Dropping, *generation)
+            ),
             Self::Database(name) => format!("DROP DATABASE {}", name.database()),
             Self::RequireGone { physical, generation } => {
                 format!("SELECT 1 FROM tenantry.marker m WHERE {}", gone(physical, *generation))
@@ -118,9 +129,25 @@ impl fmt::Display for DropChange {
     }
 }
 
-/// No login that was made for the database is let in anywhere.
-const NO_LOGIN: &str =
-    "NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = ANY (m.logins) AND r.rolcanlogin)";
+/// Names of the logins that can get into the tombstone `d` of the marker row `m`: those that were made for it, those that are
+/// members of one of its groups, by way of whatever roles, and whoever else may connect to it. A superuser and whoever has the
+/// rights of its owner can always make a way in; what they do there is theirs to answer for.
+pub(in crate::postgres) fn logins_let_in(physical: &PhysicalName) -> String {
+    let groups = Group::ALL.map(|group| format!("'{}'", physical.group(group))).join(", ");
+    format!(
+        "WITH RECURSIVE member AS (SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY (m.logins) OR r.rolname IN ({groups}) \
+         UNION SELECT a.member FROM pg_auth_members a JOIN member ON member.oid = a.roleid \
+         WHERE 'true' IN (coalesce(to_jsonb(a) ->> 'set_option', 'true'), coalesce(to_jsonb(a) ->> 'inherit_option', 'true'))) \
+         SELECT r.rolname FROM pg_roles r WHERE r.rolcanlogin AND r.rolname <> current_user \
+         AND (r.oid IN (SELECT member.oid FROM member) OR NOT r.rolsuper AND NOT pg_has_role(r.oid, d.datdba, 'USAGE') \
+         AND has_database_privilege(r.oid, d.oid, 'CONNECT'))"
+    )
+}
+
+/// Nobody is connected to the tombstone `d`.
+fn no_session() -> String {
+    format!("NOT EXISTS (SELECT FROM pg_stat_get_activity(NULL) a WHERE a.datid = d.oid AND {CLIENT})")
+}
 
 /// The server that this is.
 const THIS_SERVER: &str = "(SELECT system_identifier::text FROM pg_control_system())";
@@ -132,18 +159,22 @@ fn tombstone(physical: &PhysicalName, phase: Phase, generation: i64) -> String {
         "tenantry.tombstone t, pg_database d \
          WHERE m.physical_name = '{physical}' AND m.phase = '{phase}' AND m.generation = {generation} \
          AND t.physical_name = m.physical_name AND d.datname = '{}' \
-         AND pg_get_userbyid(d.datdba) = '{DATABASE_OWNER}' AND NOT d.datistemplate AND {NO_LOGIN}",
-        TombstoneName::of(physical)
+         AND pg_get_userbyid(d.datdba) = '{DATABASE_OWNER}' AND NOT d.datistemplate AND NOT EXISTS ({})",
+        TombstoneName::of(physical),
+        logins_let_in(physical)
     )
 }
 
-/// The grace has ended, and the archive is of that generation and that database. The casts are of what [`prove`] wrote.
+/// The grace has ended, nobody is connected, and the archive is of that generation and that database. The casts are of what
+/// [`prove`] wrote.
 fn proven(generation: i64) -> String {
     format!(
         "NOT d.datallowconn AND t.droppable_at <= now() \
          AND t.archive::jsonb ->> 'generation' = '{generation}' AND t.archive::jsonb ->> 'database' = d.oid::text \
          AND t.archive::jsonb ->> 'systemIdentifier' = {THIS_SERVER} \
-         AND t.archive::jsonb ->> 'object' <> '' AND t.archive::jsonb ->> 'sha256' ~ '^[0-9a-f]{{64}}$'"
+         AND t.archive::jsonb ->> 'object' <> '' AND t.archive::jsonb ->> 'sha256' ~ '^[0-9a-f]{{64}}$' \
+         AND {}",
+        no_session()
     )
 }
 
@@ -152,26 +183,20 @@ fn prove(physical: &PhysicalName, archive: &Archive) -> Result<String, QuoteErro
         "UPDATE tenantry.tombstone t SET archive = ({}::jsonb || \
          jsonb_build_object('database', d.oid::bigint, 'verifiedAt', now()))::text \
          FROM tenantry.marker m, pg_database d WHERE m.physical_name = '{physical}' AND m.phase = '{}' \
-         AND m.generation = {} AND t.physical_name = m.physical_name AND d.datname = '{}' AND {NO_LOGIN} \
-         AND {} = {THIS_SERVER} AND NOT EXISTS (SELECT FROM pg_stat_get_activity(NULL) a \
-         WHERE a.datid = d.oid AND {CLIENT})",
+         AND m.generation = {} AND t.physical_name = m.physical_name AND d.datname = '{}' \
+         AND NOT EXISTS ({}) AND {} = {THIS_SERVER} AND {}",
         Literal::new(&archive.text())?,
         Phase::Tombstoned,
         archive.generation,
         TombstoneName::of(physical),
-        Literal::new(&archive.system_identifier)?
+        logins_let_in(physical),
+        Literal::new(&archive.system_identifier)?,
+        no_session()
     ))
 }
 
 /// A session of somebody's. A login that may not read statistics is not told the type.
-const CLIENT: &str = "coalesce(a.backend_type, 'client backend') = 'client backend'";
-
-fn end_sessions(name: &TombstoneName) -> String {
-    format!(
-        "SELECT count(*) FILTER (WHERE pg_terminate_backend(a.pid, 2000)) FROM pg_stat_get_activity(NULL) a \
-         JOIN pg_database d ON d.oid = a.datid WHERE d.datname = '{name}' AND {CLIENT}"
-    )
-}
+pub(in crate::postgres) const CLIENT: &str = "coalesce(a.backend_type, 'client backend') = 'client backend'";
 
 /// The row of a drop whose database is there under neither name.
 fn gone(physical: &PhysicalName, generation: i64) -> String {

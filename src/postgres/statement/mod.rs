@@ -20,6 +20,7 @@ use super::scram::Verifier;
 use crate::api::names::{CredentialName, PhysicalName};
 pub use batch::{Batch, Place};
 pub use drop::DropChange;
+pub(super) use drop::{CLIENT, logins_let_in};
 pub use pool::PoolChange;
 pub(super) use render::optional;
 pub use tombstone::TombstoneChange;
@@ -319,6 +320,16 @@ impl Statement {
             | Self::AdmitAdoption
             | Self::CreateEpochTable => false,
         }
+    }
+
+    /// Whether it takes as long as it takes: DROP DATABASE waits for a checkpoint of the whole server, and what is cut short
+    /// of it is no database any more.
+    pub const fn is_unhurried(&self) -> bool {
+        matches!(
+            self,
+            Self::Pool(PoolChange::DropDatabase(_))
+                | Self::Tombstone(TombstoneChange::End(DropChange::Database(_)))
+        )
     }
 
     /// Number of rows that have to change, for statements where another number means that somebody was faster.

@@ -4,6 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::DropChange;
+use super::marker::EPOCH;
+use crate::api::names::PhysicalName;
+use crate::postgres::facts::Phase;
 use crate::postgres::quote::{Ident, Literal, QuoteError};
 
 /// What is done to tombstones.
@@ -32,6 +35,15 @@ pub enum TombstoneChange {
         /// Name that it gets.
         to: Ident,
     },
+    /// Records a login that is to be made for an archive of it, beside those of the tenant.
+    RecordLogin {
+        /// Name that the database has in its marker row.
+        physical: PhysicalName,
+        /// Generation that the row was read with.
+        generation: i64,
+        /// The login.
+        login: Ident,
+    },
     /// A step on the way to its end. Nothing else drops anything.
     End(DropChange),
 }
@@ -40,7 +52,7 @@ impl TombstoneChange {
     /// Number of rows that have to change.
     pub(super) const fn expected_rows(&self) -> Option<u64> {
         match self {
-            Self::Bury { .. } | Self::Exhume { .. } => Some(1),
+            Self::Bury { .. } | Self::Exhume { .. } | Self::RecordLogin { .. } => Some(1),
             Self::CreateTable | Self::AdmitPhase | Self::Rename { .. } => None,
             Self::End(change) => change.expected_rows(),
         }
@@ -51,9 +63,9 @@ impl TombstoneChange {
         match self {
             Self::Bury { .. } | Self::Rename { .. } => true,
             Self::End(change) => {
-                matches!(change, DropChange::EndSessions(_) | DropChange::Database(_) | DropChange::Role(_))
+                matches!(change, DropChange::Database(_) | DropChange::Role(_))
             }
-            Self::CreateTable | Self::AdmitPhase | Self::Exhume { .. } => false,
+            Self::CreateTable | Self::AdmitPhase | Self::Exhume { .. } | Self::RecordLogin { .. } => false,
         }
     }
 
@@ -79,6 +91,16 @@ impl TombstoneChange {
                 )
             }
             Self::Rename { from, to } => format!("ALTER DATABASE {from} RENAME TO {to}"),
+            // When the row became what it is stays: the deletion brake counts by that.
+            Self::RecordLogin { physical, generation, login } => {
+                let login = Literal::new(login.as_str())?;
+                format!(
+                    "UPDATE tenantry.marker SET logins = array_append(logins, {login}), epoch = {EPOCH} \
+                     WHERE physical_name = '{physical}' AND phase = '{}' AND generation = {generation} \
+                     AND {login} <> ALL (logins)",
+                    Phase::Tombstoned
+                )
+            }
             Self::End(change) => change.sql()?,
         })
     }

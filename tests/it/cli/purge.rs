@@ -41,9 +41,11 @@ async fn a_purged_database_is_out_of_the_way_and_comes_back_with_its_rows() {
     let before = scene.get(Kind::ServerDatabase, &orders).await.unwrap();
     let tried = shell.tenantry(&["purge", &orders.name, "--dry-run"]).await;
     let described = format!(
-        "Database {physical} on DatabaseServer {}, released by TenantDatabase {}/orders, generation 2, becomes tombstone_{physical}.\n",
+        "Database {physical} on DatabaseServer {}, released by TenantDatabase {}/orders, generation 2, becomes tombstone_{physical}.\n\
+         DatabaseServer {} has no spec.archive: no archive is made, and without one nothing is dropped.\n",
         site.server,
-        scene.namespace("acme")
+        scene.namespace("acme"),
+        site.server,
     );
     let said = format!("serverdatabase.tenantry.dev/{} purged (server dry run)\n", orders.name);
     assert_eq!((tried.code, tried.stdout, tried.stderr), (Some(0), said, described));

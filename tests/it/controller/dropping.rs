@@ -17,7 +17,7 @@ fn without_users() -> Value {
 }
 
 /// The database `users` of a living tenant, purged.
-async fn purged(scene: &Stage<'_>) -> Key {
+pub async fn purged(scene: &Stage<'_>) -> Key {
     let users = server_database(scene, "users").await;
     write_row(scene, "users-app", "old").await;
     scene.patch(Kind::Blueprint, &scene.cluster("shop"), without_users()).await;
@@ -69,7 +69,7 @@ async fn looked_at(scene: &Stage<'_>, database: &Key, when: &str) {
 }
 
 /// What the server has that carries the database's name.
-async fn left(scene: &Stage<'_>, database: &Key) -> Vec<String> {
+pub async fn left(scene: &Stage<'_>, database: &Key) -> Vec<String> {
     let mut admin = scene.site.postgres.admin("tenantry").await;
     let sql = "select datname::text from pg_database where datname like '%' || $1 \
                union all select rolname::text from pg_roles where starts_with(rolname, $1) \
@@ -150,4 +150,38 @@ async fn a_tombstone_whose_object_was_lost_is_kept_until_somebody_asks_for_its_e
     scene.patch(Kind::Blueprint, &scene.cluster("shop"), json!({"spec": shop::blueprint()})).await;
     scene.ready(Kind::TenantDatabase, &scene.inside("acme", "users")).await;
     assert_eq!(rows(&scene, "users-app").await, ["old"]);
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_drop_goes_whatever_becomes_of_its_object() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let users = purged(&scene).await;
+    archive(&scene, &users).await;
+    let mut admin = site.postgres.admin("postgres").await;
+    let group = format!("{}_rw", users.name.replace('-', "_"));
+    admin.execute(AssertSqlSafe(format!("grant connect on database postgres to {group}"))).await.unwrap();
+    time_passes(&scene, &users).await;
+    scene.refused(Kind::ServerDatabase, &users, "RolesInUse").await;
+    assert_eq!(left(&scene, &users).await, [users.name.replace('-', "_"), group.clone()]);
+
+    // The object that shows it now was made long after the grace had ended, and its tenant asks for the name again.
+    let mut operator = site.postgres.admin("tenantry").await;
+    let ago =
+        "update tenantry.tombstone set droppable_at = now() - interval '1 day' where physical_name = $1";
+    sqlx::query(ago).bind(users.name.replace('-', "_")).execute(&mut operator).await.unwrap();
+    let before = scene.get(Kind::ServerDatabase, &users).await.unwrap();
+    scene.delete(Kind::ServerDatabase, &users).await;
+    scene
+        .until(Kind::ServerDatabase, &users, "is projected again", |database| {
+            (database["metadata"]["uid"] != before["metadata"]["uid"]).then_some(())
+        })
+        .await;
+    scene.patch(Kind::Blueprint, &scene.cluster("shop"), json!({"spec": shop::blueprint()})).await;
+    scene.refused(Kind::ServerDatabase, &users, "RolesInUse").await;
+    admin.execute(AssertSqlSafe(format!("revoke connect on database postgres from {group}"))).await.unwrap();
+    looked_at(&scene, &users, "after the roles are free").await;
+    scene.ready(Kind::TenantDatabase, &scene.inside("acme", "users")).await;
+    write_row(&scene, "users-app", "new").await;
+    assert_eq!(rows(&scene, "users-app").await, ["new"]);
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod adoption;
+pub mod archiving;
 mod bad_input;
 mod brake;
 mod change;

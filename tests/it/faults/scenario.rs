@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use tenantry::controller::object::{Key, Kind};
 
 use crate::controller::claims::{binding, phase, server_database, session};
-use crate::controller::dropping;
 use crate::controller::scene::{A_MINUTE, condition};
 use crate::controller::shop;
 use crate::controller::site::{Site, Stage};
+use crate::controller::{archiving, dropping};
 use crate::support::wait_until;
 
 /// A claim that no blueprint asks for.
@@ -32,6 +32,8 @@ pub enum Scenario {
     Rotate,
     /// A released database is purged: it is a tombstone.
     Purge,
+    /// The same where archives are kept: it is archived too.
+    Archive,
     /// A tombstone comes back as the released database that it was.
     Undelete,
     /// The grace of an archived tombstone ends: it is dropped.
@@ -41,7 +43,7 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Create,
         Self::Change,
         Self::Suspend,
@@ -49,6 +51,7 @@ impl Scenario {
         Self::Return,
         Self::Rotate,
         Self::Purge,
+        Self::Archive,
         Self::Undelete,
         Self::Drop,
         Self::Delete,
@@ -63,6 +66,7 @@ impl Scenario {
             Self::Return => "return",
             Self::Rotate => "rotate",
             Self::Purge => "purge",
+            Self::Archive => "archive",
             Self::Undelete => "undelete",
             Self::Drop => "drop",
             Self::Delete => "delete",
@@ -75,10 +79,11 @@ impl Scenario {
             return shop::furnish(site).await;
         }
         let scene = shop::open(site).await;
+        archiving::keep(&scene, self == Self::Archive).await;
         match self {
             Self::Create | Self::Change | Self::Suspend | Self::Delete => {}
             Self::Release => drop(extra(&scene).await),
-            Self::Return | Self::Purge => drop(released(&scene).await),
+            Self::Return | Self::Purge | Self::Archive => drop(released(&scene).await),
             Self::Undelete | Self::Drop => {
                 let database = released(&scene).await;
                 dropping::purge(&scene, &database).await;
@@ -120,7 +125,7 @@ impl Scenario {
                 let rotate = json!({"metadata": {"annotations": {"rotate.tenantry.dev/app": "now"}}});
                 scene.patch(Kind::TenantDatabase, &scene.inside("acme", EXTRA), rotate).await;
             }
-            Self::Purge => purge(scene, &database(scene).await).await,
+            Self::Purge | Self::Archive => purge(scene, &database(scene).await).await,
             Self::Undelete => {
                 let kept = json!({"spec": {"purge": null}});
                 scene.patch(Kind::ServerDatabase, &database(scene).await, kept).await;
@@ -143,6 +148,7 @@ impl Scenario {
                 .await;
             }
             Self::Purge => phase(scene, &database(scene).await, "Tombstoned").await,
+            Self::Archive => drop(archiving::archived(scene, &database(scene).await).await),
             Self::Rotate => rotated(scene).await,
             Self::Return => {
                 scene.ready(Kind::TenantDatabase, &scene.inside("acme", EXTRA)).await;

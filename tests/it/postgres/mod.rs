@@ -19,6 +19,7 @@ macro_rules! on_every_version {
 }
 
 mod access;
+mod archiving;
 mod attacks;
 mod bootstrap;
 mod connect;

@@ -11,7 +11,7 @@ use tenantry::postgres::execute::{Effect, ExecuteError, Probe};
 use tenantry::postgres::facts::{Facts, Phase};
 use tenantry::postgres::observe::{self, Markers, markers};
 use tenantry::postgres::record::Cause;
-use tenantry::postgres::tombstone::Tombstone;
+use tenantry::postgres::tombstone::{Extent, Tombstone};
 
 use super::converge::settled;
 use super::fixture::{Fixture, login, run, sqlstate, texts, want};
@@ -60,7 +60,7 @@ pub(super) async fn phase(fixture: &Fixture, spec: &DatabaseSpec) -> (Phase, i64
 
 pub(super) async fn tombstone(fixture: &Fixture, spec: &DatabaseSpec) -> Option<Tombstone> {
     let mut reader = fixture.pool.operator().await.unwrap();
-    let read = observe::tombstone(&mut reader, spec.physical.as_str()).await.unwrap();
+    let read = observe::tombstone(&mut reader, &spec.physical).await.unwrap();
     reader.release().await;
     read
 }
@@ -96,12 +96,12 @@ async fn a_tombstone_keeps_everything_and_comes_back(version: Version) {
         let refused = sqlstate(fixture.tenant(&login(&spec, 0), database).await);
         assert!(["28000", "3D000"].contains(&refused.as_str()), "{refused}");
     }
-    let Tombstone { droppable_at, grace_ended, archive } = tombstone(&fixture, &spec).await.unwrap();
+    let Tombstone { droppable_at, grace_ended, archive, extent } = tombstone(&fixture, &spec).await.unwrap();
     let mut admin = fixture.superuser("postgres").await;
     let left = format!("SELECT ({droppable_at} - extract(epoch FROM now()) BETWEEN 3500 AND 3600)::text");
     assert_eq!(
-        (texts(&mut admin, &left).await, grace_ended, archive),
-        (vec!["true".to_owned()], false, None)
+        (texts(&mut admin, &left).await, grace_ended, archive, extent),
+        (vec!["true".to_owned()], false, None, Extent::Whole)
     );
 
     execute(&fixture, &planned(&fixture, &spec).await, None).await.unwrap();

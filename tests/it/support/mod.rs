@@ -30,7 +30,7 @@ mod wait;
 pub use audit_log::Write;
 pub use control_plane::{ControlPlane, client, kubectl};
 pub use full_cluster::{FullCluster, kill_operator_process};
-pub use kubelet::{CRASHING, PENDING, UNPULLABLE, UNSCHEDULABLE};
+pub use kubelet::{CRASHING, PENDING, UNPULLABLE, UNSCHEDULABLE, volume};
 pub use operator::{Operator, OperatorProcess};
 pub use port::free_address;
 pub use postgres::Postgres;

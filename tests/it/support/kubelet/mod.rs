@@ -11,8 +11,9 @@
 //! | [`UNSCHEDULABLE`] | find no node |
 //! | [`PENDING`] | are not ready, for no reason that shows |
 //!
-//! A failing Deployment gets one Pod object, as evidence for who looks why.
+//! A failing Deployment gets one Pod object, as evidence for who looks why. Jobs run for real.
 
+mod job;
 mod status;
 
 use std::path::Path;
@@ -30,6 +31,7 @@ use tenantry::api::labels::{MANAGED_BY, MANAGER};
 use tokio::runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use job::volume;
 use status::Fate;
 
 use super::control_plane::client;
@@ -61,7 +63,11 @@ impl Kubelet {
             let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(stopped.run_until_cancelled(async {
                 let client = client(&kubeconfig, AGENT).await;
-                tokio::join!(Box::pin(deployments(client.clone())), Box::pin(stateful_sets(client)));
+                tokio::join!(
+                    Box::pin(deployments(client.clone())),
+                    Box::pin(stateful_sets(client.clone())),
+                    Box::pin(job::jobs(client))
+                );
             }));
         });
         Self { _stop: stop.drop_guard() }

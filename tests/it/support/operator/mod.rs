@@ -214,6 +214,7 @@ fn config(probe: Option<Probe>) -> OperatorConfig {
         namespace: SYSTEM_NAMESPACE.into(),
         image: IMAGE.into(),
         postgres_image: POSTGRES_IMAGE.into(),
+        archive_image: "app.test/archive:1".into(),
         concurrency: 4,
         lease_duration: Duration::from_secs(8),
         // Tests delete all the time.

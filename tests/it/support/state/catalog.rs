@@ -80,7 +80,11 @@ async fn has_database(server: &mut PgConnection, name: &str) -> bool {
 }
 
 async fn inside(postgres: &Postgres, database: &str) -> Vec<(String, Value)> {
-    let mut connection = postgres.admin(database).await;
+    let access = postgres.access();
+    // It may be closed, renamed or dropped since the server named it: then this is no end state.
+    let Ok(mut connection) = postgres.connect(&access.username, &access.password, database).await else {
+        return vec![];
+    };
     let mut found = vec![];
     for statement in INSIDE {
         let entries = entries(&mut connection, statement, None).await;
@@ -107,6 +111,10 @@ async fn rows_about(postgres: &Postgres, ids: &[String]) -> Vec<(String, Value)>
             // When it was written, and how often the database has been bound and released, is its history.
             let history = |name: &str| name.ends_with("_at") || name == "generation" || name == "epoch";
             entry.as_object_mut().unwrap().retain(|name, _| !history(name));
+            // Its name is drawn, and what is in it has times.
+            if entry["archive"].is_string() {
+                entry["archive"] = "ARCHIVE".into();
+            }
             let about = entry["physical_name"].as_str().unwrap_or_default().to_owned();
             found.push((format!("{OPERATOR_DATABASE}: row of {table} {about}"), entry));
         }

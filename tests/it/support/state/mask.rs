@@ -117,6 +117,10 @@ impl Mask {
         if let Some(status) = object["status"].as_object_mut() {
             status.remove("generation");
         }
+        // Another one each time: its name is drawn, and what is in it has times.
+        if let Some(archive) = object.pointer_mut("/status/archive") {
+            *archive = "ARCHIVE".into();
+        }
         hide_hashes(&mut object);
         if secret && let Some(data) = object["data"].as_object_mut() {
             hide_secrets(data);
@@ -125,10 +129,14 @@ impl Mask {
     }
 }
 
-/// A text with `TIME` for each time that is a word of it.
+/// A text with `TIME` for each time that is a word of it, and `ARCHIVE` for each archive.
 fn undated(text: &str) -> String {
     let is_time = |word: &str| word.trim_end_matches([';', ',', '.']).parse::<Timestamp>().is_ok();
-    let words = text.split(' ').map(|word| if is_time(word) { "TIME" } else { word });
+    let words = text.split(' ').map(|word| match word {
+        word if is_time(word) => "TIME",
+        word if word.starts_with("file:///") => "ARCHIVE",
+        word => word,
+    });
     words.collect::<Vec<_>>().join(" ")
 }
 

@@ -1,0 +1,219 @@
+//! What an archive of a tombstone is made with: a login and a scratch database, both for it alone. Pure.
+//!
+//! The login is only a member of the database's owner group and becomes it, as a tenant's login does: what a tenant has
+//! planted runs, if at all, with the tenant's own rights. The marker row records it before it exists, beside the tenant's logins,
+//! so it is refused like them wherever those are, and goes with them. No credential's login has its name: those end in `_a` or `_b`.
+//!
+//! The scratch database is one of the [warm pool](super::pool)'s names and rows, recorded before it is made, and prepared as a tenant's
+//! database is, for this one's groups. Its row says whose archive it is for; the pool neither fills nor takes it.
+//!
+//! [`admit`] makes both, and lets the login in last. [`withdraw`] refuses the login and drops the scratch database, from any
+//! state that an interrupted `admit` or `withdraw` leaves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::inside;
+use super::names::Names;
+use super::plan::{Conflict, Plan};
+use super::pool::retire;
+use super::stages::Stages;
+use super::target::{Login, Target};
+use super::want::PasswordWish;
+use crate::api::names::{Group, PhysicalName};
+use crate::postgres::facts::{Facts, Grantee, Marker, Membership, Privilege};
+use crate::postgres::pool::{Member, PoolName, archive_of};
+use crate::postgres::quote::Ident;
+use crate::postgres::scram::Verifier;
+use crate::postgres::statement::{Object, PoolChange, Statement, TombstoneChange};
+use crate::postgres::tombstone::TombstoneName;
+
+/// Connections of the login: the archive's own, those of the dump and the restore, and one that is ending.
+const CONNECTIONS: u32 = 4;
+
+/// Name of the login.
+pub fn login(physical: &PhysicalName) -> String {
+    format!("{physical}_archive")
+}
+
+/// The scratch databases among the pool's rows that are for an archive of that database.
+pub fn scratches<'a>(physical: &PhysicalName, members: &'a [Member]) -> Vec<&'a Member> {
+    let layout = archive_of(physical);
+    members.iter().filter(|member| member.layout == layout).collect()
+}
+
+/// Statements that make login and scratch database for an archive of the tombstone of that row. `scratch` is a new name.
+pub fn admit(
+    physical: &PhysicalName,
+    marker: &Marker,
+    have: &Facts,
+    scratch: &PoolName,
+    verifier: Verifier,
+) -> Result<Plan, Conflict> {
+    let tombstone = TombstoneName::of(physical).database();
+    if !have.databases.contains_key(tombstone.as_str()) {
+        return Err(Conflict::Missing { name: tombstone.as_str().to_owned() });
+    }
+    let login = login(physical);
+    let recorded = marker.logins.contains(&login);
+    if have.roles.contains_key(&login) && !recorded {
+        return Err(Conflict::NameConflict { what: "role", name: login });
+    }
+    let role = Ident::parse(&login).map_err(Conflict::Quote)?;
+    let mut stages = Stages::default();
+    if !recorded {
+        let (physical, generation) = (physical.clone(), marker.generation);
+        let record = TombstoneChange::RecordLogin { physical, generation, login: role.clone() };
+        stages.first.push(Statement::Tombstone(record));
+    }
+    let record = PoolChange::Record { name: scratch.clone(), layout: archive_of(physical) };
+    stages.first.push(Statement::Pool(record));
+
+    let names = named(physical, scratch.database())?;
+    let password = PasswordWish::Set(verifier);
+    let open = Login { open: true, group: Some(Group::Owner), password: Some(&password) };
+    let target = Target::new(names, have, BTreeMap::from([(login.clone(), open)]));
+    target.logins(Some(CONNECTIONS), &mut stages)?;
+    let group = target.names.owner.clone();
+    let membership = Membership { group: group.as_str().to_owned(), member: login.clone() };
+    if !have.memberships.contains_key(&membership) {
+        stages.first.push(Statement::GrantRole { group: group.clone(), member: role.clone() });
+    }
+    target.database(None, &mut stages)?;
+    if let Some(known) = target.known_inside(None) {
+        let statements = inside::statements(&target.names, &have.server, &have.memberships, &known);
+        stages.inside = statements.map_err(Conflict::Quote)?;
+    }
+    stages.last.push(Statement::SetGroupInDatabase { role, database: tombstone.clone(), group });
+    stages.last.push(Statement::Grant {
+        object: Object::Database(tombstone),
+        privileges: BTreeSet::from([Privilege::Connect]),
+        grantee: Grantee::Role(login),
+    });
+    Ok(stages.plan(&target.names.database))
+}
+
+/// Statements that take back what [`admit`] made. `have` shows the tombstone and `scratches`.
+pub fn withdraw(physical: &PhysicalName, have: &Facts, scratches: &[&Member]) -> Result<Plan, Conflict> {
+    let login = login(physical);
+    let mut plan = Plan::default();
+    let tombstone = TombstoneName::of(physical).database();
+    let databases = [tombstone].into_iter().chain(scratches.iter().map(|member| member.name.database()));
+    for database in databases.filter(|database| have.databases.contains_key(database.as_str())) {
+        let mut stages = Stages::default();
+        let closed = BTreeMap::from([(login.clone(), Login::CLOSED)]);
+        let target = Target::new(named(physical, database)?, have, closed);
+        if plan.batches.is_empty() {
+            target.close_logins(&mut stages)?;
+        }
+        target.end_sessions(&mut stages)?;
+        plan.batches.extend(stages.plan(&target.names.database).batches);
+    }
+    for member in scratches {
+        // Nobody else makes one for this archive: what is not there now has never been made.
+        let settled = Member { settled: true, ..(*member).clone() };
+        let retired = retire(&settled, have).ok_or_else(|| Conflict::NameConflict {
+            what: "database",
+            name: member.name.as_str().to_owned(),
+        })?;
+        plan.batches.extend(retired.batches);
+    }
+    Ok(plan)
+}
+
+/// The names of the database's groups, in another database.
+fn named(physical: &PhysicalName, database: Ident) -> Result<Names, Conflict> {
+    Ok(Names { database, ..Names::new(physical).map_err(Conflict::Quote)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::facts::{Claim, DATABASE_OWNER, Database, Phase, Role};
+    use crate::postgres::pool::MemberPhase;
+    use crate::postgres::scram::Password;
+
+    fn physical() -> PhysicalName {
+        PhysicalName::parse("t_x_app").unwrap()
+    }
+
+    fn marker(logins: &[&str]) -> Marker {
+        Marker {
+            tenant_uid: "u".into(),
+            name: "app".into(),
+            tenant_id: "x".into(),
+            physical_name: "t_x_app".into(),
+            claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: None },
+            phase: Phase::Tombstoned,
+            generation: 4,
+            epoch: 0,
+            logins: logins.iter().map(|login| (*login).to_owned()).collect(),
+            adopted: None,
+        }
+    }
+
+    fn facts(databases: &[&str], roles: &[&str]) -> Facts {
+        let database =
+            || Database { owner: DATABASE_OWNER.into(), allow_connections: true, ..Database::default() };
+        let mut facts = Facts {
+            databases: databases.iter().map(|name| ((*name).to_owned(), database())).collect(),
+            roles: roles.iter().map(|name| ((*name).to_owned(), Role::default())).collect(),
+            ..Facts::default()
+        };
+        facts.server.superuser = true;
+        facts
+    }
+
+    fn admitted(marker: &Marker, have: &Facts) -> Result<String, Conflict> {
+        let verifier = Verifier::derive(&Password::new("p"), b"0123456789abcdef", 1);
+        admit(&physical(), marker, have, &PoolName::clone_of(7), verifier).map(|plan| plan.to_string())
+    }
+
+    #[test]
+    fn both_are_recorded_before_they_exist_and_the_login_is_let_in_last() {
+        let text = admitted(&marker(&["t_x_app_app_a"]), &facts(&["tombstone_t_x_app"], &[])).unwrap();
+        let order = [
+            "logins = array_append(logins, 't_x_app_archive')",
+            "INSERT INTO tenantry.pool (name, layout, phase, epoch) VALUES ('tenantry_pool_0000000007', 'archive-t_x_app', 'Preparing'",
+            "CREATE ROLE \"t_x_app_archive\" NOLOGIN NOINHERIT CONNECTION LIMIT 4 PASSWORD",
+            "GRANT \"t_x_app_owner\" TO \"t_x_app_archive\";",
+            "CREATE DATABASE \"tenantry_pool_0000000007\" TEMPLATE template0",
+            "-- database tenantry_pool_0000000007",
+            "ALTER ROLE \"t_x_app_archive\" LOGIN;",
+            "GRANT CONNECT ON DATABASE \"tombstone_t_x_app\" TO \"t_x_app_archive\";",
+        ];
+        let found: Vec<_> =
+            order.iter().map(|part| text.find(part).unwrap_or_else(|| panic!("{part}: {text}"))).collect();
+        assert!(found.is_sorted(), "{found:?}: {text}");
+        let again = marker(&["t_x_app_archive"]);
+        let text = admitted(&again, &facts(&["tombstone_t_x_app"], &["t_x_app_archive"])).unwrap();
+        assert!(!text.contains("array_append") && !text.contains("CREATE ROLE"), "{text}");
+        assert!(text.contains("ALTER ROLE \"t_x_app_archive\" PASSWORD"), "{text}");
+    }
+
+    #[test]
+    fn neither_a_login_of_somebody_elses_nor_a_missing_tombstone_is_worked_on() {
+        let taken = Conflict::NameConflict { what: "role", name: "t_x_app_archive".into() };
+        assert_eq!(admitted(&marker(&[]), &facts(&["tombstone_t_x_app"], &["t_x_app_archive"])), Err(taken));
+        let missing = Conflict::Missing { name: "tombstone_t_x_app".into() };
+        assert_eq!(admitted(&marker(&[]), &facts(&["t_x_app"], &[])), Err(missing));
+    }
+
+    #[test]
+    fn only_what_a_row_says_is_for_this_archive_is_dropped() {
+        let member = |number, layout: &str| Member {
+            name: PoolName::clone_of(number),
+            layout: layout.into(),
+            phase: MemberPhase::Preparing,
+            settled: false,
+        };
+        let members = [member(1, "abc"), member(2, "archive-t_x_app"), member(3, "archive-t_x_app_b")];
+        let own = scratches(&physical(), &members);
+        assert_eq!(own, [&members[1]]);
+        let clones = ["tenantry_pool_0000000001", "tenantry_pool_0000000002", "tenantry_pool_0000000003"];
+        let have = facts(&[&clones[..], &["tombstone_t_x_app"]].concat(), &["t_x_app_archive"]);
+        let text = withdraw(&physical(), &have, &own).unwrap().to_string();
+        let dropped: Vec<&str> = text.lines().filter(|line| line.contains("DROP")).collect();
+        assert_eq!(dropped, ["DROP DATABASE \"tenantry_pool_0000000002\";"]);
+        assert_eq!(withdraw(&physical(), &facts(&["tombstone_t_x_app"], &[]), &[]), Ok(Plan::default()));
+    }
+}

@@ -1,0 +1,489 @@
+//! The Job that makes an archive, and what it has come to. Pure.
+//!
+//! Each attempt is a Job of its own, numbered, with one pod that is never started again. A Job stays until the next attempt is due
+//! or the archive is recorded: it is the record of when the last one ended, and of how many there were. Its Secret belongs to it
+//! and goes with it; the login that it opens is refused by then.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, EmptyDirVolumeSource, EnvVar, PersistentVolumeClaimVolumeSource, Pod,
+    PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, Secret,
+    SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::ResourceExt;
+
+use crate::api::archive::{self, Outcome, Report, Verified};
+use crate::api::labels;
+use crate::api::names::{self, PhysicalName};
+use crate::controller::database::archiving;
+use crate::postgres::connect::AdminTarget;
+use crate::postgres::pool::PoolName;
+use crate::postgres::scram::Password;
+use crate::postgres::tombstone::{Archive, TombstoneName};
+
+/// Where the binding is mounted, in a directory of its name.
+const BINDINGS: &str = "/bindings";
+/// Where the store is mounted.
+const STORE: &str = "/archives";
+/// User and group of the image.
+const USER: i64 = 65_532;
+/// Longest run of one attempt.
+const DEADLINE: i64 = 6 * 3600;
+/// Wait after the first failure; each further one doubles it, up to [`LONGEST_WAIT`].
+const FIRST_WAIT: u64 = 60;
+/// Longest wait between two attempts.
+const LONGEST_WAIT: u64 = 6 * 3600;
+/// Annotation of the Job: which generation of the database's row it archives.
+const GENERATION: &str = "tenantry.dev/generation";
+/// Annotation of the Job: which attempt it is.
+const ATTEMPT: &str = "tenantry.dev/attempt";
+/// Annotation of the Job: the archive's name in the store.
+const ARCHIVE: &str = "tenantry.dev/archive";
+
+/// What an attempt is made of.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// The database.
+    pub physical: &'a PhysicalName,
+    /// Name of its object.
+    pub object: &'a str,
+    /// Namespace of its claim.
+    pub namespace: &'a str,
+    /// Its server.
+    pub server: &'a str,
+    /// Generation of its row.
+    pub generation: i64,
+    /// Counts from 1.
+    pub attempt: u32,
+    /// Name of the archive in the store.
+    pub archive: String,
+    /// The scratch database.
+    pub scratch: &'a PoolName,
+    /// Claim of the volume that archives are kept on.
+    pub volume: &'a str,
+    /// The image.
+    pub image: &'a str,
+}
+
+/// Name of the archive in its store: of the server, the database, the row's generation and the attempt, whose `id` is drawn.
+pub fn archive_name(system: &str, physical: &PhysicalName, generation: i64, id: u32) -> String {
+    format!("{system}/{physical}/{generation}-{id:08x}")
+}
+
+impl Wanted<'_> {
+    /// Name of the Job of an attempt, and of its Secret.
+    pub fn job_name(object: &str, attempt: u32) -> String {
+        format!("archive-{object}-{attempt}")
+    }
+
+    /// Name of this one.
+    pub fn name(&self) -> String {
+        Self::job_name(self.object, self.attempt)
+    }
+
+    fn meta(&self) -> ObjectMeta {
+        let mut all: BTreeMap<String, String> = [
+            (labels::NAME, "archive"),
+            (labels::COMPONENT, "archive"),
+            (labels::PART_OF, labels::MANAGER),
+            (labels::MANAGED_BY, labels::MANAGER),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        all.insert(labels::SERVER_DATABASE.to_owned(), self.object.to_owned());
+        all.insert(labels::DATABASE_SERVER.to_owned(), self.server.to_owned());
+        if let Some(tenant) = names::tenant_of_namespace(self.namespace) {
+            all.insert(labels::TENANT.to_owned(), tenant.to_owned());
+        }
+        ObjectMeta {
+            name: Some(self.name()),
+            namespace: Some(labels::SERVERS_NAMESPACE.to_owned()),
+            labels: Some(all),
+            ..ObjectMeta::default()
+        }
+    }
+
+    /// The Job.
+    pub fn job(&self) -> Job {
+        let annotations = [
+            (GENERATION, self.generation.to_string()),
+            (ATTEMPT, self.attempt.to_string()),
+            (ARCHIVE, self.archive.clone()),
+        ];
+        let annotations = annotations.map(|(name, value)| (name.to_owned(), value)).into();
+        let spec = JobSpec {
+            backoff_limit: Some(0),
+            active_deadline_seconds: Some(DEADLINE),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta { labels: self.meta().labels, ..ObjectMeta::default() }),
+                spec: Some(self.pod()),
+            },
+            ..JobSpec::default()
+        };
+        let metadata = ObjectMeta { annotations: Some(annotations), ..self.meta() };
+        Job { metadata, spec: Some(spec), status: None }
+    }
+
+    fn pod(&self) -> PodSpec {
+        let volume = |name: &str| Volume { name: name.into(), ..Volume::default() };
+        let secret = SecretVolumeSource {
+            secret_name: Some(self.name()),
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        };
+        let claim = PersistentVolumeClaimVolumeSource { claim_name: self.volume.into(), read_only: None };
+        PodSpec {
+            restart_policy: Some("Never".into()),
+            automount_service_account_token: Some(false),
+            enable_service_links: Some(false),
+            security_context: Some(PodSecurityContext {
+                run_as_non_root: Some(true),
+                run_as_user: Some(USER),
+                run_as_group: Some(USER),
+                fs_group: Some(USER),
+                fs_group_change_policy: Some("OnRootMismatch".into()),
+                seccomp_profile: Some(SeccompProfile {
+                    type_: "RuntimeDefault".into(),
+                    localhost_profile: None,
+                }),
+                ..PodSecurityContext::default()
+            }),
+            containers: vec![self.container()],
+            volumes: Some(vec![
+                Volume { secret: Some(secret), ..volume("binding") },
+                Volume { persistent_volume_claim: Some(claim), ..volume("store") },
+                Volume { empty_dir: Some(EmptyDirVolumeSource::default()), ..volume("tmp") },
+            ]),
+            ..PodSpec::default()
+        }
+    }
+
+    fn container(&self) -> Container {
+        let mount = |name: &str, path: String, read_only: bool| VolumeMount {
+            name: name.into(),
+            mount_path: path,
+            read_only: read_only.then_some(true),
+            ..VolumeMount::default()
+        };
+        let variables = [
+            ("SERVICE_BINDING_ROOT", BINDINGS.to_owned()),
+            (archive::SCRATCH, self.scratch.as_str().to_owned()),
+            (archive::STORE, format!("file://{STORE}")),
+            (archive::NAME, self.archive.clone()),
+        ];
+        let variable = |(name, value): (&str, String)| EnvVar {
+            name: name.into(),
+            value: Some(value),
+            value_from: None,
+        };
+        let amounts = |cpu: Option<&str>, memory: &str| {
+            let cpu = cpu.map(|cpu| ("cpu".to_owned(), Quantity(cpu.into())));
+            Some(cpu.into_iter().chain([("memory".to_owned(), Quantity(memory.into()))]).collect())
+        };
+        Container {
+            name: "archive".into(),
+            image: Some(self.image.to_owned()),
+            image_pull_policy: Some("IfNotPresent".into()),
+            args: Some(vec!["run".into(), "archive".into()]),
+            env: Some(variables.map(variable).into()),
+            resources: Some(ResourceRequirements {
+                requests: amounts(Some("100m"), "128Mi"),
+                limits: amounts(None, "512Mi"),
+                ..ResourceRequirements::default()
+            }),
+            security_context: Some(SecurityContext {
+                allow_privilege_escalation: Some(false),
+                read_only_root_filesystem: Some(true),
+                capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
+                ..SecurityContext::default()
+            }),
+            volume_mounts: Some(vec![
+                mount("binding", format!("{BINDINGS}/{}", archive::BINDING), true),
+                mount("store", STORE.into(), false),
+                mount("tmp", "/tmp".into(), false),
+            ]),
+            ..Container::default()
+        }
+    }
+
+    /// The Secret that the Job's pod logs in with. It belongs to the Job of that UID.
+    pub fn secret(&self, job: &str, server: &AdminTarget, password: &Password) -> Secret {
+        let data = [
+            ("type", "postgresql".to_owned()),
+            ("provider", labels::MANAGER.to_owned()),
+            ("host", server.host.clone()),
+            ("port", server.port.to_string()),
+            ("database", TombstoneName::of(self.physical).as_str().to_owned()),
+            ("username", archiving::login(self.physical)),
+            ("password", password.expose().to_owned()),
+            ("ca.crt", server.ca_pem.clone()),
+        ];
+        let owner = OwnerReference {
+            api_version: "batch/v1".into(),
+            kind: "Job".into(),
+            name: self.name(),
+            uid: job.to_owned(),
+            controller: None,
+            block_owner_deletion: None,
+        };
+        Secret {
+            metadata: ObjectMeta { owner_references: Some(vec![owner]), ..self.meta() },
+            type_: Some("servicebinding.io/postgresql".into()),
+            data: Some(data.map(|(key, value)| (key.to_owned(), ByteString(value.into_bytes()))).into()),
+            ..Secret::default()
+        }
+    }
+}
+
+/// An attempt, as its Job shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Name of its Job.
+    pub job: String,
+    /// UID of its Job.
+    pub uid: String,
+    /// Counts from 1.
+    pub number: u32,
+    /// Generation of the row that it archives.
+    pub generation: i64,
+    /// Name of the archive in the store.
+    pub archive: String,
+    /// When it ended, in seconds since 1970, if it has.
+    pub ended: Option<i64>,
+}
+
+impl Attempt {
+    /// The attempt of a Job. `None` for one that is none of ours.
+    pub fn of(job: &Job) -> Option<Self> {
+        let said = |name: &str| job.annotations().get(name);
+        let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        let mut over =
+            conditions.filter(|it| it.status == "True" && matches!(&*it.type_, "Complete" | "Failed"));
+        let ended = over.next().map(|it| it.last_transition_time.as_ref().map_or(0, |at| at.0.as_second()));
+        Some(Self {
+            job: job.name_any(),
+            uid: job.uid()?,
+            number: said(ATTEMPT)?.parse().ok()?,
+            generation: said(GENERATION)?.parse().ok()?,
+            archive: said(ARCHIVE)?.clone(),
+            ended,
+        })
+    }
+
+    /// What the attempt's pod reports, if it is its own. Anybody who may make pods could label one.
+    pub fn report(&self, pods: &[Pod]) -> Option<Report> {
+        let own = |pod: &&Pod| {
+            let mut owners = pod.metadata.owner_references.iter().flatten();
+            owners.any(|owner| owner.uid == self.uid && owner.controller == Some(true))
+        };
+        let statuses =
+            pods.iter().filter(own).filter_map(|pod| pod.status.as_ref()?.container_statuses.as_ref());
+        let mut ends =
+            statuses.flatten().filter_map(|it| it.state.as_ref()?.terminated.as_ref()?.message.clone());
+        ends.find_map(|message| serde_json::from_str(&message).ok())
+    }
+
+    /// The archive that the report tells of, or why there is none.
+    pub fn archive(
+        &self,
+        report: Option<&Report>,
+        physical: &PhysicalName,
+        system: &str,
+    ) -> Result<Archive, String> {
+        let Some(report) = report.filter(|report| report.version == archive::REPORT_VERSION) else {
+            return Err(
+                "its pod left no report: it did not start, ran out of memory, or took too long".to_owned()
+            );
+        };
+        let verified = match &report.outcome {
+            Outcome::Verified(verified) => verified,
+            Outcome::Failed(failed) => return Err(format!("{:?}: {}", failed.stage, failed.message)),
+        };
+        let Verified { object, sha256, bytes, database, system_identifier, snapshot, rows, .. } = verified;
+        let right = database == TombstoneName::of(physical).as_str()
+            && system_identifier == system
+            && object.contains(&self.archive);
+        if !right {
+            return Err(format!("its report is of {database} on server {system_identifier}, as {object}"));
+        }
+        Ok(Archive {
+            object: object.clone(),
+            sha256: sha256.clone(),
+            bytes: *bytes,
+            rows: *rows,
+            taken_at: snapshot.taken_at.to_string(),
+            system_identifier: system_identifier.clone(),
+            generation: self.generation,
+        })
+    }
+
+    /// How long after its end the next attempt is made.
+    pub fn wait(&self) -> Duration {
+        let doublings = self.number.saturating_sub(1).min(16);
+        Duration::from_secs((FIRST_WAIT << doublings).min(LONGEST_WAIT))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::archive::{Failed, Snapshot, Stage};
+
+    fn physical() -> PhysicalName {
+        PhysicalName::parse("t_x_app").unwrap()
+    }
+
+    /// What a Wanted borrows.
+    struct Parts(PhysicalName, PoolName);
+
+    fn parts() -> Parts {
+        Parts(physical(), PoolName::clone_of(7))
+    }
+
+    impl Parts {
+        fn wanted(&self) -> Wanted<'_> {
+            Wanted {
+                physical: &self.0,
+                object: "t-x-app",
+                namespace: "tenant-acme",
+                server: "main",
+                generation: 4,
+                attempt: 2,
+                archive: archive_name("76", &self.0, 4, 255),
+                scratch: &self.1,
+                volume: "archives",
+                image: "example.org/archive:1",
+            }
+        }
+    }
+
+    /// The Job as the API server has it.
+    fn live(ended: bool) -> Job {
+        let mut job = parts().wanted().job();
+        job.metadata.uid = Some("job-uid".into());
+        if ended {
+            let condition =
+                json!({"type": "Failed", "status": "True", "lastTransitionTime": "1970-01-01T00:01:40Z"});
+            job.status = serde_json::from_value(json!({"conditions": [condition]})).unwrap();
+        }
+        job
+    }
+
+    fn verified() -> Verified {
+        Verified {
+            object: "file:///archives/76/t_x_app/4-000000ff.dump".into(),
+            sha256: "0f".repeat(32),
+            bytes: 5,
+            database: "tombstone_t_x_app".into(),
+            system_identifier: "76".into(),
+            snapshot: Snapshot { lsn: "0/1".into(), taken_at: Timestamp::from_second(7).unwrap() },
+            tables: 1,
+            rows: 2,
+            sequences: 0,
+            large_objects: 0,
+            content_sha256: "aa".into(),
+            tool: "pg_dump 15.18".into(),
+        }
+    }
+
+    fn pod(owner: &str, message: &Value) -> Pod {
+        let owners =
+            json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "n", "uid": owner, "controller": true}]);
+        let ended = json!({"exitCode": 0, "message": message.to_string()});
+        let container = json!({"name": "archive", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": ended}});
+        serde_json::from_value(
+            json!({"metadata": {"ownerReferences": owners}, "status": {"containerStatuses": [container]}}),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn the_job_runs_once_restricted_and_for_a_limited_time_with_what_the_role_is_told() {
+        let job = serde_json::to_value(parts().wanted().job()).unwrap();
+        let spec = &job["spec"];
+        assert_eq!(job["metadata"]["name"], "archive-t-x-app-2");
+        assert_eq!((&spec["backoffLimit"], &spec["activeDeadlineSeconds"]), (&json!(0), &json!(21600)));
+        let pod = &spec["template"]["spec"];
+        assert_eq!(
+            (&pod["restartPolicy"], &pod["automountServiceAccountToken"]),
+            (&json!("Never"), &json!(false))
+        );
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+        let container = &pod["containers"][0];
+        assert_eq!(container["args"], json!(["run", "archive"]));
+        let expected = json!([
+            {"name": "SERVICE_BINDING_ROOT", "value": "/bindings"},
+            {"name": "TENANTRY_ARCHIVE_SCRATCH", "value": "tenantry_pool_0000000007"},
+            {"name": "TENANTRY_ARCHIVE_STORE", "value": "file:///archives"},
+            {"name": "TENANTRY_ARCHIVE_NAME", "value": "76/t_x_app/4-000000ff"},
+        ]);
+        assert_eq!(container["env"], expected);
+        let mounts =
+            container["volumeMounts"].as_array().unwrap().iter().map(|it| it["mountPath"].as_str().unwrap());
+        assert_eq!(mounts.collect::<Vec<_>>(), ["/bindings/archive", "/archives", "/tmp"]);
+        let longest = Wanted::job_name(&"x".repeat(38), u32::MAX);
+        assert!(longest.len() <= 63, "{longest}");
+    }
+
+    #[test]
+    fn the_secret_goes_with_its_job_and_holds_a_binding() {
+        let server = AdminTarget {
+            host: "db".into(),
+            port: 5432,
+            username: "postgres".into(),
+            password: Password::new("hunter2"),
+            ca_pem: "ca".into(),
+        };
+        let secret = parts().wanted().secret("job-uid", &server, &Password::new("fresh"));
+        let owner = &secret.metadata.owner_references.as_ref().unwrap()[0];
+        assert_eq!((owner.kind.as_str(), owner.uid.as_str()), ("Job", "job-uid"));
+        let text = |key: &str| String::from_utf8(secret.data.as_ref().unwrap()[key].0.clone()).unwrap();
+        let keys = ["type", "host", "port", "database", "username", "password", "ca.crt"];
+        let expected = ["postgresql", "db", "5432", "tombstone_t_x_app", "t_x_app_archive", "fresh", "ca"];
+        assert_eq!(keys.map(text), expected);
+    }
+
+    #[test]
+    fn only_a_report_of_the_jobs_own_pod_about_this_database_is_an_archive() {
+        let attempt = Attempt::of(&live(true)).unwrap();
+        assert_eq!((attempt.number, attempt.generation, attempt.ended), (2, 4, Some(100)));
+        assert_eq!(Attempt::of(&live(false)).unwrap().ended, None);
+        let report = |outcome| Report::new(outcome);
+        let archive = |report: &Report| attempt.archive(Some(report), &physical(), "76");
+        let right = archive(&report(Outcome::Verified(verified()))).unwrap();
+        assert_eq!((right.generation, right.rows, right.taken_at.as_str()), (4, 2, "1970-01-01T00:00:07Z"));
+        for wrong in [
+            Verified { database: "t_x_app".into(), ..verified() },
+            Verified { system_identifier: "77".into(), ..verified() },
+            Verified { object: "file:///archives/76/t_x_app/4-000000fe.dump".into(), ..verified() },
+        ] {
+            archive(&report(Outcome::Verified(wrong))).unwrap_err();
+        }
+        let failed = Failed { stage: Stage::Compare, message: "rows of t differ".into(), object: None };
+        assert_eq!(archive(&report(Outcome::Failed(failed))).unwrap_err(), "Compare: rows of t differ");
+        attempt.archive(None, &physical(), "76").unwrap_err();
+        let told = serde_json::to_value(report(Outcome::Verified(verified()))).unwrap();
+        assert_eq!(attempt.report(&[pod("another", &told)]), None);
+        assert_eq!(
+            attempt.report(&[pod("another", &told), pod("job-uid", &told)]),
+            Some(report(Outcome::Verified(verified())))
+        );
+        assert_eq!(attempt.report(&[pod("job-uid", &json!("out of memory"))]), None);
+    }
+
+    #[test]
+    fn each_further_attempt_waits_twice_as_long_up_to_six_hours() {
+        let wait = |number| Attempt { number, ..Attempt::of(&live(true)).unwrap() }.wait().as_secs();
+        assert_eq!([1, 2, 3, 9, 10, u32::MAX].map(wait), [60, 120, 240, 15360, 21600, 21600]);
+    }
+}
