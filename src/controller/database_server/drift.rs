@@ -40,7 +40,7 @@ impl Found {
     pub fn findings(&self) -> Vec<String> {
         let Compared { compared, drifted, differing: _ } = &self.claims;
         let databases =
-            (*drifted > 0).then(|| format!("{drifted} of {compared} databases are not as declared"));
+            (*drifted > 0).then(|| format!("{drifted} of {} databases are not as declared", compared.len()));
         self.roles.iter().cloned().chain(databases).collect()
     }
 }
@@ -54,7 +54,7 @@ pub(super) fn compare(context: &Context, fetched: &Fetched, reached: &Reached) -
         context.enqueue(Kind::TenantDatabase, claim, Lane::Background);
     }
     let declared = fetched.server.spec.privileged_roles.iter().flatten().map(String::as_str);
-    let roles = undeclared(&reached.elevated, &reached.markers, &declared.collect());
+    let roles = undeclared(&reached.elevated, &reached.markers, &claims.compared, &declared.collect());
     let roles =
         roles.iter().map(|role| format!("role {} is {}", role.name, role.rights.join(", "))).collect();
     Found { roles, claims }
@@ -71,20 +71,22 @@ pub(super) async fn tell(context: &Context, fetched: &Fetched, found: &Found) {
     }
 }
 
-/// Those that are neither declared nor of our databases: what a tenant's login or group has too much, its own claim tells. Of a
-/// database that we did not make the claim lets be what others gave its groups.
+/// Those that are neither declared nor of a database that was compared: what a tenant's login or group has too much, its own
+/// claim tells. Of a database that nobody claims, or whose claim cannot be worked on, nobody else does. Of one that we did not
+/// make the claim lets be what others gave its groups.
 fn undeclared<'a>(
     elevated: &'a [ElevatedRole],
     markers: &[Marker],
+    compared: &BTreeSet<String>,
     declared: &BTreeSet<&str>,
 ) -> Vec<&'a ElevatedRole> {
-    let made = || markers.iter().filter(|row| row.adopted.is_none());
-    let groups = made().filter_map(|row| row.physical().ok());
-    let mut ours: BTreeSet<String> =
+    let told = || markers.iter().filter(|row| row.adopted.is_none() && compared.contains(&row.physical_name));
+    let groups = told().filter_map(|row| row.physical().ok());
+    let mut theirs: BTreeSet<String> =
         groups.flat_map(|physical| Group::ALL.map(|group| physical.group(group))).collect();
-    ours.extend(made().flat_map(|row| row.logins.iter().cloned()));
-    let is_foreign = |role: &&ElevatedRole| !ours.contains(&role.name) && !declared.contains(&*role.name);
-    elevated.iter().filter(is_foreign).collect()
+    theirs.extend(told().flat_map(|row| row.logins.iter().cloned()));
+    let is_news = |role: &&ElevatedRole| !theirs.contains(&role.name) && !declared.contains(&*role.name);
+    elevated.iter().filter(is_news).collect()
 }
 
 #[cfg(test)]
@@ -110,11 +112,16 @@ mod tests {
             adopted: None,
         };
         let elevated = ["dba", "mallory", "t_i_app_app_a", "t_i_app_owner", "t_i_app_nobodys"].map(role);
-        let found = undeclared(&elevated, std::slice::from_ref(&row), &["dba"].into());
-        let names: Vec<&str> = found.iter().map(|role| role.name.as_str()).collect();
-        assert_eq!(names, ["mallory", "t_i_app_nobodys"]);
+        let names = |row: &Marker, compared: &[&str]| -> Vec<&str> {
+            let compared = compared.iter().map(|name| (*name).to_owned()).collect();
+            let found = undeclared(&elevated, std::slice::from_ref(row), &compared, &["dba"].into());
+            found.into_iter().map(|role| role.name.as_str()).collect()
+        };
+        let all = ["mallory", "t_i_app_app_a", "t_i_app_owner", "t_i_app_nobodys"];
+        assert_eq!(names(&row, &["t_i_app"]), ["mallory", "t_i_app_nobodys"]);
+        assert_eq!(names(&row, &[]), all);
         let adopted = Adopted { management: Management::Adopt, object: "legacy".into() };
         let row = Marker { adopted: Some(adopted), ..row };
-        assert_eq!(undeclared(&elevated, &[row], &["dba"].into()).len(), 4, "nobody else tells of its roles");
+        assert_eq!(names(&row, &["t_i_app"]), all, "nobody else tells of its roles");
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Nothing is lost with it: whoever finds no standing, after a start for one, observes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -120,8 +120,8 @@ struct Settled {
 /// What a look at a server says of the claims on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
-    /// How many were compared.
-    pub compared: usize,
+    /// The databases that were compared, by this look or by their claims' own since.
+    pub compared: BTreeSet<String>,
     /// Those whose databases are not as they were left.
     pub differing: Vec<Key>,
     /// How many databases differ from what is declared, those that are left alone too.
@@ -151,13 +151,18 @@ impl Standings {
     /// whose database is not as it was left loses its standing: it is for its own turn to find out what that means.
     pub fn compare(&self, server: &str, fleet: &Fleet, at: Instant) -> Compared {
         let on = |(key, standing): (&Key, &Standing)| {
-            let here = standing.settled.claim.server == server && standing.confirmed < at;
-            here.then(|| (key.clone(), Arc::clone(&standing.settled)))
+            let here = standing.settled.claim.server == server;
+            here.then(|| (key.clone(), Arc::clone(&standing.settled), standing.confirmed < at))
         };
-        let standing: Vec<(Key, Arc<Settled>)> = self.all().iter().filter_map(on).collect();
-        let mut result = Compared { compared: standing.len(), ..Compared::default() };
-        for (key, settled) in standing {
+        let standing: Vec<(Key, Arc<Settled>, bool)> = self.all().iter().filter_map(on).collect();
+        let mut result = Compared::default();
+        for (key, settled, before) in standing {
             let Expected { want, differs, .. } = &settled.expected;
+            result.compared.insert(want.physical.to_string());
+            if !before {
+                // Its own turn has looked since.
+                continue;
+            }
             let found = plan::plan(want, &fleet.of(want));
             let same = found.as_ref() == Ok(differs);
             result.drifted += usize::from(found != Ok(Plan::default()));

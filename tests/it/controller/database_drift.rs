@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
 use tenantry::controller::object::{Key, Kind};
 
-use super::claims::{binding, session};
+use super::claims::{binding, phase, server_database, session};
 use super::scene::{A_MINUTE, condition};
 use super::shop;
 use super::site::{Site, Stage};
@@ -303,5 +303,32 @@ async fn roles_with_elevated_rights_are_named_until_an_admin_vouches_for_them() 
     // They are an admin's: nobody else touches them.
     let rights = "select rolsuper from pg_roles where rolname = 'mallory'";
     assert!(sqlx::query_scalar::<_, bool>(rights).fetch_one(&mut admin).await.unwrap());
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_role_that_gained_rights_by_a_group_of_its_group_or_after_its_claim_is_named_too() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = shop::open(&site).await;
+    let (extra, server) = (scene.inside("acme", "extra"), Key::cluster(&site.server));
+    scene.create(Kind::TenantDatabase, &extra, json!({})).await;
+    let database = server_database(&scene, "extra").await;
+    let login = binding(&scene, "extra-app").await["username"].clone();
+    scene.delete(Kind::TenantDatabase, &extra).await;
+    phase(&scene, &database, "Released").await;
+
+    let mut admin = site.postgres.admin("postgres").await;
+    let roles = "create role dba superuser; create role deputy; create role helper;
+        grant dba to deputy; grant deputy to helper";
+    admin.execute(roles).await.unwrap();
+    admin.execute(AssertSqlSafe(format!("alter role {login} superuser"))).await.unwrap();
+    scene.patch(Kind::DatabaseServer, &server, json!({"spec": {"privilegedRoles": ["dba"]}})).await;
+    let named = ["role deputy is a member of dba", "role helper is a member of dba"];
+    let said = format!("{}; role {login} is SUPERUSER: ", named.join("; "));
+    let says_so = |server: &Value| {
+        condition(server, "Drifted")?["message"].as_str().unwrap().starts_with(&said).then_some(())
+    };
+    scene.until(Kind::DatabaseServer, &server, "names all of them", says_so).await;
     operator.stop().await;
 }
