@@ -5,6 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use kube::ResourceExt;
+
+use crate::api::ServerDatabase;
 use crate::api::condition::{Summary, reason};
 use crate::controller::apply::ApplyError;
 use crate::controller::context::Context;
@@ -22,12 +25,14 @@ enum Known {
     Of(String, String),
     /// The name of one that we did not make, which another server may have as well.
     Adopted(String),
+    /// The ServerDatabase that shows it, and its physical name.
+    Shown(String, String),
 }
 
 impl Known {
     /// Whether it is a conflict when two servers have it.
     fn is_shared(&self) -> bool {
-        !matches!(self, Self::Adopted(_))
+        !matches!(self, Self::Adopted(_) | Self::Shown(..))
     }
 }
 
@@ -61,6 +66,20 @@ impl Rows {
         known.filter(|known| matches!(known, Known::As(_) | Known::Adopted(_))).count()
     }
 
+    /// What stands against giving a database by an object whose name a row has for another one: the object of that one could
+    /// not be made again, and nobody would see it.
+    pub fn other_of(&self, database: &ServerDatabase) -> Option<Summary> {
+        let (object, spec) = (database.name_any(), &database.spec);
+        spec.adoption()?;
+        let known = self.0.iter().flat_map(|(server, rows)| rows.iter().map(move |known| (server, known)));
+        let shown = known.filter_map(|(server, known)| match known {
+            Known::Shown(by, physical) => (*by == object).then_some((server, physical)),
+            _ => None,
+        });
+        let other = shown.filter(|shown| *shown != (&spec.server_ref.name, &spec.physical_name)).min();
+        other.map(|(server, physical)| is_of_another(&object, physical, server))
+    }
+
     /// What stands against working on a database that more than one server has.
     pub fn conflict(&self, physical: &str, tenant_uid: &str, name: &str) -> Option<Summary> {
         let known = [Known::As(physical.to_owned()), Known::Of(tenant_uid.to_owned(), name.to_owned())];
@@ -79,6 +98,15 @@ impl Rows {
     }
 }
 
+/// What is said of an object whose name belongs to another database.
+pub fn is_of_another(object: &str, physical: &str, server: &str) -> Summary {
+    let message = format!(
+        "the name {object} belongs to the ServerDatabase of database {physical} on DatabaseServer {server}, which is not shown as long \
+         as this one has it: delete this one, and create it under another name"
+    );
+    Summary::Stalled { reason: reason::CLAIM_CONFLICT, message }
+}
+
 /// The rows as this process last read them.
 #[derive(Debug, Default)]
 pub struct Inventory(Mutex<Arc<Rows>>);
@@ -94,8 +122,9 @@ impl Inventory {
         let known = markers.iter().flat_map(|marker| {
             let of = Known::Of(marker.tenant_uid.clone(), marker.name.clone());
             let physical = marker.physical_name.clone();
+            let shown = Known::Shown(marker.object_name(), physical.clone());
             let named = if marker.adopted.is_none() { Known::As(physical) } else { Known::Adopted(physical) };
-            [named, of]
+            [named, of, shown]
         });
         let now: HashSet<Known> = known.collect();
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -32,10 +32,17 @@ pub struct Fetched {
     pub tombstone: Option<Tombstone>,
     /// What the server says of a database that we did not make.
     pub existing: Option<Existing>,
-    /// Another object for the same database or the same claim.
+    /// Another object for the same database or the same claim, or another database that the object's name belongs to.
     pub rival: Option<Summary>,
     /// What its archive waits for, in words.
     pub archiving: Option<String>,
+}
+
+impl Fetched {
+    /// Whether there is no such database, which an admin wants to give to a claim.
+    pub fn is_missing(&self) -> bool {
+        self.marker.is_ok() && self.database.spec.adoption().is_some() && self.existing.is_none()
+    }
 }
 
 /// What a server has of a database.
@@ -83,7 +90,7 @@ pub async fn fetch(context: &Context, database: ServerDatabase) -> Result<Fetche
     Ok(Fetched { database, marker, claim, obstacle, tombstone, existing, rival, archiving: None })
 }
 
-/// Another object for the same database or the same claim, by the stores.
+/// Another object for the same database or the same claim, by the stores; or another database of the same object, by the rows.
 fn rival(context: &Context, database: &ServerDatabase) -> Option<Summary> {
     let mut rivals = Vec::new();
     context.stores.server_databases.each(|own| {
@@ -91,7 +98,7 @@ fn rival(context: &Context, database: &ServerDatabase) -> Option<Summary> {
             rivals.push(other.clone());
         }
     });
-    rivals::conflict(database, &rivals)
+    rivals::conflict(database, &rivals).or_else(|| context.inventory.rows().other_of(database))
 }
 
 /// What that server has of the database.

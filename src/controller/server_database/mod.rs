@@ -72,6 +72,8 @@ impl Reconciler for Controller {
         // A person has to change something first, and is seen when it happens.
         let mut settled =
             fetched.marker.is_ok() && problem.as_ref().is_none_or(|it| matches!(it, Summary::Stalled { .. }));
+        // Nobody tells us when a database that was to be there is made.
+        settled &= !fetched.is_missing();
         let server = &fetched.database.spec.server_ref.name;
         let mut is_closed = true;
         match (validate::validate(&fetched), &fetched.marker) {

@@ -13,6 +13,7 @@ use crate::api::names::PhysicalName;
 use crate::api::server_database::Management;
 use crate::api::{ServerDatabase, labels};
 use crate::controller::database::rivals;
+use crate::controller::database_server::inventory;
 use crate::postgres::adoption::Adopted;
 use crate::postgres::facts::{Claim, Marker, Phase};
 
@@ -53,6 +54,9 @@ pub(super) fn find(
         return Err(conflict.into());
     }
     let (server, object) = (&database.spec.server_ref.name, database.name_any());
+    if let Some(conflict) = fetched.rows.other_of(database) {
+        return Err(conflict.into());
+    }
     usable(fetched, server)?;
     let management = database.spec.management.unwrap_or_default();
     if management == Management::Observe {
@@ -91,6 +95,10 @@ pub(super) fn choose(claim: &Validated, given: &Given, rows: &[Marker]) -> Resul
             "the claim has ServerDatabase {} already: let spec.claimRef of ServerDatabase {object} name another claim",
             other.object_name()
         ));
+    }
+    let shown = |row: &&Marker| row.object_name() == *object && row.physical_name != given.database;
+    if let Some(other) = rows.iter().find(shown) {
+        return Err(inventory::is_of_another(object, &other.physical_name, &claim.server));
     }
     let row = rows.iter().find(|row| row.physical_name == given.database);
     let Some(row) = row else {
@@ -247,6 +255,13 @@ mod tests {
         assert_eq!(chosen(&by_name, own.clone()).unwrap().rows, std::slice::from_ref(&own));
         let elsewhere = Marker { physical_name: "t_abcdefghij_app".into(), adopted: None, ..own };
         assert_eq!(reason_of(chosen(&by_name, elsewhere)).0, "ClaimConflict");
+        let crowded = |other: Marker| {
+            let object = claim(mine());
+            choose(&object, object.given.as_ref().unwrap(), &[other, released()]).map_err(Refusal::Because)
+        };
+        let other = Marker { physical_name: "legacy_erp".into(), name: "erp".into(), ..released() };
+        let (reason, message) = reason_of(crowded(other));
+        assert!(reason == "ClaimConflict" && message.contains("legacy_erp"), "{message}");
         let renamed = Marker { name: "older".into(), ..released() };
         assert_eq!(reason_of(chosen(&claim(mine()), renamed)).0, "ClaimConflict");
     }

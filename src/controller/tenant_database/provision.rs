@@ -292,9 +292,11 @@ async fn chosen(session: &mut Session<'_>, claim: &Validated) -> Result<Chosen, 
     };
     let read = observe::markers(session.reader(), &which).await;
     let mut rows = read.map_err(|error| refusal::of_observe(&error))?;
-    let named = claim.given.as_ref().map(|given| given.database.as_str());
-    if let Some(named) = named.or(claim.offered.as_ref().map(PhysicalName::as_str)) {
-        let read = observe::markers(session.reader(), &Markers::Physical(named)).await;
+    let given = claim.given.as_ref();
+    let given = given.map(|it| Markers::Given { database: &it.database, object: &it.adopted.object });
+    let offered = claim.offered.as_ref().map(|physical| Markers::Physical(physical.as_str()));
+    if let Some(which) = given.or(offered) {
+        let read = observe::markers(session.reader(), &which).await;
         let more = read.map_err(|error| refusal::of_observe(&error))?;
         rows.extend(
             more.into_iter()

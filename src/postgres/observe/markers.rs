@@ -27,6 +27,13 @@ pub enum Markers<'a> {
     },
     /// The row of one database.
     Physical(&'a str),
+    /// The row of a database that an admin gives to a claim, and those whose ServerDatabase has that name.
+    Given {
+        /// Name of the database.
+        database: &'a str,
+        /// Name of the ServerDatabase.
+        object: &'a str,
+    },
 }
 
 const WHAT: &str = "the marker table";
@@ -41,6 +48,10 @@ pub async fn markers(connection: &mut Connection, which: &Markers<'_>) -> Result
         }
         Markers::Physical(physical_name) => {
             read(connection, WHAT, sqlx::query(queries::MARKER_OF_DATABASE).bind(physical_name)).await?
+        }
+        Markers::Given { database, object } => {
+            let query = sqlx::query(queries::MARKERS_OF_GIVEN).bind(database).bind(object);
+            read(connection, WHAT, query.bind(object.replace('-', "_"))).await?
         }
     };
     rows.iter().map(|row| marker(connection, row)).collect()

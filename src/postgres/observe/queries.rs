@@ -87,6 +87,13 @@ SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, 
        logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name' \
 FROM tenantry.marker m WHERE physical_name = $1";
 
+/// Marker rows of a database that an admin gives to a claim, and of the one that the object of that name has been made for: `$3` is
+/// what it is called if it is one of ours.
+pub(super) const MARKERS_OF_GIVEN: &str = "\
+SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, \
+       logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name' \
+FROM tenantry.marker m WHERE physical_name IN ($1, $3) OR to_jsonb(m) ->> 'object_name' = $2 ORDER BY physical_name";
+
 /// How many databases the marker rows tell of.
 pub(super) const DATABASE_COUNT: &str = "SELECT count(*) FROM tenantry.marker";
 

@@ -12,6 +12,7 @@ use super::claims::{binding, code, phase, session};
 use super::scene::{A_MINUTE, condition};
 use super::shop;
 use super::site::{Site, Stage};
+use crate::support::postgres::Version;
 use crate::support::{Operator, wait_until};
 
 const PASSWORD: &str = "theirs";
@@ -123,8 +124,20 @@ fn ready_reason(object: &Value) -> Option<&str> {
 
 #[tokio::test]
 async fn an_adopted_database_lets_its_claim_in_and_everything_else_stays_as_it_was() {
-    let site = Site::shared().await;
-    let scene = stage(&site).await;
+    is_let_in(&Site::shared().await).await;
+}
+
+#[tokio::test]
+async fn an_adopted_database_of_postgresql_18_does_so_too() {
+    let site = Site::own_of(Version::V18).await;
+    let operator = Operator::start(&site).await;
+    is_let_in(&site).await;
+    observed_and_adopted(&site).await;
+    operator.stop().await;
+}
+
+async fn is_let_in(site: &Site) {
+    let scene = stage(site).await;
     let legacy = Legacy::new(&scene).await;
     let (before, claim) = (legacy.as_others_see_it().await, scene.inside("acme", "crm"));
     let mut theirs = legacy.theirs().await;
@@ -206,7 +219,12 @@ async fn sqlstate(connection: &mut PgConnection, sql: &str) -> String {
 async fn an_observed_database_is_only_looked_at_until_an_admin_has_it_adopted() {
     let site = Site::own().await;
     let operator = Operator::start(&site).await;
-    let scene = stage(&site).await;
+    observed_and_adopted(&site).await;
+    operator.stop().await;
+}
+
+async fn observed_and_adopted(site: &Site) {
+    let scene = stage(site).await;
     let legacy = Legacy::new(&scene).await;
     let (before, quiet) = (legacy.as_others_see_it().await, site.postgres.log().len());
     let (database, claim) = (legacy.give("Observe").await, scene.inside("acme", "crm"));
@@ -260,7 +278,6 @@ async fn an_observed_database_is_only_looked_at_until_an_admin_has_it_adopted() 
     let back =
         scene.try_patch(Kind::ServerDatabase, &database, json!({"spec": {"management": "Observe"}})).await;
     assert!(back.unwrap_err().to_string().contains("spec.management: only Observe can become Adopt"));
-    operator.stop().await;
 }
 
 #[tokio::test]
@@ -284,6 +301,56 @@ async fn a_database_that_is_not_there_is_told_and_never_made() {
     let mut admin = site.postgres.admin("postgres").await;
     let made = format!("select datname::text from pg_database where starts_with(datname, '{name}')");
     assert_eq!(texts(&mut admin, &made).await, Vec::<String>::new());
+
+    // Once it is there, nobody has to say so.
+    for management in ["adopt", "observe"] {
+        run(&mut admin, &format!("create database \"{name}-{management}\"")).await;
+        scene.ready(Kind::TenantDatabase, &scene.inside("acme", management)).await;
+        phase(&scene, &scene.cluster(management), "Bound").await;
+        scene.ready(Kind::ServerDatabase, &scene.cluster(management)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_has_the_name_of_another_databases_is_told_and_gives_nothing() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = stage(&site).await;
+    let legacy = Legacy::new(&scene).await;
+    let (database, claim) = (legacy.give("Adopt").await, scene.inside("acme", "crm"));
+    scene.create(Kind::TenantDatabase, &claim, json!({})).await;
+    scene.ready(Kind::TenantDatabase, &claim).await;
+    phase(&scene, &database, "Bound").await;
+    operator.stop().await;
+
+    let mut admin = site.postgres.admin("postgres").await;
+    let other = format!("other-{}", scene.prefix.as_str());
+    run(&mut admin, &format!("create database \"{other}\"")).await;
+    scene.delete(Kind::ServerDatabase, &database).await;
+    let mut spec = legacy.spec("Adopt", "erp");
+    spec["physicalName"] = json!(other);
+    scene.create(Kind::ServerDatabase, &database, spec).await;
+    let erp = scene.inside("acme", "erp");
+    scene.create(Kind::TenantDatabase, &erp, json!({})).await;
+    let operator = Operator::start(&site).await;
+    for (kind, key) in [(Kind::ServerDatabase, &database), (Kind::TenantDatabase, &erp)] {
+        let said = scene.refused(kind, key, "ClaimConflict").await;
+        assert!(said.contains(&*database.name) && said.contains(&legacy.database), "{said}");
+    }
+    let rows = "select physical_name from tenantry.marker";
+    let mut records = site.postgres.admin("tenantry").await;
+    assert_eq!(texts(&mut records, rows).await, [legacy.database.as_str()]);
+    session(&scene, &binding(&scene, "crm-app").await).await.unwrap();
+
+    // It goes: the first is shown again, and the claim gets a database of ours.
+    scene.delete(Kind::ServerDatabase, &database).await;
+    phase(&scene, &database, "Bound").await;
+    for claim in [&claim, &erp] {
+        scene.ready(Kind::TenantDatabase, claim).await;
+    }
+    let shown = scene.get(Kind::ServerDatabase, &database).await.unwrap();
+    assert_eq!(shown["spec"]["physicalName"], legacy.database.as_str());
+    operator.stop().await;
 }
 
 #[tokio::test]
