@@ -35,6 +35,8 @@ pub const MANAGER: &str = "tenantry";
 pub const OWNER_UID: &str = "tenantry.dev/owner-uid";
 /// SHA-256 of a binding Secret's content; pods carry it so that new credentials roll them.
 pub const BINDING_HASH: &str = "tenantry.dev/binding-hash";
+/// On a binding Secret: since when its login is in use, if that is recorded. A Secret from before says another time.
+pub const ISSUED_AT: &str = "tenantry.dev/issued-at";
 /// On a claim, with the name of a credential behind it: asks for a rotation whenever its value changes.
 pub const ROTATE: &str = "rotate.tenantry.dev/";
 /// On a claim, with the name of a credential behind it: says, whenever its value changes, that others know the

@@ -7,6 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// A reference by name to an object whose kind and namespace the field fixes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +33,14 @@ pub fn duration(_: &mut SchemaGenerator) -> Schema {
         "maxLength": 24,
         "pattern": "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$",
     })
+}
+
+/// A [`duration`] of at least a minute.
+pub fn interval(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = duration(generator);
+    let rules = json!([{"rule": "duration(self) >= duration('1m')", "message": "must be at least 1m"}]);
+    schema.insert("x-kubernetes-validations".to_owned(), rules);
+    schema
 }
 
 /// The length of a [`duration`]; `None` if it is none.

@@ -79,9 +79,10 @@ pub struct Credential {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rotation {
-    /// How long a login is used, for example `720h`. Absent means until a rotation is asked for.
+    /// How long a login is used, for example `720h`, and at least `1m`. The next one is issued up to a tenth sooner, at another
+    /// time for each credential. Absent means until a rotation is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::duration")]
+    #[schemars(schema_with = "schema::interval")]
     pub interval: Option<String>,
     /// How long the earlier login still works after the rollout of every Microservice that binds the Secret is complete. It is
     /// refused sooner when nobody has used it for some time. Absent means `1h`.

@@ -11,10 +11,18 @@ pub const WORTH_A_WRITE: Duration = Duration::from_secs(2);
 
 /// Which step each object is at.
 #[derive(Default)]
-pub struct Progress(Mutex<HashMap<String, (String, Instant)>>);
+pub struct Progress(Mutex<HashMap<String, At>>);
+
+/// A step that an object is at.
+struct At {
+    step: String,
+    since: Instant,
+    /// When somebody looked last.
+    seen: Instant,
+}
 
 impl Progress {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (String, Instant)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, At>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -25,12 +33,20 @@ impl Progress {
 
     /// How long the object of that name has been at `step`.
     pub fn elapsed(&self, name: &str, step: &str, now: Instant) -> Duration {
-        let mut at = self.lock();
-        let entry = at.entry(name.to_owned()).or_insert_with(|| (step.to_owned(), now));
-        if entry.0 != step {
-            *entry = (step.to_owned(), now);
+        self.watched(name, step, now, Duration::MAX)
+    }
+
+    /// How long the object of that name has been seen to be at `step`. It begins anew where nobody has looked for longer than
+    /// `blind`: what it was at meanwhile is not known.
+    pub fn watched(&self, name: &str, step: &str, now: Instant, blind: Duration) -> Duration {
+        let mut all = self.lock();
+        let new = || At { step: step.to_owned(), since: now, seen: now };
+        let at = all.entry(name.to_owned()).or_insert_with(new);
+        if at.step != step || now.saturating_duration_since(at.seen) > blind {
+            *at = new();
         }
-        now.saturating_duration_since(entry.1)
+        at.seen = now;
+        now.saturating_duration_since(at.since)
     }
 
     /// The object is Ready or gone.
@@ -53,5 +69,19 @@ mod tests {
         assert_eq!(progress.wait("u", "b", after(3500)), Duration::ZERO);
         progress.clear("u");
         assert_eq!(progress.wait("u", "b", after(3500)), WORTH_A_WRITE);
+    }
+
+    #[test]
+    fn what_nobody_looked_at_is_not_counted() {
+        let (progress, start) = (Progress::default(), Instant::now());
+        let watched = |seconds| {
+            let now = start + Duration::from_secs(seconds);
+            progress.watched("u", "unused", now, Duration::from_secs(6)).as_secs()
+        };
+        assert_eq!([0, 2, 8, 15, 17].map(watched), [0, 2, 8, 0, 2]);
+        assert_eq!(
+            progress.elapsed("u", "unused", start + Duration::from_secs(100)),
+            Duration::from_secs(85)
+        );
     }
 }

@@ -8,9 +8,11 @@ use super::stages::Stages;
 use super::target::{Login, Target};
 use super::want::{DatabaseSpec, PasswordWish};
 use super::{adopted, inside};
+use crate::api::names::CredentialName;
 use crate::api::server_database::Management;
 use crate::postgres::adoption::NameError;
 use crate::postgres::facts::{DATABASE_OWNER, Facts, Inside, Marker, Phase, Server};
+use crate::postgres::issue::Issue;
 use crate::postgres::quote::{Ident, QuoteError};
 use crate::postgres::scram::Verifier;
 use crate::postgres::statement::{Batch, Statement};
@@ -184,18 +186,25 @@ pub fn close(marker: &Marker, have: &Facts) -> Result<Plan, Conflict> {
     refuse(marker, have, &marker.logins, Stages::default())
 }
 
-/// Statements that refuse these logins of a database, whose passwords others know, and end their sessions. Each one that
-/// still works gets the password that stands beside it.
+/// Statements that refuse these logins of a database, whose passwords others know, and end their sessions. Each one, also if it
+/// is refused already, gets the password that stands beside it, and what is recorded of the credentials says that none of
+/// them is in use.
 pub fn refuse_leaked(
     marker: &Marker,
     have: &Facts,
-    leaked: &BTreeMap<String, Verifier>,
+    leaked: &BTreeMap<String, Option<Verifier>>,
+    replaced: &BTreeMap<CredentialName, Issue>,
 ) -> Result<Plan, Conflict> {
     let mut stages = Stages::default();
-    let works = |login: &&String| have.roles.get(*login).is_some_and(|role| role.login);
-    for login in leaked.keys().filter(works) {
+    let database = marker.physical().map_err(Conflict::Unnamed)?;
+    stages.first.extend(replaced.iter().map(|(credential, issue)| Statement::WriteIssue {
+        database: database.clone(),
+        credential: credential.clone(),
+        issue: issue.clone(),
+    }));
+    for (login, verifier) in leaked.iter().filter(|(login, _)| have.roles.contains_key(*login)) {
         let role = Ident::parse(login).map_err(Conflict::Quote)?;
-        stages.first.push(Statement::SetPassword { role, verifier: leaked[login].clone() });
+        stages.first.extend(verifier.clone().map(|verifier| Statement::SetPassword { role, verifier }));
     }
     refuse(marker, have, &leaked.keys().cloned().collect(), stages)
 }

@@ -62,9 +62,11 @@ impl DatabaseSpec {
         let open = if *logins_allowed { "open" } else { "closed" };
         let mut texts = vec![limit.as_str(), open];
         texts.extend(adopted.as_ref().map(|adopted| adopted.management.as_str()));
-        for CredentialSpec { name, group, side, password: _, earlier_works, issue: _ } in credentials {
+        for CredentialSpec { name, group, side, password: _, earlier_works, issue } in credentials {
             let earlier = if *earlier_works { "both" } else { "one" };
             texts.extend([name.as_str(), group.suffix(), side.suffix(), earlier]);
+            // After two reports of leaks the first login is the one in use again, and refused by us and nobody else.
+            texts.extend(issue.as_ref().and_then(|issue| issue.compromised_for.as_deref()));
         }
         let mut digest = Sha256::new();
         for text in texts {
@@ -75,10 +77,10 @@ impl DatabaseSpec {
         data_encoding::HEXLOWER.encode(&digest.finalize()[..16])
     }
 
-    /// The same with the passwords that the server has where they stay as they are, so that another one is noticed. `None`
-    /// where our login may not read them.
+    /// The same with the passwords that the server has where they stay as they are, so that another one is noticed, and without
+    /// what is recorded of the credentials, which a look at a server does not read. `None` where our login may not read passwords.
     #[must_use]
-    pub fn with_passwords_of(&self, have: &Facts) -> Option<Self> {
+    pub fn seen_from_outside(&self, have: &Facts) -> Option<Self> {
         let known = |credential: &CredentialSpec| {
             let password = match &credential.password {
                 PasswordWish::Set(verifier) | PasswordWish::Reissue(verifier) => verifier.clone(),
@@ -89,7 +91,8 @@ impl DatabaseSpec {
                     }
                 }
             };
-            Some(CredentialSpec { password: PasswordWish::Set(password), ..credential.clone() })
+            let password = PasswordWish::Set(password);
+            Some(CredentialSpec { password, issue: None, ..credential.clone() })
         };
         let credentials = self.credentials.iter().map(known).collect::<Option<_>>()?;
         Some(Self { credentials, ..self.clone() })

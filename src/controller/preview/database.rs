@@ -16,7 +16,7 @@ use crate::controller::database::{plan, project, protection, refusal};
 use crate::controller::database_server::managed;
 use crate::controller::object::{Key, Kind};
 use crate::controller::pool::known::Taken;
-use crate::controller::tenant_database::binding::{self, Login, Logins};
+use crate::controller::tenant_database::binding::{self, Login, Logins, Secrets};
 use crate::controller::tenant_database::choose::{Chosen, choose};
 use crate::controller::tenant_database::provision::{self, Prepared, Provisioned};
 use crate::controller::tenant_database::standing::Held;
@@ -52,7 +52,7 @@ impl Rehearsal<'_> {
                 return Ok(());
             }
         };
-        let planned = match binding::fetch(&self.world, &validated).await? {
+        let planned = match binding::fetch(&self.world, &self.real.gate, &validated).await? {
             Ok(secrets) => self.planned(&validated, &secrets).await,
             Err(summary) => Err(summary),
         };
@@ -92,7 +92,7 @@ impl Rehearsal<'_> {
     }
 
     /// What would be sent for the claim, by what its server has.
-    async fn planned(&self, claim: &Validated, secrets: &Logins) -> Result<Planned, Summary> {
+    async fn planned(&self, claim: &Validated, secrets: &Secrets) -> Result<Planned, Summary> {
         let Some(pool) = self.real.servers.pool(&claim.server) else {
             let new = self.new_servers.contains(&claim.server);
             return if new { self.planned_on_new(claim) } else { Err(place::not_ready(&claim.server)) };
@@ -125,7 +125,8 @@ impl Rehearsal<'_> {
         for ValidCredential { name, secret, access, asked: _ } in &claim.credentials {
             let password = self.world.random(Password::generate);
             let verifier = self.world.random(|random| Verifier::generate(&password, random));
-            logins.insert(secret.clone(), Login { name: chosen.physical.login(name, Side::A), password });
+            let login = chosen.physical.login(name, Side::A);
+            logins.insert(secret.clone(), Login { name: login, password, issued_at: None });
             let password = PasswordWish::Set(verifier);
             credentials.push(CredentialSpec::plain(name.clone(), access.group(), password));
         }

@@ -17,10 +17,12 @@ use super::provision::Provisioned;
 use super::validate::{ValidCredential, Validated};
 use crate::api::condition::{Summary, reason};
 use crate::api::{TenantDatabase, labels};
-use crate::controller::apply::{ApplyError, Declared};
+use crate::controller::apply::{ApplyError, Declared, Gate};
+use crate::controller::child;
 use crate::controller::context::Context;
 use crate::controller::declared::{Ownership, ownership};
 use crate::controller::object::{Key, Kind};
+use crate::postgres::issue::Issue;
 use crate::postgres::scram::Password;
 
 /// Type of a binding Secret.
@@ -33,19 +35,58 @@ pub struct Login {
     pub name: String,
     /// Its password.
     pub password: Password,
+    /// Since when it is in use; absent for one that has never been rotated.
+    pub issued_at: Option<String>,
+}
+
+/// What the Secrets are to hold, by name of the Secret.
+pub type Logins = BTreeMap<String, Login>;
+
+/// What a Secret holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// How to log in, by its account.
+    pub login: Login,
+    /// Whether it is as this process has written it, or found it right, and nobody has touched it since.
+    pub as_written: bool,
+    /// Whether its content has the hash that stands beside it. Who edits it by hand leaves that as it was.
+    pub whole: bool,
 }
 
 /// What the Secrets hold, by name of the Secret.
-pub type Logins = BTreeMap<String, Login>;
+pub type Secrets = BTreeMap<String, Found>;
 
-/// Reads the claim's Secrets. One of that name that is not ours stands against the claim before anything is made.
-pub async fn fetch(context: &Context, claim: &Validated) -> Result<Result<Logins, Summary>, ApplyError> {
+impl Found {
+    /// Whether it was written for that login as it is issued now. One from before, that a backup brings back for one, may hold what
+    /// others know.
+    pub fn is_of(&self, login: &str, issue: Option<&Issue>) -> bool {
+        self.login.name == login && self.login.issued_at == issued_at(issue)
+    }
+}
+
+/// How a Secret says since when its login is in use.
+pub fn issued_at(issue: Option<&Issue>) -> Option<String> {
+    issue.map(|issue| issue.issued_at.to_string())
+}
+
+/// Reads the claim's Secrets, which `gate` writes. One of that name that is not ours stands against the claim before anything
+/// is made.
+pub async fn fetch(
+    context: &Context,
+    gate: &Gate,
+    claim: &Validated,
+) -> Result<Result<Secrets, Summary>, ApplyError> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &claim.namespace);
-    let mut logins = Logins::new();
+    let mut secrets = Secrets::new();
     for name in claim.credentials.iter().map(|it| &it.secret) {
         let key = Key::namespaced(&claim.namespace, name);
         let live = api.get_opt(name).await;
-        let live = live.map_err(|source| ApplyError::Api { verb: "get", kind: Kind::Secret, key, source })?;
+        let live = live.map_err(|source| ApplyError::Api {
+            verb: "get",
+            kind: Kind::Secret,
+            key: key.clone(),
+            source,
+        })?;
         let Some(secret) = live else { continue };
         let ours = ownership(&secret.metadata, &claim.tenant_uid, None) == Ownership::Ours;
         if !ours || is_of_another(context, claim, &secret, name) {
@@ -54,16 +95,32 @@ pub async fn fetch(context: &Context, claim: &Validated) -> Result<Result<Logins
             );
             return Ok(Err(Summary::Progressing { reason: reason::NAME_CONFLICT, message }));
         }
-        let text = |key: &str| {
-            let value = secret.data.as_ref().and_then(|data| data.get(key));
-            value.and_then(|ByteString(bytes)| String::from_utf8(bytes.clone()).ok()).unwrap_or_default()
-        };
-        let password = text("password");
-        if !password.is_empty() {
-            logins.insert(name.clone(), Login { name: text("username"), password: Password::new(password) });
+        let as_written = gate.is_echo(Kind::Secret, &key, child::token(Kind::Secret, &secret.metadata));
+        if let Some(found) = read(&secret, as_written) {
+            secrets.insert(name.clone(), found);
         }
     }
-    Ok(Ok(logins))
+    Ok(Ok(secrets))
+}
+
+/// What a Secret holds; `None` without a password of ours.
+fn read(secret: &Secret, as_written: bool) -> Option<Found> {
+    let text = |key: &str| {
+        let ByteString(bytes) = secret.data.as_ref()?.get(key)?;
+        String::from_utf8(bytes.clone()).ok()
+    };
+    // One that somebody made up, and gave their login too, would be written into a URI as it is.
+    let ours =
+        |password: &String| !password.is_empty() && password.bytes().all(|it| it.is_ascii_alphanumeric());
+    let password = Password::new(text("password").filter(ours)?);
+    let annotation = |name: &str| secret.annotations().get(name).cloned();
+    let login = Login {
+        name: text("username").unwrap_or_default(),
+        password,
+        issued_at: annotation(labels::ISSUED_AT),
+    };
+    let whole = secret.data.as_ref().map(hash) == annotation(labels::BINDING_HASH);
+    Some(Found { login, as_written, whole })
 }
 
 /// Whether another claim of the namespace has the Secret. A label that names no such claim has been tampered with.
@@ -100,7 +157,7 @@ fn build(
     claim: &Validated,
     name: &str,
     secret: &str,
-    Login { name: login, password }: &Login,
+    Login { name: login, password, issued_at }: &Login,
     provisioned: &Provisioned,
 ) -> Secret {
     let (host, port, database) = (&provisioned.host, provisioned.port, provisioned.physical.as_str());
@@ -132,12 +189,14 @@ fn build(
         (labels::TENANT_DATABASE, name),
     ];
     let all = all.into_iter().map(|(label, value)| (label.to_owned(), value.to_owned())).collect();
+    let mut annotations = BTreeMap::from([(labels::BINDING_HASH.to_owned(), hash(&data))]);
+    annotations.extend(issued_at.iter().map(|time| (labels::ISSUED_AT.to_owned(), time.clone())));
     Secret {
         metadata: ObjectMeta {
             name: Some(secret.to_owned()),
             namespace: Some(claim.namespace.clone()),
             labels: Some(all),
-            annotations: Some(BTreeMap::from([(labels::BINDING_HASH.to_owned(), hash(&data))])),
+            annotations: Some(annotations),
             ..ObjectMeta::default()
         },
         type_: Some(TYPE.to_owned()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::binding::{Login, Logins};
+use super::binding::{self, Login, Logins, Secrets};
 use super::rollouts;
 use super::rotation::{self, Asked, Seen};
 use super::validate::{ValidCredential, Validated};
@@ -63,7 +63,7 @@ pub(crate) struct Basis<'a> {
     /// What its server has.
     pub facts: &'a Facts,
     /// What the binding Secrets hold.
-    pub held: &'a Logins,
+    pub held: &'a Secrets,
     /// Whether logins are let in.
     pub logins_allowed: bool,
 }
@@ -93,7 +93,10 @@ impl Basis<'_> {
         let ValidCredential { name, secret, access, asked } = credential;
         let before = self.facts.issues.get(name.as_str());
         let in_use = before.map_or(Side::A, |issue| issue.side);
-        let opens = self.opens(context, pool, credential, in_use).await?;
+        let found = self.held.get(secret);
+        // What was written for the login as it is issued now. Any other may be known to who should not have it.
+        let current = found.filter(|found| found.is_of(&self.physical.login(name, in_use), before));
+        let opens = self.opens(context, pool, credential, (in_use, current.is_some())).await?;
         let lagging = match before.map(|issue| issue.earlier) {
             Some(Earlier::Rolling) if opens => rollouts::lagging(context, self.claim, credential)
                 .await
@@ -105,6 +108,7 @@ impl Basis<'_> {
             issue: before.cloned(),
             made: self.facts.roles.contains_key(&self.physical.login(name, Side::A)),
             rebound: self.is_rebound(),
+            lost: !opens && self.is_lost(credential, in_use, current.is_some()),
             may_rotate: self.logins_allowed && !self.claim.suspended,
             rolled_out: opens && lagging.is_none(),
             unused_for,
@@ -112,14 +116,17 @@ impl Basis<'_> {
         let issue = rotation::next(asked, &seen, now);
         let side = issue.as_ref().map_or(in_use, |issue| issue.side);
         let login = self.physical.login(name, side);
-        let (password, wish) = match self.held.get(secret).filter(|_| opens && side == in_use) {
-            Some(held) => (held.password.clone(), PasswordWish::Keep),
-            None => issued(context, side == in_use),
+        let goes_on = side == in_use;
+        let (password, wish) = match (found.filter(|_| opens && goes_on), current.filter(|_| goes_on)) {
+            (Some(found), _) => (found.login.password.clone(), PasswordWish::Keep),
+            (None, Some(current)) if current.as_written => set_again(context, &current.login.password),
+            _ => issued(context, goes_on),
         };
-        decided.logins.insert(secret.clone(), Login { name: login, password });
+        let issued_at = binding::issued_at(issue.as_ref());
+        decided.logins.insert(secret.clone(), Login { name: login, password, issued_at });
         if let Some(issue) = &issue {
             decided.rotating.extend(self.rotating(credential, asked, issue, lagging));
-            let again = rotation::look_again(asked, issue, unused_for, now);
+            let again = rotation::look_again(asked, issue, &seen, now);
             decided.again = decided.again.into_iter().chain(again).min();
         }
         decided.specs.push(CredentialSpec {
@@ -131,6 +138,21 @@ impl Basis<'_> {
             issue,
         });
         Ok(())
+    }
+
+    /// Whether pods may have a password of the login in use that nobody else can tell any more: they go on with it until
+    /// they have heard of the other login.
+    fn is_lost(&self, credential: &ValidCredential, in_use: Side, is_current: bool) -> bool {
+        let [login, other] = [in_use, in_use.other()].map(|side| self.physical.login(&credential.name, side));
+        let gone = match self.held.get(&credential.secret) {
+            None => true,
+            // One that names the other login was not written yet. If nobody edited it or brought back an earlier one, somebody
+            // changed the server: only who did that gets in.
+            Some(found) => found.login.name != other && !(found.whole && is_current),
+        };
+        // Before the first turn that went through, nobody has been told of any.
+        let told = self.claim.declared.is_some();
+        gone && told && self.facts.roles.get(&login).is_some_and(|role| role.login)
     }
 
     /// Whether the database is another claim's, or nobody's, until the end of this turn.
@@ -157,7 +179,12 @@ impl Basis<'_> {
     }
 
     /// How long nobody has been seen to use the earlier login, as far as this process saw.
-    fn unused_for(&self, context: &Context, credential: &ValidCredential, issue: Option<&Issue>) -> Duration {
+    fn unused_for(
+        &self,
+        context: &Context,
+        credential: &ValidCredential,
+        issue: Option<&Issue>,
+    ) -> Option<Duration> {
         let key = format!("{}/{}/unused", self.physical, credential.name.as_str());
         let grace = issue.filter(|issue| matches!(issue.earlier, Earlier::Grace { .. }));
         let used = grace.map(|issue| {
@@ -165,10 +192,10 @@ impl Basis<'_> {
             self.facts.sessions_of(self.physical.as_str(), &[earlier].into())
         });
         if used == Some(0) {
-            return context.progress.elapsed(&key, "unused", Instant::now());
+            return Some(context.progress.watched(&key, "unused", Instant::now(), rotation::BLIND));
         }
         context.progress.clear(&key);
-        Duration::ZERO
+        None
     }
 
     /// Whether what the binding Secret holds opens that login.
@@ -177,30 +204,41 @@ impl Basis<'_> {
         context: &Context,
         pool: &ServerPool,
         credential: &ValidCredential,
-        side: Side,
+        (side, is_current): (Side, bool),
     ) -> Result<bool, Summary> {
         let login = self.physical.login(&credential.name, side);
-        let (Some(held), Some(role)) = (self.held.get(&credential.secret), self.facts.roles.get(&login))
+        let (Some(found), Some(role)) = (self.held.get(&credential.secret), self.facts.roles.get(&login))
         else {
             return Ok(false);
         };
+        let password = &found.login.password;
         Ok(match &role.password {
-            StoredPassword::Scram(verifier) => context.verified.verifies(verifier, &held.password),
+            // One that is refused may be so for a leak, and have been given the stolen password again before its session ended.
+            StoredPassword::Scram(_) if !role.login && !is_current => false,
+            StoredPassword::Scram(verifier) => context.verified.verifies(verifier, password),
             StoredPassword::Absent | StoredPassword::Other => false,
             // Our login may not read it: then the only proof is to log in. A login that is refused tells nothing, and the
             // Secret is believed to hold what it says that it holds.
             StoredPassword::Unreadable if role.login => {
-                match pool.try_login(&Ident::from(self.physical), &login, &held.password).await {
-                    // Nor does one that is in full use: what is there stays.
-                    Ok(()) | Err(ConnectError::TooManyConnections { .. }) => true,
+                match pool.try_login(&Ident::from(self.physical), &login, password).await {
+                    Ok(()) => true,
+                    // Nor does one that is in full use: what is there stays. But a server that is full refuses anybody, before
+                    // it knows who comes.
+                    Err(ConnectError::TooManyConnections { .. }) => is_current,
                     Err(ConnectError::AuthenticationFailed { .. }) => false,
                     // A server that is slow says nothing about a password.
                     Err(error) => return Err(refusal::of_connect(&error)),
                 }
             }
-            StoredPassword::Unreadable => held.name == login,
+            StoredPassword::Unreadable => is_current,
         })
     }
+}
+
+/// The password that the login had: who changed it has changed it for nobody else.
+fn set_again(context: &Context, password: &Password) -> (Password, PasswordWish) {
+    let verifier = context.random(|random| Verifier::generate(password, random));
+    (password.clone(), PasswordWish::Set(verifier))
 }
 
 /// A new password, for a login that goes on or for one that begins anew.

@@ -1,8 +1,9 @@
 //! Before all other steps: a login whose password others know is refused and its sessions end, whatever else stands against
 //! the claim. Nothing that is wrong with its spec, its plan or its Secrets keeps a stolen password working.
 //!
-//! The next login is issued by the rest of the turn ([`rotation`]), as soon as nothing stands against that. Until then the
-//! refused ones have passwords that nobody knows: who takes the report back does not let the stolen one in again.
+//! The next login is issued by the rest of the turn ([`rotation`]), as soon as nothing stands against that. That it has to be is
+//! recorded with the refusal, and the refused ones have passwords that nobody knows, those of a suspended tenant too: who takes
+//! the report back does not let the stolen one in again.
 
 use std::collections::BTreeMap;
 
@@ -25,10 +26,10 @@ use crate::postgres::record::Cause;
 use crate::postgres::scram::{Password, Verifier};
 use crate::postgres::statement::Batch;
 
-/// What was reported, by credential, as it is recorded once a new login was issued for it.
+/// What was reported, by credential, as it is recorded once its logins were refused for it.
 type Reports = BTreeMap<CredentialName, String>;
 
-/// Refuses what was reported and has not been replaced. Returns the credentials that have no login now.
+/// Refuses what was reported. Returns the credentials that have no login now.
 pub async fn refuse(context: &Context, fetched: &Fetched) -> Result<Vec<CredentialName>, Summary> {
     let reports = reports(&fetched.claim);
     let (key, mut refused) = (key_of(&fetched.claim), vec![]);
@@ -88,7 +89,8 @@ fn reports(claim: &TenantDatabase) -> Reports {
     claim.annotations().iter().filter_map(report).collect()
 }
 
-/// The credentials of the claim's database that were reported and not replaced, and what refuses their logins.
+/// The credentials of the claim's database that were reported and have no login now, and what refuses the logins of those that
+/// were reported.
 async fn refusing(
     context: &Context,
     session: &mut Session<'_>,
@@ -109,23 +111,38 @@ async fn refusing(
     let physical = row.physical().map_err(|error| refusal::of_conflict(&Conflict::Unnamed(error)))?;
     let issues = observe::issues(session.reader(), &physical).await;
     let issues = issues.map_err(|error| refusal::of_observe(&error))?;
-    let (mut leaked, mut logins) = (vec![], BTreeMap::new());
-    for (name, report) in reports {
-        let replaced = issues.get(name.as_str()).and_then(|issue| issue.compromised_for.as_ref());
-        let own = [Side::A, Side::B].map(|side| physical.login(name, side));
-        let own: Vec<String> = own.into_iter().filter(|login| row.logins.contains(login)).collect();
-        if replaced != Some(report) && !own.is_empty() {
-            leaked.push(name.clone());
-            logins.extend(own.into_iter().map(|login| (login, unknown(context))));
-        }
-    }
-    if leaked.is_empty() {
-        return Ok((vec![], vec![]));
-    }
     let facts = look::outside(session.reader(), &physical, rows).await;
     let facts = facts.map_err(|error| refusal::of_look(&error))?;
-    let plan = plan::refuse_leaked(&row, &facts, &logins).map_err(|error| refusal::of_conflict(&error))?;
-    Ok((leaked, plan.batches))
+    let works = |login: &String| facts.roles.get(login).is_some_and(|role| role.login);
+    let (mut without, mut leaked, mut replaced) = (vec![], BTreeMap::new(), BTreeMap::new());
+    for (name, report) in reports {
+        let own = [Side::A, Side::B].map(|side| physical.login(name, side));
+        let own: Vec<String> = own.into_iter().filter(|login| row.logins.contains(login)).collect();
+        match issues.get(name.as_str()) {
+            _ if own.is_empty() => continue,
+            // Sessions may have outlasted a refusal that was cut short.
+            Some(issue) if issue.compromised_for.as_ref() == Some(report) => {
+                let sessions = |login: &String| facts.sessions_of(physical.as_str(), &[login.clone()].into());
+                let lasting = own.into_iter().filter(|login| !works(login) && sessions(login) > 0);
+                leaked.extend(lasting.map(|login| (login, None)));
+                if works(&physical.login(name, issue.side)) {
+                    continue;
+                }
+            }
+            before => {
+                let rotate = fetched.claim.annotations().get(&format!("{}{}", labels::ROTATE, name.as_str()));
+                let rotate = rotate.map(|value| rotation::request(value));
+                replaced.insert(name.clone(), rotation::leaked(before, report, rotate, context.now()));
+                leaked.extend(own.into_iter().map(|login| (login, Some(unknown(context)))));
+            }
+        }
+        without.push(name.clone());
+    }
+    if leaked.is_empty() {
+        return Ok((without, vec![]));
+    }
+    let plan = plan::refuse_leaked(&row, &facts, &leaked, &replaced);
+    Ok((without, plan.map_err(|error| refusal::of_conflict(&error))?.batches))
 }
 
 /// A verifier of a password that nobody keeps.

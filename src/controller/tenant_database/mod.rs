@@ -174,7 +174,7 @@ async fn observed(
     fetched: &Fetched,
     validated: &Validated,
 ) -> Result<Result<Provisioned, Summary>, ApplyError> {
-    match binding::fetch(context, validated).await? {
+    match binding::fetch(context, &context.gate, validated).await? {
         Ok(secrets) => {
             let provisioned = provision::provision(context, fetched, validated, &secrets).await;
             if matches!(provisioned, Err(Summary::Progressing { reason: reason::AUTHENTICATION_FAILED, .. }))

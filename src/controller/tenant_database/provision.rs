@@ -23,7 +23,7 @@ use crate::postgres::observe::{self, Markers};
 use crate::postgres::record::Cause;
 use crate::postgres::statement::Batch;
 
-use super::binding::Logins;
+use super::binding::{Logins, Secrets};
 use super::choose::{Chosen, choose};
 use super::credentials::{self, Basis, Decided, Rotating};
 use super::fetch::{Fetched, SUSPEND_LIMIT};
@@ -61,7 +61,7 @@ pub async fn provision(
     context: &Context,
     fetched: &Fetched,
     claim: &Validated,
-    secrets: &Logins,
+    secrets: &Secrets,
 ) -> Result<Provisioned, Summary> {
     let key = Key::namespaced(&claim.namespace, claim.name.as_str());
     let pool = context.servers.enter(&claim.server, Kind::TenantDatabase, &key);
@@ -216,7 +216,7 @@ pub(crate) async fn prepare<'a>(
     pool: &ServerPool,
     session: &mut Session<'_>,
     claim: &Validated,
-    secrets: &Logins,
+    secrets: &Secrets,
 ) -> Result<Prepared<'a>, Summary> {
     let chosen = chosen(session, claim).await?;
     // One that is there already takes no room, and is not made.
@@ -240,8 +240,9 @@ pub(crate) async fn prepare<'a>(
     if held.is_left_alone() {
         batches.clear();
         // A password that the server does not get is nobody's: its Secret stays as it is.
-        logins
-            .retain(|secret, login| secrets.get(secret).is_some_and(|held| held.password == login.password));
+        logins.retain(|secret, login| {
+            secrets.get(secret).is_some_and(|found| found.login.password == login.password)
+        });
     }
     room::hold(&mut batches, capacity);
     Ok(Prepared { chosen, batches, logins, logins_allowed, rotating, again, taken, held })

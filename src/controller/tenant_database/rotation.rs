@@ -2,7 +2,7 @@
 //! comes out, and which logins work follows from that alone.
 //!
 //! ```text
-//!           due, or asked for              every pod has the new login         nobody uses the
+//!       due, asked for, or lost           every pod has the new login         nobody uses the
 //! Refused ──────────────────────► Rolling ──────────────────────────► Grace ──────────────────► Refused
 //!   │        the other login is issued      both logins work                  earlier one, or
 //!   └─ compromised: the other login is issued, the earlier one refused        grace has ended
@@ -10,7 +10,7 @@
 //!
 //! Each turn goes one step at most, and a step is recorded with the first effect of the plan that carries it out: whoever
 //! comes after a crash finds what was decided and finishes it. Only the password is not recorded anywhere but in the binding
-//! Secret: if that does not have it, there is a new one, which nobody has used yet.
+//! Secret: if that does not have it, there is a new one, on the other login as long as pods may go on with the earlier one.
 
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub const GRACE: Duration = Duration::from_hours(1);
 pub const QUIET: Duration = Duration::from_secs(10);
 /// How often somebody looks whether a login is used.
 const LOOK: Duration = Duration::from_secs(2);
+/// Who has not looked for longer, since the server did not answer for one, does not know that nobody used it.
+pub const BLIND: Duration = Duration::from_secs(6);
 
 /// What a claim asks for a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,12 +51,26 @@ pub struct Seen {
     pub made: bool,
     /// Whether the database is given to another claim in this turn: what earlier ones know counts for nothing.
     pub rebound: bool,
+    /// Whether nobody can tell the password of the login in use any more, though pods may have it.
+    pub lost: bool,
     /// Whether a rotation may begin: not while logins are refused altogether.
     pub may_rotate: bool,
     /// Whether every pod that binds the Secret has the login that is in use.
     pub rolled_out: bool,
-    /// How long nobody has been seen to use the earlier login.
-    pub unused_for: Duration,
+    /// How long nobody has been seen to use the earlier login; absent while somebody does.
+    pub unused_for: Option<Duration>,
+}
+
+impl Seen {
+    /// Whether the other login takes over for one whose password is lost: a new password would keep out who has it.
+    const fn replaces(&self) -> bool {
+        self.lost && self.may_rotate && !self.rebound
+    }
+
+    /// Whether nobody uses the earlier login any more.
+    fn is_quiet(&self) -> bool {
+        self.unused_for.is_some_and(|unused| unused >= QUIET)
+    }
 }
 
 impl Default for Asked {
@@ -70,6 +86,14 @@ impl Asked {
     }
 }
 
+/// The interval of the credential `of`: up to a tenth shorter, so that what is rotated as often and begins at once, like the
+/// credentials of a blueprint's thousand tenants, is spread.
+pub fn spread(interval: Duration, of: &str) -> Duration {
+    let [high, low, ..]: [u8; 32] = Sha256::digest(of.as_bytes()).into();
+    let sooner = interval / 10 / u32::from(u16::MAX) * u32::from(u16::from_be_bytes([high, low]));
+    interval.saturating_sub(sooner)
+}
+
 /// What stands for the value of an annotation: anybody may write anything there.
 pub fn request(value: &str) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(value.as_bytes())[..16])
@@ -83,7 +107,7 @@ pub fn next(asked: &Asked, seen: &Seen, now: Timestamp) -> Option<Issue> {
         let (rotated_for, compromised_for) = (asked.rotate.clone(), asked.compromised.clone());
         return asked.anything().then_some(Issue { rotated_for, compromised_for, ..first });
     };
-    let recorded = seen.issue.is_some() || asked.anything();
+    let recorded = seen.issue.is_some() || asked.anything() || seen.replaces();
     recorded.then(|| step(asked, seen, issue, now))
 }
 
@@ -96,16 +120,21 @@ fn step(asked: &Asked, seen: &Seen, issue: Issue, now: Timestamp) -> Issue {
         return Issue { earlier: Earlier::Refused, rotated_for, ..issue };
     }
     let earlier = match issue.earlier {
-        Earlier::Refused if seen.may_rotate && is_due(asked, &issue, now) => {
+        Earlier::Refused if seen.replaces() || seen.may_rotate && is_due(asked, &issue, now) => {
             return other(asked, issue, Earlier::Rolling, now);
         }
         Earlier::Rolling if seen.rolled_out => Earlier::in_grace(now),
-        Earlier::Grace { since } if now >= after(since, asked.grace) || seen.unused_for >= QUIET => {
-            Earlier::Refused
-        }
+        Earlier::Grace { since } if now >= after(since, asked.grace) || seen.is_quiet() => Earlier::Refused,
         unchanged => unchanged,
     };
     Issue { earlier, ..issue }
+}
+
+/// What has to be recorded of a credential that others know, though nobody can issue its other login now: that the one in use
+/// is replaced. Whoever takes the report back finds it so.
+pub fn leaked(issue: Option<&Issue>, report: &str, rotate: Option<String>, now: Timestamp) -> Issue {
+    let asked = Asked { rotate, compromised: Some(report.to_owned()), ..Asked::default() };
+    other(&asked, issue.cloned().unwrap_or_else(|| Issue::first(now)), Earlier::Refused, now)
 }
 
 /// The other login, issued now.
@@ -137,16 +166,18 @@ pub fn grace_ends(asked: &Asked, issue: &Issue) -> Option<Timestamp> {
 }
 
 /// When somebody has to look again though nothing happened.
-pub fn look_again(asked: &Asked, issue: &Issue, unused_for: Duration, now: Timestamp) -> Option<Duration> {
+pub fn look_again(asked: &Asked, issue: &Issue, seen: &Seen, now: Timestamp) -> Option<Duration> {
     // What takes long is looked at less often.
     let patience =
         |since: Timestamp, most: Duration| (until(since, now) / 4).clamp(Duration::from_secs(1), most);
     match issue.earlier {
         Earlier::Rolling => Some(patience(issue.issued_at, Duration::from_secs(30))),
         Earlier::Grace { since } => {
-            let look = if unused_for.is_zero() { patience(since, Duration::from_mins(1)) } else { LOOK };
+            let look = if seen.unused_for.is_some() { LOOK } else { patience(since, Duration::from_mins(1)) };
             Some(look.min(until(now, after(since, asked.grace))))
         }
+        // One that may not begin is not waited for: what is in its way is seen when it goes.
+        Earlier::Refused if !seen.may_rotate => None,
         Earlier::Refused => asked.interval.map(|interval| until(now, after(issue.issued_at, interval))),
     }
 }
@@ -183,9 +214,10 @@ mod tests {
             issue: issue.cloned(),
             made: true,
             rebound: false,
+            lost: false,
             may_rotate: true,
             rolled_out: false,
-            unused_for: Duration::ZERO,
+            unused_for: None,
         }
     }
 
@@ -204,13 +236,13 @@ mod tests {
         let second = Issue { side: Side::B, issued_at: at(100), earlier: Earlier::Rolling, ..first.clone() };
         assert_eq!(rolling, second);
         // However long the pods take, and though nobody is seen.
-        assert_eq!(step(&rolling, &|seen| seen.unused_for = QUIET, 9_999), rolling);
+        assert_eq!(step(&rolling, &|seen| seen.unused_for = Some(QUIET), 9_999), rolling);
         let grace = step(&rolling, &|seen| seen.rolled_out = true, 110);
         assert_eq!(grace, Issue { earlier: Earlier::Grace { since: at(110) }, ..rolling.clone() });
         assert_eq!(step(&grace, &|_| (), 129), grace);
         let settled = Issue { earlier: Earlier::Refused, ..grace.clone() };
         assert_eq!(step(&grace, &|_| (), 130), settled);
-        assert_eq!(step(&grace, &|seen| seen.unused_for = QUIET, 120), settled);
+        assert_eq!(step(&grace, &|seen| seen.unused_for = Some(QUIET), 120), settled);
         let third = Issue { side: Side::A, issued_at: at(200), earlier: Earlier::Rolling, ..settled.clone() };
         assert_eq!(step(&settled, &|_| (), 200), third);
         assert_eq!(step(&settled, &|seen| seen.may_rotate = false, 200), settled);
@@ -231,6 +263,21 @@ mod tests {
         assert_eq!((third.side, third.earlier), (Side::A, Earlier::Rolling));
         let removed = next(&Asked::default(), &seen(Some(&third)), at(3));
         assert_eq!(removed, Some(third), "a request that is taken back changes nothing");
+    }
+
+    #[test]
+    fn a_password_that_is_lost_is_replaced_by_the_other_login_where_a_rotation_may_begin() {
+        let lost = |issue| Seen { lost: true, ..seen(issue) };
+        let never = Asked::default();
+        let second = Issue { side: Side::B, earlier: Earlier::Rolling, ..Issue::first(NOW) };
+        assert_eq!(next(&never, &lost(None), NOW), Some(second.clone()));
+        assert_eq!(next(&never, &Seen { may_rotate: false, ..lost(None) }, NOW), None);
+        assert_eq!(next(&never, &Seen { rebound: true, ..lost(None) }, NOW), None);
+        // The login before may still be in use: there is no third one.
+        assert_eq!(next(&never, &lost(Some(&second)), at(1)), Some(second.clone()));
+        let settled = Issue { earlier: Earlier::Refused, ..second.clone() };
+        let third = next(&never, &lost(Some(&settled)), at(2)).unwrap();
+        assert_eq!((third.side, third.earlier), (Side::A, Earlier::Rolling));
     }
 
     #[test]
@@ -260,20 +307,36 @@ mod tests {
 
     #[test]
     fn somebody_looks_again_in_time_for_every_step() {
-        let look = |earlier, unused: u64, seconds| {
+        let look = |earlier, unused: Option<u64>, seconds| {
             let issue = Issue { earlier, ..Issue::first(NOW) };
-            let unused = Duration::from_secs(unused);
-            look_again(&asked(), &issue, unused, at(seconds)).map(|wait| wait.as_secs())
+            let seen = Seen { unused_for: unused.map(Duration::from_secs), ..seen(Some(&issue)) };
+            look_again(&asked(), &issue, &seen, at(seconds)).map(|wait| wait.as_secs())
         };
         let grace = Earlier::Grace { since: NOW };
-        assert_eq!(look(Earlier::Refused, 0, 40), Some(60));
-        assert_eq!(look(Earlier::Refused, 0, 140), Some(0));
-        assert_eq!(look(Earlier::Rolling, 0, 1), Some(1));
-        assert_eq!(look(Earlier::Rolling, 0, 400), Some(30));
-        assert_eq!(look(grace, 0, 12), Some(3));
-        assert_eq!(look(grace, 1, 12), Some(2));
-        assert_eq!(look(grace, 0, 19), Some(1));
-        assert_eq!(look(grace, 0, 30), Some(0));
+        assert_eq!(look(Earlier::Refused, None, 40), Some(60));
+        assert_eq!(look(Earlier::Refused, None, 140), Some(0));
+        assert_eq!(look(Earlier::Rolling, None, 1), Some(1));
+        assert_eq!(look(Earlier::Rolling, None, 400), Some(30));
+        assert_eq!(look(grace, None, 12), Some(3));
+        assert_eq!(look(grace, Some(0), 12), Some(2));
+        assert_eq!(look(grace, None, 19), Some(1));
+        assert_eq!(look(grace, None, 30), Some(0));
+        let (due, suspended) = (Issue::first(NOW), Seen { may_rotate: false, ..seen(None) });
+        assert_eq!(look_again(&asked(), &due, &suspended, at(140)), None, "nobody goes round and round");
+    }
+
+    #[test]
+    fn what_is_asked_for_at_once_is_not_done_at_once() {
+        let hour = Duration::from_hours(1);
+        let all: Vec<Duration> = (0..1000).map(|tenant| spread(hour, &format!("{tenant}/app/app"))).collect();
+        assert!(all.iter().all(|it| (Duration::from_mins(54)..=hour).contains(it)));
+        for minute in 54..60 {
+            let within = Duration::from_mins(minute)..Duration::from_mins(minute + 1);
+            let count = all.iter().filter(|it| within.contains(*it)).count();
+            assert!((100..240).contains(&count), "{count} in minute {minute}");
+        }
+        assert_eq!(spread(hour, "tenant/app/app"), spread(hour, "tenant/app/app"));
+        assert!(spread(Duration::MAX, "tenant/app/app").as_secs() > u64::MAX / 10 * 9 - 1);
     }
 
     /// What a client could hold: a login, as long as it was not refused since it was handed out.
@@ -284,6 +347,7 @@ mod tests {
         Rotate(u8),
         Leak(u8),
         Use(bool),
+        Lose(bool),
     }
 
     fn events() -> impl Strategy<Value = Event> {
@@ -293,6 +357,7 @@ mod tests {
             1 => (0u8..3).prop_map(Event::Rotate),
             1 => (0u8..2).prop_map(Event::Leak),
             2 => any::<bool>().prop_map(Event::Use),
+            1 => any::<bool>().prop_map(Event::Lose),
         ]
     }
 
@@ -300,8 +365,8 @@ mod tests {
         #[test]
         fn an_earlier_login_is_refused_only_for_a_reason(history in prop::collection::vec(events(), 1..60)) {
             let (mut asked, mut clock) = (asked(), 0);
-            let mut rolled_out = false;
-            let mut unused_for = Duration::ZERO;
+            let (mut rolled_out, mut lost) = (false, false);
+            let mut unused_for = None;
             let mut issue = next(&asked, &seen(None), NOW).unwrap();
             for event in history {
                 match event {
@@ -309,23 +374,24 @@ mod tests {
                     Event::RollOut => rolled_out = true,
                     Event::Rotate(value) => asked.rotate = Some(value.to_string()),
                     Event::Leak(value) => asked.compromised = Some(value.to_string()),
-                    Event::Use(used) => unused_for = if used { Duration::ZERO } else { QUIET },
+                    Event::Lose(now) => lost = now,
+                    Event::Use(used) => unused_for = (!used).then_some(QUIET),
                 }
                 let before = issue.clone();
-                let seen = Seen { rolled_out, unused_for, ..seen(Some(&before)) };
+                let seen = Seen { lost, rolled_out, unused_for, ..seen(Some(&before)) };
                 issue = next(&asked, &seen, at(clock)).unwrap();
                 let leak = asked.compromised != before.compromised_for;
                 if issue.side != before.side {
                     // The login that is issued again worked for nobody any more, or nobody may rely on it.
                     prop_assert!(leak || before.earlier == Earlier::Refused);
                     prop_assert_eq!(issue.earlier, if leak { Earlier::Refused } else { Earlier::Rolling });
-                    rolled_out = false;
+                    (rolled_out, lost) = (false, false);
                 } else if before.earlier != Earlier::Refused && issue.earlier == Earlier::Refused {
                     let Earlier::Grace { since } = before.earlier else { panic!("refused while pods use it") };
-                    prop_assert!(unused_for == QUIET || at(clock) >= after(since, asked.grace));
+                    prop_assert!(unused_for == Some(QUIET) || at(clock) >= after(since, asked.grace));
                 }
                 // The same again is a step of its own or none: never two logins issued at one time.
-                let again = Seen { issue: Some(issue.clone()), ..seen };
+                let again = Seen { issue: Some(issue.clone()), lost, ..seen };
                 let settled = next(&asked, &again, at(clock)).unwrap();
                 prop_assert!(settled.side == issue.side || before.side == issue.side);
             }

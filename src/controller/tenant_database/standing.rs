@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::binding::Logins;
+use super::binding::{Logins, Secrets};
 use super::provision::Provisioned;
 use super::validate::Validated;
 use crate::api::database_server::DriftPolicy;
@@ -65,7 +65,7 @@ pub(super) fn hold(
     claim: &Validated,
     want: &DatabaseSpec,
     have: &Facts,
-    secrets: &Logins,
+    secrets: &Secrets,
     plan: &Plan,
 ) -> Result<Held, Conflict> {
     let declared = want.declared();
@@ -80,9 +80,9 @@ pub(super) fn hold(
         corrected: claim.drift_policy == DriftPolicy::Correct,
     });
     let left_alone = drift.as_ref().is_some_and(|drift| !drift.corrected);
-    // A credential that is rotated is its turn's to look after, whatever stands still.
-    let unrotated = want.credentials.iter().all(|it| it.issue.is_none() && !it.earlier_works);
-    let known = want.with_passwords_of(have).filter(|_| unrotated && (!left_alone || keeps_all(want)));
+    // A credential in the middle of a rotation is its turn's to look after, whatever stands still.
+    let settled = want.credentials.iter().all(|it| !it.earlier_works);
+    let known = want.seen_from_outside(have).filter(|_| settled && (!left_alone || keeps_all(want)));
     let expected = match known {
         None => None,
         Some(want) => {
@@ -108,6 +108,8 @@ struct Standing {
     confirmed: Instant,
     /// When the database was last looked into.
     entered: Instant,
+    /// When a credential is to be rotated next.
+    until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -184,7 +186,7 @@ impl Standings {
 
 /// Remembers what a turn that went through wanted and found.
 pub(super) fn keep(context: &Context, claim: &Validated, provisioned: &Provisioned) {
-    let still = provisioned.rotating.is_empty() && provisioned.again.is_none();
+    let still = provisioned.rotating.is_empty();
     let Some(expected) = provisioned.held.expected.clone().filter(|_| still) else { return };
     let held = Held {
         drift: provisioned.held.drift.clone().filter(|drift| !drift.corrected),
@@ -195,17 +197,20 @@ pub(super) fn keep(context: &Context, claim: &Validated, provisioned: &Provision
     let left = Provisioned { logins: Logins::new(), held, ..provisioned.clone() };
     let claim = Validated { declared: left.held.declared.clone(), requested: None, ..claim.clone() };
     let now = Instant::now();
+    let until = left.again.and_then(|again| now.checked_add(again));
     let settled = Arc::new(Settled { claim, expected, provisioned: left });
     let key = key_of(&settled.claim);
-    context.standings.all().insert(key, Standing { settled, confirmed: now, entered: now });
+    context.standings.all().insert(key, Standing { settled, confirmed: now, entered: now, until });
 }
 
 /// What the claim has, if it is known to be as declared.
 pub(super) async fn recall(context: &Context, claim: &Validated) -> Option<Provisioned> {
     let key = key_of(claim);
-    let Standing { settled, confirmed, entered } = context.standings.all().get(&key)?.clone();
+    let Standing { settled, confirmed, entered, until } = context.standings.all().get(&key)?.clone();
+    let again = until.map(|until| until.saturating_duration_since(Instant::now()));
     let fits = settled.claim == *claim
         && confirmed.elapsed() < STALE
+        && again != Some(Duration::ZERO)
         && context.servers.is_usable(&claim.server)
         && claim.credentials.iter().all(|it| is_as_written(context, &claim.namespace, &it.secret));
     if !fits {
@@ -220,7 +225,7 @@ pub(super) async fn recall(context: &Context, claim: &Validated) -> Option<Provi
             standing.entered = Instant::now();
         }
     }
-    Some(settled.provisioned.clone())
+    Some(Provisioned { again, ..settled.provisioned.clone() })
 }
 
 /// Whether the claim stands with every one of those reports of leaks seen to.

@@ -17,8 +17,8 @@ use crate::api::server_database::{DatabasePhase, Management};
 use crate::api::tenant_database::{Access, Credential};
 use crate::api::{Plan, ServerDatabase, TenantDatabase, labels, schema};
 
-/// A credential is rotated no more often than this.
-const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+/// A credential is rotated no more often than this, as the schema says too: every time pods roll.
+const SHORTEST_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The single input of the later steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,8 +214,11 @@ fn asked(fetched: &Fetched, at: &str, credential: &Credential) -> Result<Asked, 
         let value = fetched.claim.annotations().get(&format!("{prefix}{}", credential.name));
         value.map(|value| rotation::request(value))
     };
+    let (tenant, claim) = (fetched.tenant.as_ref().and_then(ResourceExt::uid), fetched.claim.name_any());
+    let of = format!("{}/{claim}/{}", tenant.unwrap_or_default(), credential.name);
+    let interval = duration("interval", &rotation.interval, SHORTEST_INTERVAL)?;
     Ok(Asked {
-        interval: duration("interval", &rotation.interval, SHORTEST_INTERVAL)?,
+        interval: interval.map(|interval| rotation::spread(interval, &of)),
         grace: duration("gracePeriod", &rotation.grace_period, Duration::ZERO)?.unwrap_or(rotation::GRACE),
         rotate: annotation(labels::ROTATE),
         compromised: annotation(labels::COMPROMISED),

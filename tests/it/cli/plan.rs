@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use tempfile::TempDir;
 use tenantry::api::names::TenantId;
 use tenantry::api::preview::{PATH, Preview, TOKEN_HEADER};
@@ -220,17 +220,32 @@ async fn a_plan_shows_what_the_operator_then_does_and_changes_nothing() {
     assert_golden("plan.txt", &transcript);
     assert!(desk.preview(&["tenant", &acme]).await.is_empty(), "nothing of that was done");
 
-    // A password that does not open its login is replaced; neither is in the plan.
-    admin.execute(AssertSqlSafe(format!("alter role {login} password 'changed by hand'"))).await.unwrap();
+    passwords_are_replaced_and_not_shown(&desk, &mut admin, &login).await;
+    operator.stop().await;
+}
+
+/// Neither the password that was there nor the next one is in a plan, whether the login is replaced or set right.
+async fn passwords_are_replaced_and_not_shown(desk: &Desk<'_>, admin: &mut PgConnection, login: &str) {
+    let acme = desk.scene.name("acme");
     let secret = desk.scene.get(Kind::Secret, &desk.scene.inside("acme", "app-app")).await.unwrap();
-    let replaced = desk.shell.ok(&["plan", "tenant", &acme]).await;
-    assert!(replaced.contains(&format!("ALTER ROLE \"{login}\" PASSWORD '********'")), "{replaced}");
+    let (claim, rotate) = (desk.scene.inside("acme", "app"), json!({"rotate.tenantry.dev/app": "now"}));
+    let mut claim = desk.scene.get(Kind::TenantDatabase, &claim).await.unwrap();
+    claim["metadata"] =
+        json!({"name": "app", "namespace": desk.scene.namespace("acme"), "annotations": rotate});
+    claim.as_object_mut().unwrap().remove("status");
+    let replaced = desk.shell.ok(&["plan", "-f", &desk.file("rotated.yaml", &[claim])]).await;
     assert!(replaced.contains("~ data.password: (sensitive) -> (sensitive)"), "{replaced}");
     for known in ["password", "uri"].map(|key| secret["data"][key].as_str().unwrap()) {
         assert!(!replaced.contains(known), "{replaced}");
     }
     assert!(!replaced.contains("SCRAM-SHA-256"), "{replaced}");
-    operator.stop().await;
+
+    // One that somebody changed on the server is set again from the Secret, which stays.
+    admin.execute(AssertSqlSafe(format!("alter role {login} password 'changed by hand'"))).await.unwrap();
+    let set_again = desk.shell.ok(&["plan", "tenant", &acme]).await;
+    assert!(set_again.contains(&format!("ALTER ROLE \"{login}\" PASSWORD '********'")), "{set_again}");
+    assert!(!set_again.contains("Secret"), "{set_again}");
+    assert!(!set_again.contains("SCRAM-SHA-256"), "{set_again}");
 }
 
 #[tokio::test]

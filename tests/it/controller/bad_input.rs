@@ -75,6 +75,15 @@ async fn malformed_objects_are_refused_with_the_field() {
         let error = scene.try_create(kind, &scene.cluster("bad"), spec.clone()).await.unwrap_err();
         assert!(error.to_string().contains(words), "{kind} {spec}: {error}");
     }
+    for interval in ["59s", "0h", "1h1h", "m"] {
+        let spec = json!({"credentials": [{"name": "app", "rotation": {"interval": interval}}]});
+        let claim = Key::namespaced("default", "bad");
+        let error = scene.try_create(Kind::TenantDatabase, &claim, spec).await.unwrap_err().to_string();
+        assert!(
+            error.contains("spec.credentials[0].rotation.interval: Invalid value"),
+            "{interval}: {error}"
+        );
+    }
 }
 
 /// What may be an image: the registry knows.

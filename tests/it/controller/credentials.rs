@@ -222,29 +222,42 @@ async fn reconnect(scene: &Stage<'_>, until: Instant) -> usize {
 async fn no_client_notices_a_rotation_and_no_earlier_login_outlasts_its_grace() {
     let site = Site::shared().await;
     let scene = shop::open(&site).await;
-    let claim = claim(&scene, json!({"interval": "2s", "gracePeriod": "6s"})).await;
+    let claim = claim(&scene, json!({"gracePeriod": "6s"})).await;
     assert_eq!(GRACE, Duration::from_secs(6));
     let until = Instant::now() + Duration::from_secs(14);
     let clients = join_all((0..4).map(|_| reconnect(&scene, until)));
     let watch = async {
         let mut seen = vec![binding(&scene, "extra-app").await];
         while Instant::now() < until {
+            ask(&scene, &claim, "rotate", &seen.len().to_string()).await;
             let next = next_binding(&scene, seen.last().unwrap()).await;
             refused_within(&scene, seen.last().unwrap(), GRACE + SLACK).await;
             seen.push(next);
         }
         seen
     };
-    let (counts, seen) = join(clients, watch).await;
+    let (counts, mut seen) = join(clients, watch).await;
     assert!(counts.iter().all(|count| *count > 3), "{counts:?}");
     assert!(seen.len() > 1, "only {} login", seen.len());
-    scene.patch(Kind::TenantDatabase, &claim, json!({"spec": {"credentials": [{"name": "app"}]}})).await;
     settled(&scene, &claim).await;
-    let last = binding(&scene, "extra-app").await;
+    let last = seen.pop().unwrap();
     drop(session(&scene, &last).await.unwrap());
-    for earlier in seen.iter().filter(|it| **it != last) {
+    for earlier in &seen {
         refused(&scene, earlier).await;
     }
+
+    // Nobody asks: the time comes.
+    let each = json!([{"name": "app", "rotation": {"interval": "1h", "gracePeriod": "0s"}}]);
+    scene.patch(Kind::TenantDatabase, &claim, json!({"spec": {"credentials": each}})).await;
+    scene.ready(Kind::TenantDatabase, &claim).await;
+    let mut records = site.postgres.admin("tenantry").await;
+    let an_hour_ago =
+        "update tenantry.credential set issued_at = now() - interval '1h' where physical_name = $1";
+    sqlx::query(an_hour_ago).bind(&last["database"]).execute(&mut records).await.unwrap();
+    let look = json!({"metadata": {"annotations": {"tenantry.dev/reconcile-requested-at": "now"}}});
+    scene.patch(Kind::TenantDatabase, &claim, look).await;
+    next_binding(&scene, &last).await;
+    refused(&scene, &last).await;
 }
 
 /// Waits until the session has ended.
@@ -351,10 +364,10 @@ async fn a_leaked_login_is_refused_also_of_a_claim_that_was_made_again_with_a_ba
 }
 
 #[tokio::test]
-async fn a_binding_that_somebody_edits_or_deletes_is_healed_and_its_login_stays() {
+async fn a_binding_that_somebody_edits_is_healed_and_one_whose_password_is_lost_is_replaced_by_a_rotation() {
     let site = Site::shared().await;
     let scene = shop::open(&site).await;
-    claim(&scene, json!({})).await;
+    let claim = claim(&scene, json!({"gracePeriod": "0s"})).await;
     write_row(&scene, "extra-app", "kept").await;
     let (key, first) = (scene.inside("acme", "extra-app"), binding(&scene, "extra-app").await);
     let edited =
@@ -366,29 +379,51 @@ async fn a_binding_that_somebody_edits_or_deletes_is_healed_and_its_login_stays(
     })
     .await;
 
-    // Whose password is gone gets another one: only the Secret held it, and what somebody puts there opens nothing.
-    let opens = async |before: &Binding| {
-        wait_until(A_MINUTE, "the binding opens the database again", async || {
-            let Some(_) = scene.get(Kind::Secret, &key).await else { return Err("there is none".to_owned()) };
+    // Only the Secret held the password. Whoever had it from there goes on until the other login has taken over, and what
+    // somebody puts there opens nothing.
+    let service = scene.inside("acme", "extra");
+    let of = |image: &str| json!({"image": format!("{image}extra:1"), "databases": [{"name": "extra"}]});
+    scene.create(Kind::Microservice, &service, of("app.test/")).await;
+    let mut before = first;
+    for (how, change) in [
+        ("guessed", json!({"stringData": {"password": "guessed"}})),
+        ("emptied", json!({"data": null})),
+        ("a URI of its own", json!({"stringData": {"password": "x@elsewhere/db?sslmode=disable#"}})),
+        ("deleted", Value::Null),
+    ] {
+        scene.ready(Kind::Microservice, &service).await;
+        scene.patch(Kind::Microservice, &service, json!({"spec": of(PENDING)})).await;
+        scene.refused(Kind::Microservice, &service, "Progressing").await;
+        if change.is_null() {
+            scene.delete(Kind::Secret, &key).await;
+        } else {
+            scene.patch(Kind::Secret, &key, change).await;
+        }
+        let next = wait_until(A_MINUTE, &format!("{how}: another login opens the database"), async || {
+            let Some(secret) = scene.get(Kind::Secret, &key).await else { return Err("none".to_owned()) };
+            if secret["data"]["username"].is_null() {
+                return Err("it is empty".to_owned());
+            }
             let bound = binding(&scene, "extra-app").await;
-            if ["guessed", &before["password"]].contains(&bound["password"].as_str()) {
-                return Err("its password is not a new one".to_owned());
+            if bound["username"] == before["username"] {
+                return Err(format!("it names {}", bound["username"]));
             }
             session(&scene, &bound).await.map(|_| bound).map_err(|error| error.to_string())
         })
-        .await
-    };
-    scene.patch(Kind::Secret, &key, json!({"stringData": {"password": "guessed"}})).await;
-    let second = opens(&first).await;
-    scene.delete(Kind::Secret, &key).await;
-    let third = opens(&second).await;
-    for before in [&first, &second] {
-        assert_eq!(before["username"], third["username"]);
-        assert_eq!(code(session(&scene, before).await), "28P01");
+        .await;
+        rotating(&scene, &claim, "RollingOut").await;
+        session(&scene, &before).await.unwrap();
+        let with = |password: &str| {
+            let password = Binding::from([("password".to_owned(), password.to_owned())]);
+            next.clone().into_iter().chain(password).collect::<Binding>()
+        };
+        assert_eq!(code(session(&scene, &with("guessed")).await), "28P01");
+        assert_eq!(code(session(&scene, &with(&before["password"])).await), "28P01");
+        scene.patch(Kind::Microservice, &service, json!({"spec": of("app.test/")})).await;
+        settled(&scene, &claim).await;
+        refused(&scene, &before).await;
+        before = next;
     }
-    let guessed = Binding::from([("password".to_owned(), "guessed".to_owned())]);
-    let guessed = third.clone().into_iter().chain(guessed).collect();
-    assert_eq!(code(session(&scene, &guessed).await), "28P01");
     assert_eq!(rows(&scene, "extra-app").await, ["kept"]);
 }
 
@@ -398,7 +433,8 @@ async fn a_password_that_a_tenant_gives_its_own_login_is_drift() {
     let scene = shop::open(&site).await;
     let claim = claim(&scene, json!({})).await;
     write_row(&scene, "extra-app", "kept").await;
-    let bound = binding(&scene, "extra-app").await;
+    let (key, bound) = (scene.inside("acme", "extra-app"), binding(&scene, "extra-app").await);
+    let written = scene.get(Kind::Secret, &key).await;
     let mut tenant = session(&scene, &bound).await.unwrap();
     tenant.execute("set role none; alter role current_user password 'of my own'").await.unwrap();
     let mut own = bound.clone();
@@ -407,12 +443,55 @@ async fn a_password_that_a_tenant_gives_its_own_login_is_drift() {
     let asked = json!({"metadata": {"annotations": {"tenantry.dev/reconcile-requested-at": "now"}}});
     scene.patch(Kind::TenantDatabase, &claim, asked).await;
     refused(&scene, &own).await;
-    wait_until(A_MINUTE, "the binding opens the database", async || {
-        let bound = binding(&scene, "extra-app").await;
+    // The Secret's password is set again: no pod hears of it.
+    wait_until(A_MINUTE, "the binding from before opens the database", async || {
         session(&scene, &bound).await.map(drop).map_err(|error| error.to_string())
     })
     .await;
-    assert_eq!(binding(&scene, "extra-app").await["username"], bound["username"]);
+    assert_eq!(scene.get(Kind::Secret, &key).await, written);
+    assert_eq!(rows(&scene, "extra-app").await, ["kept"]);
+}
+
+/// The side of the login that the operator database says is in use.
+async fn side(scene: &Stage<'_>, database: &str) -> Option<String> {
+    let mut records = scene.site.postgres.admin("tenantry").await;
+    let sql = "select side from tenantry.credential where physical_name = $1 and name = 'app'";
+    sqlx::query_scalar(sql).bind(database).fetch_optional(&mut records).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_leaked_login_that_a_suspension_refused_already_never_works_again() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let (claim, tenant) = (claim(&scene, json!({"gracePeriod": "1h"})).await, scene.cluster("acme"));
+    write_row(&scene, "extra-app", "kept").await;
+    let leaked = binding(&scene, "extra-app").await;
+    let elsewhere = json!({"spec": {"serverRef": {"name": "elsewhere"}}});
+    scene.patch(Kind::TenantDatabase, &claim, elsewhere).await;
+    scene.patch(Kind::Tenant, &tenant, json!({"spec": {"state": "Suspended"}})).await;
+    refused(&scene, &leaked).await;
+    // Two reports: what is in use then has the name of the login that was stolen.
+    for (report, next) in [("laptop lost", "b"), ("and found by somebody", "a")] {
+        ask(&scene, &claim, "compromised", report).await;
+        wait_until(A_MINUTE, "it is recorded that it is replaced", async || {
+            let in_use = side(&scene, &leaked["database"]).await;
+            if in_use.as_deref() == Some(next) { Ok(()) } else { Err(format!("{in_use:?}")) }
+        })
+        .await;
+    }
+
+    let taken_back = json!({
+        "metadata": {"annotations": {"compromised.tenantry.dev/app": null}}, "spec": {"serverRef": null},
+    });
+    scene.patch(Kind::TenantDatabase, &claim, taken_back).await;
+    scene.patch(Kind::Tenant, &tenant, json!({"spec": {"state": "Active"}})).await;
+    wait_until(A_MINUTE, "a new password opens the database", async || {
+        let bound = binding(&scene, "extra-app").await;
+        session(&scene, &bound).await.map(drop).map_err(|error| error.to_string())?;
+        if bound["password"] == leaked["password"] { Err("it is the stolen one".to_owned()) } else { Ok(()) }
+    })
+    .await;
+    assert_eq!(code(session(&scene, &leaked).await), "28P01");
     assert_eq!(rows(&scene, "extra-app").await, ["kept"]);
 }
 

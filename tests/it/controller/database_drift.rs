@@ -1,6 +1,8 @@
 //! What somebody changes on a database server, past the operator: one look at all databases of a server finds it, and it is
 //! brought back or told, as the server's admin wants.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
@@ -115,15 +117,18 @@ async fn what_somebody_changed_is_brought_back_and_told(version: Version) {
         assert!(told.contains(&finding), "{finding} in {told}");
     }
 
-    // A password that is not the Secret's any more lets nobody in, so there is a new one.
+    // The Secret's password is set again: whoever has it hears of nothing, and no pod is rolled.
+    let (secret, bound) = (scene.inside("acme", "orders-app"), binding(&scene, "orders-app").await);
+    let written = scene.get(Kind::Secret, &secret).await;
     case.meddle(&["alter role {login} password 'theirs'"]).await;
-    assert!(session(&scene, &binding(&scene, "orders-app").await).await.is_err());
+    assert!(session(&scene, &bound).await.is_err());
     look(&scene, "second").await;
-    wait_until(A_MINUTE, "the Secret lets its holder in", async || {
-        let bound = binding(&scene, "orders-app").await;
+    wait_until(A_MINUTE, "the binding from before opens the database", async || {
         session(&scene, &bound).await.map(drop).map_err(|error| error.to_string())
     })
     .await;
+    scene.returns_to(&before).await;
+    assert_eq!(scene.get(Kind::Secret, &secret).await, written);
     case.meddle(&["drop role mallory"]).await;
     operator.stop().await;
 }
@@ -218,9 +223,25 @@ async fn all_databases_of_a_server_are_compared_with_ten_statements_and_nothing_
     scene.create(Kind::Blueprint, &scene.cluster("shop"), json!({"databases": databases})).await;
     scene.create(Kind::Tenant, &scene.cluster("acme"), shop::tenant(&scene)).await;
     scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
+    // One whose credential was rotated, and is to be again, stands like the others.
+    let rotated = scene.inside("acme", "rotated");
+    let each = json!([{"name": "app", "rotation": {"interval": "720h", "gracePeriod": "0s"}}]);
+    scene.create(Kind::TenantDatabase, &rotated, json!({"credentials": each})).await;
+    scene.ready(Kind::TenantDatabase, &rotated).await;
+    let (key, first) = (scene.inside("acme", "rotated-app"), binding(&scene, "rotated-app").await);
+    let rotate = json!({"metadata": {"annotations": {"rotate.tenantry.dev/app": "now"}}});
+    scene.patch(Kind::TenantDatabase, &rotated, rotate).await;
+    scene
+        .until(Kind::Secret, &key, "names the other login", |secret| {
+            let name = STANDARD.encode(&first["username"]);
+            (secret["data"]["username"] != name.as_str()).then_some(())
+        })
+        .await;
+    let settled = |claim: &Value| condition(claim, "Rotating").is_none().then_some(());
+    scene.until(Kind::TenantDatabase, &rotated, "rotates nothing", settled).await;
     // The first look after all of them are there may still find news for others.
     compared(&scene, &operator, 1).await;
-    operator.took_turns(&[(Kind::TenantDatabase, 8)]).await;
+    operator.took_turns(&[(Kind::TenantDatabase, 9)]).await;
 
     compared(&scene, &operator, 1).await;
     let (from, writes) = (site.postgres.log().len(), operator.sample("tenantry_api_writes_total"));
@@ -231,15 +252,15 @@ async fn all_databases_of_a_server_are_compared_with_ten_statements_and_nothing_
 
     // A claim that has a turn asks the server nothing, for nothing has changed.
     let turns = operator.turns(Kind::TenantDatabase);
-    for name in &names {
+    let from = site.postgres.log().len();
+    for name in names.iter().map(String::as_str).chain(["rotated"]) {
         let label = json!({"metadata": {"labels": {"tests.tenantry.dev/turn": "now"}}});
         scene.patch(Kind::TenantDatabase, &scene.inside("acme", name), label).await;
     }
-    let from = site.postgres.log().len();
-    operator.took_turns(&[(Kind::TenantDatabase, turns + 8)]).await;
+    operator.took_turns(&[(Kind::TenantDatabase, turns + 9)]).await;
     let log = site.postgres.log();
     let claims =
-        log[from..].lines().filter(|line| line.contains("tenantry.marker WHERE (tenant_uid")).count();
+        log[from..].lines().filter(|line| line.contains("tenantry.marker m WHERE (tenant_uid")).count();
     assert_eq!(claims, 0, "{}", &log[from..]);
 
     // The look would have found something.

@@ -224,24 +224,31 @@ async fn a_changed_or_deleted_binding_is_made_good() {
     let scene = shop::open(&site).await;
     write_row(&scene, "orders-app", "kept").await;
     let (expected, key) = (scene.state().await, scene.inside("acme", "orders-app"));
-    let works = async || {
-        wait_until(A_MINUTE, "the binding opens the database", async || {
-            let bound = binding(&scene, "orders-app").await;
-            session(&scene, &bound).await.map(drop).map_err(|error| error.to_string())
-        })
-        .await;
-    };
-    let wrong = json!({"data": {"password": STANDARD.encode("guessed")}});
-    scene.patch(Kind::Secret, &key, wrong).await;
-    works().await;
-    scene.returns_to(&expected).await;
-    scene.delete(Kind::Secret, &key).await;
-    scene.returns_to(&expected).await;
-    works().await;
-    let before = binding(&scene, "orders-app").await;
+    let first = binding(&scene, "orders-app").await;
     scene.patch(Kind::Secret, &key, json!({"metadata": {"labels": null}})).await;
     scene.returns_to(&expected).await;
-    assert_eq!(binding(&scene, "orders-app").await, before);
+    assert_eq!(binding(&scene, "orders-app").await, first);
+
+    // Nobody can tell the password any more: the other login takes over, and who has the earlier one goes on.
+    scene.delete(Kind::Secret, &key).await;
+    let second = wait_until(A_MINUTE, "another binding opens the database", async || {
+        scene.get(Kind::Secret, &key).await.ok_or_else(|| "there is none".to_owned())?;
+        let bound = binding(&scene, "orders-app").await;
+        if bound["password"] == first["password"] {
+            return Err("it is the one before".to_owned());
+        }
+        session(&scene, &bound).await.map(|_| bound).map_err(|error| error.to_string())
+    })
+    .await;
+    session(&scene, &first).await.unwrap();
+    assert_ne!(second["username"], first["username"]);
+    let wrong = json!({"data": {"password": STANDARD.encode("guessed")}});
+    scene.patch(Kind::Secret, &key, wrong).await;
+    wait_until(A_MINUTE, "the binding opens the database", async || {
+        let bound = binding(&scene, "orders-app").await;
+        session(&scene, &bound).await.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
     assert_eq!(rows(&scene, "orders-app").await, ["kept"]);
 }
 

@@ -37,8 +37,11 @@ async fn children_deleted_in_any_order_come_back() {
     let expected = scene.state().await;
     for seed in 0..3 {
         for (kind, key) in children(&scene, seed).await {
-            // A Microservice that went before has taken its children along.
-            scene.delete(kind, &key).await;
+            // Whoever had a Secret that is gone goes on with its login, and another one takes over (see `databases`).
+            if kind != Kind::Secret {
+                // A Microservice that went before has taken its children along.
+                scene.delete(kind, &key).await;
+            }
         }
         scene.returns_to(&expected).await;
     }
