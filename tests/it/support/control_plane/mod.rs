@@ -48,13 +48,7 @@ impl ControlPlane {
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
         SHARED
-            .get_or_init(async || {
-                let kubeconfig = match std::env::var_os("TENANTRY_TEST_KUBECONFIG") {
-                    Some(path) => path.into(),
-                    None => started(&format!("test-{}", folder_hash())),
-                };
-                Self::installed(kubeconfig, None).await
-            })
+            .get_or_init(async || Self::installed(started(&format!("test-{}", folder_hash())), None).await)
             .await
     }
 

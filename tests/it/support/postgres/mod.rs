@@ -27,7 +27,7 @@ pub use version::Version;
 /// Label by which the Plans of tests select a DatabaseServer.
 pub const SERVER: &str = "tests.tenantry.dev/server";
 
-/// Where a server is and how its superuser logs in: the value of `TENANTRY_TEST_PG15` and `_PG18`, as JSON.
+/// Where a server is and how its superuser logs in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// Host that the certificate is valid for.
@@ -61,15 +61,11 @@ impl Postgres {
     /// The server of that version that all tests share.
     pub fn shared_of(version: Version) -> Self {
         static SHARED: [OnceLock<Postgres>; 2] = [const { OnceLock::new() }; 2];
-        let (cell, variable, name) = match version {
-            Version::V15 => (&SHARED[0], "TENANTRY_TEST_PG15", "pg15"),
-            Version::V18 => (&SHARED[1], "TENANTRY_TEST_PG18", "pg18"),
+        let (cell, name) = match version {
+            Version::V15 => (&SHARED[0], "pg15"),
+            Version::V18 => (&SHARED[1], "pg18"),
         };
-        cell.get_or_init(|| match std::env::var_os(variable) {
-            Some(json) => Self::reached(serde_json::from_str(json.to_str().unwrap()).unwrap(), None, version),
-            None => Self::started(Server::shared(name, version), version),
-        })
-        .clone()
+        cell.get_or_init(|| Self::started(Server::shared(name, version), version)).clone()
     }
 
     /// The server that the run's one shared operator looks after. An operator releases every database that its own
@@ -186,7 +182,7 @@ impl Postgres {
     }
 
     fn own_server(&self) -> &Server {
-        self.server.as_deref().expect("a server named by TENANTRY_TEST_PG15 or _PG18 is not ours to control")
+        self.server.as_deref().expect("a server that somebody else started is not ours to control")
     }
 
     /// The admin Secret that a DatabaseServer of this server names.

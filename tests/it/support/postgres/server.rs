@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use crate::support::lifeline::{self, Lifeline, folder_hash};
 use crate::support::wait::block_until;
 
 const LONG: Duration = Duration::from_mins(1);
+/// Where Linux has a file system in memory that everybody may write to; in a container it may be a small one.
+const MEMORY: &str = "/dev/shm";
 
 /// A server. Its lifeline ends it.
 #[derive(Debug)]
@@ -81,7 +84,7 @@ impl Server {
     }
 }
 
-/// Where a server lives: a folder below the system's temporary folder, which user `postgres` can reach.
+/// Where a server lives: a folder of its own below [`scratch`].
 #[derive(Debug)]
 struct Home {
     name: String,
@@ -91,7 +94,7 @@ struct Home {
 
 impl Home {
     fn new(name: String, version: Version) -> Self {
-        let folder = std::env::temp_dir().join(format!("tenantry-test-{}-{name}", folder_hash()));
+        let folder = scratch().join(format!("tenantry-test-{}-{name}", folder_hash()));
         Self { name, folder, version }
     }
 
@@ -216,6 +219,22 @@ impl Home {
             .current_dir("/")
             .env("LC_ALL", "C.UTF-8"))
     }
+}
+
+/// A folder that user `postgres` can reach: in memory, where that is large enough. A new database is 300 new files, and
+/// on a disk's file system those cost most of the CPU time that PostgreSQL takes in these tests.
+fn scratch() -> PathBuf {
+    static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
+    let large_enough = || {
+        let output =
+            Command::new("df").args(["--block-size=1G", "--output=fstype,size", MEMORY]).output().ok()?;
+        let table = String::from_utf8(output.stdout).ok()?;
+        let mut last = table.lines().last()?.split_whitespace();
+        Some(last.next()? == "tmpfs" && last.next()?.parse::<u32>().ok()? >= 8)
+    };
+    SCRATCH
+        .get_or_init(|| if large_enough() == Some(true) { MEMORY.into() } else { std::env::temp_dir() })
+        .clone()
 }
 
 fn write_certificates(folder: &Path) {
