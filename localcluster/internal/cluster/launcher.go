@@ -79,6 +79,7 @@ func (l *launcher) ensure(ctx context.Context, component string) error {
 		Component: component,
 		Path:      program.Path,
 		Args:      program.Args,
+		Env:       program.Env,
 		Dir:       layout.Dir,
 		Log:       layout.Log(component),
 		Enter:     l.enter,

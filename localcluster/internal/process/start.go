@@ -19,6 +19,9 @@ type Spec struct {
 	// Path is the program, Args its command line including the program's name.
 	Path string
 	Args []string
+	// Env is what the program finds in its environment beside what every
+	// component does.
+	Env []string
 	// Dir is the working directory.
 	Dir string
 	// Log receives the output; what an earlier process wrote is moved aside.
@@ -58,7 +61,7 @@ func Start(spec Spec, stateDir string) (*Running, error) {
 		Path:        spec.Path,
 		Args:        spec.Args,
 		Dir:         spec.Dir,
-		Env:         environment(spec.Component, stateDir),
+		Env:         append(environment(spec.Component, stateDir), spec.Env...),
 		Stdout:      log,
 		Stderr:      log,
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
