@@ -12,6 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sqlx::AssertSqlSafe;
 use tempfile::NamedTempFile;
+use tenantry::api::deletion::DeletionPolicy;
 use tenantry::api::names::{CredentialName, DatabaseName, Group, PhysicalName, TenantId};
 use tenantry::controller::database::plan::plan;
 use tenantry::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
@@ -127,6 +128,7 @@ pub fn want(number: usize) -> DatabaseSpec {
         credentials: vec![credential],
         logins_allowed: true,
         adopted: None,
+        deletion_policy: DeletionPolicy::Retain,
     }
 }
 

@@ -27,6 +27,8 @@ pub const DRIFTED: &str = "Drifted";
 
 /// Others than the claim's logins may enter the database, and it is not ours to keep them out.
 pub const EXPOSED: &str = "Exposed";
+/// There is a verified archive of the database as it was released or purged.
+pub const ARCHIVED: &str = "Archived";
 
 /// Reasons, CamelCase, as programs match them.
 pub mod reason {
@@ -138,6 +140,10 @@ pub mod reason {
     pub const DROPPING: &str = "Dropping";
     /// The archive of the database may lack something that was written since.
     pub const ARCHIVE_OUTDATED: &str = "ArchiveOutdated";
+    /// An archive was restored, and nothing differs.
+    pub const VERIFIED: &str = "Verified";
+    /// There is no verified archive yet.
+    pub const ARCHIVING: &str = "Archiving";
     /// Somebody can still get into a database that is to be archived or dropped.
     pub const STILL_OPEN: &str = "StillOpen";
     /// Something on the server depends on roles that would be dropped.

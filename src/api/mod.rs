@@ -7,6 +7,7 @@ pub mod archive;
 pub mod blueprint;
 pub mod condition;
 pub mod database_server;
+pub mod deletion;
 pub mod labels;
 pub mod microservice;
 pub mod names;

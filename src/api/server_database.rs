@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::deletion::DeletionPolicy;
 use super::schema::{self, NameRef};
 
 /// Which database this is, and who claims it.
@@ -131,7 +132,7 @@ pub struct ServerDatabaseStatus {
     /// Generation of the spec that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Reconciling, Stalled and Exposed.
+    /// Ready, Reconciling, Stalled, Archived and Exposed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -153,7 +154,10 @@ pub struct ServerDatabaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub owner: Option<String>,
-    /// Archive of a tombstone that was restored and compared.
+    /// What becomes of the database when its claim goes, or becomes of it since. One that was brought back from a purge is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// Archive of the database as it was when it was released or purged: one that was restored and compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<ArchiveStatus>,
     /// UID of the tenant that the database belongs to.

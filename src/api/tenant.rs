@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::deletion::DeletionPolicy;
 use super::schema::{self, NameRef};
 use super::step::Step;
 
@@ -54,6 +55,10 @@ pub struct TenantSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub owners: Option<Vec<Owner>>,
+    /// What becomes of the tenant's databases when nobody claims them any more, with the tenant or without. Absent means Retain.
+    /// A claim may keep more and never less. A released database goes by what was in force when it was released.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
     /// Whether the tenant, its namespace and its ServerDatabases may not be deleted and its databases not be purged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_protection: Option<bool>,

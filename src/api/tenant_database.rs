@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::deletion::DeletionPolicy;
 use super::names::Group;
 use super::plan::DatabaseLimits;
 use super::reconcile::Reconciled;
@@ -46,6 +47,10 @@ pub struct TenantDatabaseSpec {
     /// Limits of the database. What is absent comes from the tenant's plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<DatabaseLimits>,
+    /// What becomes of the database when the claim goes. Absent means what the Tenant says; where both say something, the one that
+    /// keeps more holds: Snapshot before Retain before Delete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
     /// Asks for an empty database where a released one of an earlier tenant has the same namespace and name.
     /// Without it such a claim waits (ReleasedDatabaseExists).
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -29,6 +29,7 @@ use crate::api::{
     Blueprint, DatabaseServer, Microservice, Plan, ServerDatabase, Tenant, TenantDatabase, labels, names,
 };
 use crate::postgres::execute::Session;
+use crate::postgres::facts::Marker;
 use crate::postgres::observe;
 use crate::resilience::brake::{self, Pace, Standing, Verdict};
 
@@ -106,9 +107,14 @@ impl Brakes {
     }
 }
 
-/// Whether one database more may be released or removed on the server, in the session that is to do it.
-pub async fn admits(context: &Context, server: &str, session: &mut Session<'_>) -> Result<(), Summary> {
-    let read = observe::pace(session.reader(), WINDOW).await;
+/// Whether the database of that row may be released or removed on the server, in the session that is to do it.
+pub async fn admits(
+    context: &Context,
+    server: &str,
+    session: &mut Session<'_>,
+    row: &Marker,
+) -> Result<(), Summary> {
+    let read = observe::pace(session.reader(), WINDOW, Some(&row.physical_name)).await;
     let (recent, all) = read.map_err(|error| refusal::of_observe(&error))?;
     let next = Pace { recent: recent.saturating_add(1), all };
     let why =

@@ -81,7 +81,7 @@ pub struct Parts {
     /// Whether a marker row may say everything that we write of a database's life.
     phases: bool,
     /// Whether a marker row may tell of a database that we did not make.
-    adoption: bool,
+    widened: bool,
 }
 
 /// Brings the server to where tenant databases can be made, and says what it is.
@@ -157,7 +157,7 @@ pub async fn parts(connection: &mut Connection) -> Result<Parts, BootstrapError>
     let query = sqlx::query(
         "SELECT n.nspname::text, c.relname::text, EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid \
           AND k.conname = 'marker_phase_check' AND pg_get_constraintdef(k.oid) LIKE '%Dropping%'), \
-         EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND c.relname = 'marker' AND a.attname = 'object_name') \
+         EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND c.relname = 'marker' AND a.attname = 'archive') \
          FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind = 'r' WHERE n.nspname = 'tenantry'",
     );
     let at = connection.address().clone();
@@ -172,7 +172,7 @@ pub async fn parts(connection: &mut Connection) -> Result<Parts, BootstrapError>
         schema: !rows.is_empty(),
         tables: tables.map_err(read)?.into_iter().flatten().collect(),
         phases: marker(2)?,
-        adoption: marker(3)?,
+        widened: marker(3)?,
     })
 }
 
@@ -218,8 +218,8 @@ fn plan(have: &Facts, parts: &Parts) -> Result<Vec<Batch>, BootstrapError> {
     if parts.tables.contains("marker") && !parts.phases {
         inside.push(Statement::Tombstone(TombstoneChange::AdmitPhase));
     }
-    if parts.tables.contains("marker") && !parts.adoption {
-        inside.push(Statement::AdmitAdoption);
+    if parts.tables.contains("marker") && !parts.widened {
+        inside.push(Statement::WidenMarkerTable);
     }
     for (table, statement) in [
         ("marker", Statement::CreateMarkerTable),

@@ -10,6 +10,7 @@ use super::adoption::Adopted;
 use super::function::RestrictedFunction;
 use super::issue::Issue;
 use super::scram::Verifier;
+use crate::api::deletion::DeletionPolicy;
 
 /// NOLOGIN role without members of its own that owns every tenant database.
 pub const DATABASE_OWNER: &str = "tenantry_databases";
@@ -291,6 +292,8 @@ pub struct Marker {
     pub logins: BTreeSet<String>,
     /// How an admin gave us a database that we did not make; absent for one that we made.
     pub adopted: Option<Adopted>,
+    /// What becomes of it when its claim goes.
+    pub deletion_policy: DeletionPolicy,
 }
 
 /// A claim.

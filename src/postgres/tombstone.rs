@@ -190,6 +190,18 @@ impl Tombstone {
     }
 }
 
+/// The database that an archive is made of for that row: the tombstone, or the released database that is kept.
+pub fn source(physical: &PhysicalName, marker: &Marker) -> Ident {
+    if marker.is_tombstone() { TombstoneName::of(physical).database() } else { Ident::from(physical) }
+}
+
+/// The verified archive of a released database that is kept, by what its row holds: of exactly what was released.
+pub fn kept(held: &str, marker: &Marker) -> Option<Proof> {
+    let of_row =
+        |proof: &Proof| marker.phase == Phase::Released && proof.archive.generation == marker.generation;
+    Proof::parse(held).filter(of_row)
+}
+
 /// Generation that the row had when its database became a tombstone, if it is one.
 pub const fn buried(marker: &Marker) -> Option<i64> {
     match marker.phase {
@@ -208,6 +220,7 @@ pub const fn is_sealed(database: &Database) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::deletion::DeletionPolicy;
     use crate::postgres::facts::Claim;
 
     fn marker(phase: Phase) -> Marker {
@@ -224,6 +237,7 @@ mod tests {
                 .map(str::to_owned)
                 .into(),
             adopted: None,
+            deletion_policy: DeletionPolicy::Retain,
         }
     }
 
@@ -269,6 +283,10 @@ mod tests {
         assert_eq!(with(|archive| archive.object.clear()), None);
         assert_eq!(with(|archive| archive.sha256.truncate(63)), None);
         assert_eq!(with(|archive| archive.sha256 = "X".repeat(64)), None);
+        let held = tombstone(&proof).archive.unwrap();
+        assert_eq!(kept(&held, &marker(Phase::Released)), Some(proof.clone()));
+        assert_eq!(kept(&held, &marker(Phase::Bound)), None);
+        assert_eq!(kept(&held, &Marker { generation: 5, ..marker(Phase::Released) }), None);
         let none = Tombstone { archive: Some("verified, I promise".into()), ..Tombstone::default() };
         assert_eq!(none.proof(&marker(Phase::Tombstoned)), None);
     }

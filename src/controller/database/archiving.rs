@@ -1,4 +1,4 @@
-//! What an archive of a tombstone is made with: a login and a scratch database, both for it alone. Pure.
+//! What an archive of a tombstone, or of a released database that is kept, is made with: a login and a scratch database, both for it alone. Pure.
 //!
 //! The login is only a member of the database's owner group and becomes it, as a tenant's login does: what a tenant has
 //! planted runs, if at all, with the tenant's own rights. The marker row records it before it exists, beside the tenant's logins,
@@ -25,7 +25,7 @@ use crate::postgres::pool::{Member, PoolName, archive_of};
 use crate::postgres::quote::Ident;
 use crate::postgres::scram::Verifier;
 use crate::postgres::statement::{Object, PoolChange, Statement, TombstoneChange};
-use crate::postgres::tombstone::TombstoneName;
+use crate::postgres::tombstone::{self, TombstoneName};
 
 /// Connections of the login: the archive's own, those of the dump and the restore, and one that is ending.
 const CONNECTIONS: u32 = 4;
@@ -41,7 +41,7 @@ pub fn scratches<'a>(physical: &PhysicalName, members: &'a [Member]) -> Vec<&'a 
     members.iter().filter(|member| member.layout == layout).collect()
 }
 
-/// Statements that make login and scratch database for an archive of the tombstone of that row. `scratch` is a new name.
+/// Statements that make login and scratch database for an archive of the database of that row. `scratch` is a new name.
 pub fn admit(
     physical: &PhysicalName,
     marker: &Marker,
@@ -49,9 +49,9 @@ pub fn admit(
     scratch: &PoolName,
     verifier: Verifier,
 ) -> Result<Plan, Conflict> {
-    let tombstone = TombstoneName::of(physical).database();
-    if !have.databases.contains_key(tombstone.as_str()) {
-        return Err(Conflict::Missing { name: tombstone.as_str().to_owned() });
+    let source = tombstone::source(physical, marker);
+    if !have.databases.contains_key(source.as_str()) {
+        return Err(Conflict::Missing { name: source.as_str().to_owned() });
     }
     let login = login(physical);
     let recorded = marker.logins.contains(&login);
@@ -61,8 +61,12 @@ pub fn admit(
     let role = Ident::parse(&login).map_err(Conflict::Quote)?;
     let mut stages = Stages::default();
     if !recorded {
-        let (physical, generation) = (physical.clone(), marker.generation);
-        let record = TombstoneChange::RecordLogin { physical, generation, login: role.clone() };
+        let record = TombstoneChange::RecordLogin {
+            physical: physical.clone(),
+            phase: marker.phase,
+            generation: marker.generation,
+            login: role.clone(),
+        };
         stages.first.push(Statement::Tombstone(record));
     }
     let record = PoolChange::Record { name: scratch.clone(), layout: archive_of(physical) };
@@ -83,21 +87,21 @@ pub fn admit(
         let statements = inside::statements(&target.names, &have.server, &have.memberships, &known);
         stages.inside = statements.map_err(Conflict::Quote)?;
     }
-    stages.last.push(Statement::SetGroupInDatabase { role, database: tombstone.clone(), group });
+    stages.last.push(Statement::SetGroupInDatabase { role, database: source.clone(), group });
     stages.last.push(Statement::Grant {
-        object: Object::Database(tombstone),
+        object: Object::Database(source),
         privileges: BTreeSet::from([Privilege::Connect]),
         grantee: Grantee::Role(login),
     });
     Ok(stages.plan(&target.names.database))
 }
 
-/// Statements that take back what [`admit`] made. `have` shows the tombstone and `scratches`.
+/// Statements that take back what [`admit`] made. `have` shows the database, by whichever name, and `scratches`.
 pub fn withdraw(physical: &PhysicalName, have: &Facts, scratches: &[&Member]) -> Result<Plan, Conflict> {
     let login = login(physical);
     let mut plan = Plan::default();
-    let tombstone = TombstoneName::of(physical).database();
-    let databases = [tombstone].into_iter().chain(scratches.iter().map(|member| member.name.database()));
+    let sources = [TombstoneName::of(physical).database(), Ident::from(physical)];
+    let databases = sources.into_iter().chain(scratches.iter().map(|member| member.name.database()));
     for database in databases.filter(|database| have.databases.contains_key(database.as_str())) {
         let mut stages = Stages::default();
         let closed = BTreeMap::from([(login.clone(), Login::CLOSED)]);
@@ -128,6 +132,7 @@ fn named(physical: &PhysicalName, database: Ident) -> Result<Names, Conflict> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::deletion::DeletionPolicy;
     use crate::postgres::facts::{Claim, DATABASE_OWNER, Database, Phase, Role};
     use crate::postgres::pool::MemberPhase;
     use crate::postgres::scram::Password;
@@ -148,6 +153,7 @@ mod tests {
             epoch: 0,
             logins: logins.iter().map(|login| (*login).to_owned()).collect(),
             adopted: None,
+            deletion_policy: DeletionPolicy::Retain,
         }
     }
 

@@ -126,7 +126,7 @@ fn finding(statement: &Statement, admin: &str) -> Option<String> {
         | Statement::RequireRoom { .. }
         | Statement::CreateOperatorSchema
         | Statement::CreateMarkerTable
-        | Statement::AdmitAdoption
+        | Statement::WidenMarkerTable
         | Statement::CreateEpochTable => return None,
     })
 }

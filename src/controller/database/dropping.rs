@@ -184,6 +184,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::api::deletion::DeletionPolicy;
     use crate::controller::database::{plan, tombstone};
     use crate::postgres::facts::{Claim, Database, Role};
     use std::time::Duration;
@@ -207,6 +208,7 @@ mod tests {
             epoch: 0,
             logins: ["t_x_app_app_a".to_owned()].into(),
             adopted: None,
+            deletion_policy: DeletionPolicy::Retain,
         }
     }
 

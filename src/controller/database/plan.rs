@@ -311,6 +311,7 @@ pub(super) fn markers(
     let intent = Marker {
         logins,
         adopted: want.adopted.clone(),
+        deletion_policy: want.deletion_policy,
         ..marker.cloned().unwrap_or_else(|| Marker { phase: Phase::Creating, ..bound(want) })
     };
     let rebound =
@@ -350,6 +351,7 @@ pub(super) fn bound(want: &DatabaseSpec) -> Marker {
         epoch: 0,
         logins: logins(want, None, &Facts::default()).into_keys().collect(),
         adopted: want.adopted.clone(),
+        deletion_policy: want.deletion_policy,
     }
 }
 

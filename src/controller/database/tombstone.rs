@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::plan::{Conflict, Plan, close};
+use crate::api::deletion::DeletionPolicy;
 use crate::api::names::PhysicalName;
 use crate::postgres::facts::{Facts, Marker, Phase};
 use crate::postgres::quote::Ident;
@@ -57,6 +58,12 @@ pub fn seal(physical: &PhysicalName, archive: Archive) -> Plan {
     Plan { batches: vec![Batch::server(statements)] }
 }
 
+/// Statements that record a verified archive of a released database that is kept.
+pub fn keep(physical: &PhysicalName, archive: Archive) -> Plan {
+    let keep = TombstoneChange::Keep { physical: physical.clone(), archive };
+    Plan { batches: vec![Batch::server(vec![Statement::Tombstone(keep)])] }
+}
+
 /// Statements that bring a tombstone back as the released database that it was; also one that was about to be dropped.
 pub fn exhume(physical: &PhysicalName, marker: &Marker, have: &Facts) -> Result<Plan, Conflict> {
     let (database, tombstone) = (Ident::from(physical), TombstoneName::of(physical).database());
@@ -67,7 +74,13 @@ pub fn exhume(physical: &PhysicalName, marker: &Marker, have: &Facts) -> Result<
     if buried.cut_short {
         return Err(Conflict::CutShort { name: tombstone.as_str().to_owned() });
     }
-    let released = Marker { phase: Phase::Released, generation: marker.generation + 1, ..marker.clone() };
+    let released = Marker {
+        phase: Phase::Released,
+        generation: marker.generation + 1,
+        // Whatever was in force when it was released, somebody wants it: it is kept until it is claimed again.
+        deletion_policy: DeletionPolicy::Retain,
+        ..marker.clone()
+    };
     let mut statements = vec![
         Statement::UpdateMarker { marker: released, expected_generation: marker.generation },
         Statement::Tombstone(TombstoneChange::Exhume { physical: database.clone() }),
@@ -105,6 +118,7 @@ mod tests {
             epoch: 0,
             logins: [].into(),
             adopted: None,
+            deletion_policy: DeletionPolicy::Retain,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::api::deletion::DeletionPolicy;
 use crate::api::names::{CredentialName, DatabaseName, Group, PhysicalName, Side};
 use crate::api::server_database::Management;
 use crate::postgres::adoption::Adopted;
@@ -30,6 +31,8 @@ pub struct DatabaseSpec {
     pub logins_allowed: bool,
     /// How an admin gave us the database, if we did not make it.
     pub adopted: Option<Adopted>,
+    /// What becomes of it when its claim goes.
+    pub deletion_policy: DeletionPolicy,
 }
 
 impl DatabaseSpec {
@@ -57,11 +60,14 @@ impl DatabaseSpec {
             credentials,
             logins_allowed,
             adopted,
+            deletion_policy,
         } = self;
         let limit = connection_limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string());
         let open = if *logins_allowed { "open" } else { "closed" };
         let mut texts = vec![limit.as_str(), open];
         texts.extend(adopted.as_ref().map(|adopted| adopted.management.as_str()));
+        // What is said where nothing was said before says what it did.
+        texts.extend(Some(deletion_policy.as_str()).filter(|_| *deletion_policy != DeletionPolicy::Retain));
         for CredentialSpec { name, group, side, password: _, earlier_works, issue } in credentials {
             let earlier = if *earlier_works { "both" } else { "one" };
             texts.extend([name.as_str(), group.suffix(), side.suffix(), earlier]);

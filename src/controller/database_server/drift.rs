@@ -92,6 +92,7 @@ fn undeclared<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::deletion::DeletionPolicy;
     use crate::api::server_database::Management;
     use crate::postgres::adoption::Adopted;
     use crate::postgres::facts::{Claim, Phase};
@@ -110,6 +111,7 @@ mod tests {
             epoch: 0,
             logins: ["t_i_app_app_a".to_owned()].into(),
             adopted: None,
+            deletion_policy: DeletionPolicy::Retain,
         };
         let elevated = ["dba", "mallory", "t_i_app_app_a", "t_i_app_owner", "t_i_app_nobodys"].map(role);
         let names = |row: &Marker, compared: &[&str]| -> Vec<&str> {

@@ -194,6 +194,7 @@ async fn make(context: &Context, server: &str, marker: &Marker) -> Result<(), Ap
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::deletion::DeletionPolicy;
     use crate::api::server_database::Management;
     use crate::postgres::adoption::Adopted;
     use crate::postgres::facts::Claim;
@@ -210,6 +211,7 @@ mod tests {
             epoch: 0,
             logins: [].into(),
             adopted: None,
+            deletion_policy: DeletionPolicy::Retain,
         }
     }
 

@@ -156,7 +156,7 @@ async fn settle(
     let noted = context.servers.gate().fences().see(&mut connection).await;
     noted.map_err(|error| refusal::of_fence(&error))?;
     let released = if brake::is_engaged(context, name) {
-        observe::pace(&mut connection, brake::WINDOW).await.map(Some)
+        observe::pace(&mut connection, brake::WINDOW, None).await.map(Some)
     } else {
         Ok(None)
     };

@@ -68,6 +68,7 @@ pub fn compare(known: &[Known], rows: &[Marker]) -> Result<(), Summary> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::deletion::DeletionPolicy;
     use crate::api::server_database::{ServerDatabaseSpec, ServerDatabaseStatus};
     use crate::postgres::facts::{Claim, Phase};
 
@@ -90,6 +91,7 @@ mod tests {
             epoch: 0,
             logins: [].into(),
             adopted: None,
+            deletion_policy: DeletionPolicy::Retain,
         }
     }
 

@@ -52,6 +52,7 @@ pub fn tenant(state: TenantState) -> Tenant {
         blueprints: None,
         state: Some(state),
         owners: None,
+        deletion_policy: None,
         deletion_protection: None,
     };
     let mut tenant = Tenant::new("acme", spec);

@@ -86,12 +86,15 @@ pub async fn act(
     let mut session =
         context.servers.gate().open(&pool, cause).await.map_err(|error| refusal::of_execute(&error))?;
     let mut admitted =
-        if act.is_braked() { brake::admits(context, server, &mut session).await } else { Ok(()) };
+        if act.is_braked() { brake::admits(context, server, &mut session, marker).await } else { Ok(()) };
     if admitted.is_ok() && act.is_of_a_purge() {
         admitted = still(context, fetched, marker).await;
     }
     let plan = match admitted {
-        Ok(()) => planned(&mut session, fetched, &physical, marker, act).await,
+        Ok(()) => match as_it_ends(context, marker, act).await {
+            Ok(marker) => planned(&mut session, fetched, &physical, &marker, act).await,
+            Err(summary) => Err(summary),
+        },
         Err(summary) => Err(summary),
     };
     let (plan, left) = match plan {
@@ -111,6 +114,16 @@ pub async fn act(
     context.standings.forget(&Key::namespaced(&marker.claim.namespace, &marker.claim.name));
     session.run(&plan.batches).await.map_err(|error| refusal::of_execute(&error))?;
     left.map_or(Ok(()), Err)
+}
+
+/// The row with the deletion policy that its release records: what the row says, unless the tenant keeps more by now.
+async fn as_it_ends(context: &Context, marker: &Marker, act: Act) -> Result<Marker, Summary> {
+    let mut marker = marker.clone();
+    if act == Act::Release {
+        let policy = obstacle::policy(context, &marker).await;
+        marker.deletion_policy = policy.map_err(|error| outcome::summary(&error))?;
+    }
+    Ok(marker)
 }
 
 /// Whether the purge still holds: whoever waited for the brake's turn may have been overtaken by whoever takes it back.

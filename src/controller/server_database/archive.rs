@@ -1,4 +1,4 @@
-//! The archive of a tombstone: a login and a scratch database for it, a Job that uses them, and its report.
+//! The archive of a tombstone, or of a released database that is kept: a login and a scratch database for it, a Job that uses them, and its report.
 //!
 //! Everything is taken up again from what there is: rows of the pool, the login, Jobs. Whatever an operator that died has left is
 //! taken back before anything is made anew; a password is nowhere but in the Secret of the attempt that it was made for.
@@ -13,7 +13,7 @@ use rand::RngExt;
 use super::ending;
 use super::fetch::{Fetched, failed};
 use super::job::{Attempt, Wanted, archive_name};
-use super::validate::is_archive_wanted;
+use super::validate::{is_archive_wanted, is_snapshot_wanted};
 use crate::api::condition::{Summary, reason};
 use crate::api::labels::SERVERS_NAMESPACE;
 use crate::api::names::PhysicalName;
@@ -26,12 +26,13 @@ use crate::controller::object::{Key, Kind};
 use crate::controller::outcome::chain;
 use crate::controller::worker::key_of;
 use crate::postgres::execute::{ExecuteError, Session};
-use crate::postgres::facts::{Facts, Marker};
+use crate::postgres::facts::{Facts, Marker, Phase};
 use crate::postgres::observe::{self, Scope, catalog};
 use crate::postgres::pool::{Member, PoolName};
+use crate::postgres::quote::Ident;
 use crate::postgres::record::Cause;
 use crate::postgres::scram::{Password, Verifier};
-use crate::postgres::tombstone::{Archive, TombstoneName};
+use crate::postgres::tombstone::{Archive, TombstoneName, source};
 
 /// What the turn did about the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,32 +47,42 @@ pub enum Archiving {
     Failed(Summary),
 }
 
-/// Does what there is to do for the archive of the tombstone of `row`, or takes back what one was made with.
+/// Does what there is to do for the archive of the database, if one is wanted, or takes back what one was made with.
 pub async fn step(context: &Context, fetched: &Fetched) -> Result<Archiving, ApplyError> {
-    let row = fetched.marker.as_ref().ok().and_then(Option::as_ref).filter(|row| row.is_tombstone());
+    let row = fetched.marker.as_ref().ok().and_then(Option::as_ref).filter(|row| row.adopted.is_none());
     let Some(row) = row else { return Ok(Archiving::Idle) };
     let Ok(physical) = row.physical() else { return Ok(Archiving::Idle) };
     let database = &fetched.database;
     let server = &database.spec.server_ref.name;
     let jobs = jobs(context, &physical);
     let turn = Turn { context, database, server, row, physical: &physical };
-    let stepped = if is_archive_wanted(database, row, fetched.tombstone.as_ref()) {
-        match store(context, server) {
-            None => {
-                let words = format!("which it waits for: DatabaseServer {server} has no spec.archive");
-                Ok(Archiving::Waiting(words, None))
+    let stepped =
+        if is_archive_wanted(database, row, fetched.tombstone.as_ref()) || is_snapshot_wanted(fetched, row) {
+            match store(context, server) {
+                None => {
+                    let words = format!("which it waits for: DatabaseServer {server} has no spec.archive");
+                    Ok(Archiving::Waiting(words, None))
+                }
+                // What stands against the drop stands against its archive too.
+                Some(_) if fetched.obstacle.is_some() => turn.give_up(&jobs).await?,
+                Some(volume) => turn.go_on(&jobs, &volume).await?,
             }
-            // What stands against the drop stands against its archive too.
-            Some(_) if fetched.obstacle.is_some() => turn.give_up(&jobs).await?,
-            Some(volume) => turn.go_on(&jobs, &volume).await?,
-        }
-    } else if database.spec.purge.is_none() || !jobs.is_empty() {
-        // The purge was taken back, or the archive is recorded.
-        turn.give_up(&jobs).await?
-    } else {
-        Ok(Archiving::Idle)
-    };
+        } else if row.is_tombstone() && database.spec.purge.is_none()
+            || !jobs.is_empty()
+            || may_be_left_over(row, &physical)
+        {
+            // The purge was taken back, the database is claimed again, or the archive is recorded.
+            turn.give_up(&jobs).await?
+        } else {
+            Ok(Archiving::Idle)
+        };
     Ok(stepped.unwrap_or_else(Archiving::Failed))
+}
+
+/// Whether a claim got the database, of which there has been an archive: whoever was about to make one may have died before
+/// there was a Job to tell of it.
+fn may_be_left_over(row: &Marker, physical: &PhysicalName) -> bool {
+    row.phase == Phase::Bound && row.logins.contains(&archiving::login(physical))
 }
 
 /// Claim of the volume that the server's archives are kept on.
@@ -139,7 +150,7 @@ impl Turn<'_> {
             Err(summary) => return Ok(Err(summary)),
         };
         let report = newest.report(&self.pods(&newest).await?);
-        match newest.archive(report.as_ref(), self.physical, &system) {
+        match newest.archive(report.as_ref(), &self.source(), &system) {
             Ok(archive) => {
                 let recorded = self.record(archive).await;
                 if is_open(&recorded) {
@@ -188,6 +199,7 @@ impl Turn<'_> {
         }
         let wanted = Wanted {
             physical,
+            source: &self.source(),
             object: &object,
             namespace: &self.row.claim.namespace,
             server: self.server,
@@ -213,7 +225,7 @@ impl Turn<'_> {
         let gate = self.context.servers.gate();
         let mut session =
             gate.open(&pool, self.cause()).await.map_err(|error| refusal::of_execute(&error))?;
-        let plan = match ending::alone(&mut session, self.physical).await {
+        let plan = match ending::alone(&mut session, self.physical, &self.source()).await {
             Ok(()) => self.admission(&mut session, scratch, verifier).await,
             Err(summary) => Err(summary),
         };
@@ -268,11 +280,16 @@ impl Turn<'_> {
         let gate = self.context.servers.gate();
         let mut session =
             gate.open(&pool, self.cause()).await.map_err(|error| refusal::of_execute(&error))?;
-        if let Err(summary) = ending::alone(&mut session, self.physical).await {
+        if let Err(summary) = ending::alone(&mut session, self.physical, &self.source()).await {
             session.close().await;
             return Err(summary);
         }
-        match session.run(&tombstone::seal(self.physical, archive).batches).await {
+        let plan = if self.row.is_tombstone() {
+            tombstone::seal(self.physical, archive)
+        } else {
+            tombstone::keep(self.physical, archive)
+        };
+        match session.run(&plan.batches).await {
             Ok(()) => Ok(Archiving::Recorded),
             Err(error @ ExecuteError::MarkerChanged { .. }) => {
                 let message = format!("{}; the archive is made again", chain(&error));
@@ -280,6 +297,11 @@ impl Turn<'_> {
             }
             Err(error) => Err(refusal::of_execute(&error)),
         }
+    }
+
+    /// The database that the archive is of.
+    fn source(&self) -> Ident {
+        source(self.physical, self.row)
     }
 
     fn cause(&self) -> Cause {

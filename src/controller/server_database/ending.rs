@@ -12,7 +12,8 @@ use crate::controller::database::refusal;
 use crate::postgres::execute::Session;
 use crate::postgres::facts::{Facts, Marker};
 use crate::postgres::observe;
-use crate::postgres::tombstone::OwnRole;
+use crate::postgres::quote::Ident;
+use crate::postgres::tombstone::{self, OwnRole};
 
 /// How many of those who can get in a message names.
 const NAMED: usize = 4;
@@ -32,7 +33,7 @@ pub async fn planned(
     let tombstone = tombstone.map_err(|error| refusal::of_observe(&error))?;
     let warrant = dropping::warrant(physical, marker, tombstone.as_ref(), asked(database));
     let warrant = warrant.map_err(|_| changed())?;
-    alone(session, physical).await?;
+    alone(session, physical, &tombstone::source(physical, marker)).await?;
     let archive = &warrant.proof.archive;
     tracing::warn!(
         target: "audit",
@@ -60,9 +61,13 @@ pub async fn finished(
     remains(session, physical, marker, facts).await
 }
 
-/// Whether nobody can get into the tombstone, or is in it. The statements ask for the same; this says who.
-pub async fn alone(session: &mut Session<'_>, physical: &PhysicalName) -> Result<(), Summary> {
-    let insiders = observe::insiders(session.reader(), physical).await;
+/// Whether nobody can get into the database that the archive is of, or is in it. The statements ask for the same; this says who.
+pub async fn alone(
+    session: &mut Session<'_>,
+    physical: &PhysicalName,
+    source: &Ident,
+) -> Result<(), Summary> {
+    let insiders = observe::insiders(session.reader(), physical, source).await;
     let insiders = insiders.map_err(|error| refusal::of_observe(&error))?;
     if insiders.is_empty() {
         return Ok(());

@@ -6,6 +6,7 @@ use kube::{Resource, ResourceExt};
 
 use super::{archive, obstacle, validate};
 use crate::api::condition::{Summary, reason};
+use crate::api::deletion::DeletionPolicy;
 use crate::api::{Blueprint, ServerDatabase, Tenant, TenantDatabase, names};
 use crate::controller::apply::ApplyError;
 use crate::controller::context::Context;
@@ -13,9 +14,10 @@ use crate::controller::database::{refusal, rivals};
 use crate::controller::object::{Key, Kind};
 use crate::controller::worker::key_of;
 use crate::postgres::adoption::Existing;
+use crate::postgres::connect::Connection;
 use crate::postgres::facts::{Marker, Phase};
-use crate::postgres::observe::{self, Markers};
-use crate::postgres::tombstone::Tombstone;
+use crate::postgres::observe::{self, Markers, ObserveError};
+use crate::postgres::tombstone::{Proof, Tombstone, kept};
 
 /// What a server database's turn needs.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub struct Fetched {
     pub obstacle: Option<Summary>,
     /// Its tombstone, if it is one and that could be read.
     pub tombstone: Option<Tombstone>,
+    /// The verified archive of a released database that is kept.
+    pub kept: Option<Proof>,
     /// What the server says of a database that we did not make.
     pub existing: Option<Existing>,
     /// Another object for the same database or the same claim, or another database that the object's name belongs to.
@@ -51,6 +55,7 @@ pub(super) struct Seen {
     /// Its marker row.
     pub marker: Option<Marker>,
     tombstone: Option<Tombstone>,
+    kept: Option<Proof>,
     existing: Option<Existing>,
 }
 
@@ -67,9 +72,10 @@ pub enum Claim {
 
 /// Reads it.
 pub async fn fetch(context: &Context, database: ServerDatabase) -> Result<Fetched, ApplyError> {
-    let (marker, tombstone, existing) = match read(context, &database.spec.server_ref.name, &database).await {
-        Ok(Seen { marker, tombstone, existing }) => (Ok(marker), tombstone, existing),
-        Err(summary) => (Err(summary), None, None),
+    let seen = read(context, &database.spec.server_ref.name, &database).await;
+    let (marker, tombstone, kept, existing) = match seen {
+        Ok(Seen { marker, tombstone, kept, existing }) => (Ok(marker), tombstone, kept, existing),
+        Err(summary) => (Err(summary), None, None, None),
     };
     let claim = match &marker {
         Ok(Some(row)) if row.phase == Phase::Bound => claim(context, row).await?,
@@ -78,6 +84,7 @@ pub async fn fetch(context: &Context, database: ServerDatabase) -> Result<Fetche
     let obstacle = match &marker {
         Ok(Some(row))
             if validate::is_purge_due(&database, row)
+                || validate::is_end_due(&database, row)
                 || validate::is_drop_due(&database, row, tombstone.as_ref())
                 || validate::is_archive_wanted(&database, row, tombstone.as_ref())
                     && archive::store(context, &database.spec.server_ref.name).is_some() =>
@@ -87,7 +94,7 @@ pub async fn fetch(context: &Context, database: ServerDatabase) -> Result<Fetche
         _ => None,
     };
     let rival = rival(context, &database);
-    Ok(Fetched { database, marker, claim, obstacle, tombstone, existing, rival, archiving: None })
+    Ok(Fetched { database, marker, claim, obstacle, tombstone, kept, existing, rival, archiving: None })
 }
 
 /// Another object for the same database or the same claim, by the stores; or another database of the same object, by the rows.
@@ -115,19 +122,34 @@ pub(super) async fn read(
     let physical = &database.spec.physical_name;
     let rows = observe::markers(&mut connection, &Markers::Physical(physical)).await;
     let row = rows.map(|mut rows| rows.pop());
-    let is_tombstone = row.as_ref().is_ok_and(|row| row.as_ref().is_some_and(Marker::is_tombstone));
-    let name = row.as_ref().ok().and_then(|row| row.as_ref()?.physical().ok()).filter(|_| is_tombstone);
-    let tombstone = match name {
-        Some(name) => observe::tombstone(&mut connection, &name).await,
-        None => Ok(None),
+    let (tombstone, kept) = match row.as_ref().ok().and_then(Option::as_ref) {
+        Some(row) => archives(&mut connection, row).await,
+        None => (Ok(None), Ok(None)),
     };
     let existing = match database.spec.adoption() {
         Some(_) => observe::existing(&mut connection, physical).await,
         None => Ok(None),
     };
     connection.release().await;
-    let read = row.and_then(|marker| Ok(Seen { marker, tombstone: tombstone?, existing: existing? }));
+    let read =
+        row.and_then(|marker| Ok(Seen { marker, tombstone: tombstone?, kept: kept?, existing: existing? }));
     read.map_err(|error| refusal::of_observe(&error))
+}
+
+/// The tombstone of that row, or the archive of a database that is kept.
+async fn archives(
+    connection: &mut Connection,
+    row: &Marker,
+) -> (Result<Option<Tombstone>, ObserveError>, Result<Option<Proof>, ObserveError>) {
+    let Ok(name) = row.physical() else { return (Ok(None), Ok(None)) };
+    if row.is_tombstone() {
+        return (observe::tombstone(connection, &name).await, Ok(None));
+    }
+    if row.phase != Phase::Released || row.deletion_policy != DeletionPolicy::Snapshot {
+        return (Ok(None), Ok(None));
+    }
+    let held = observe::kept_archive(connection, &name).await;
+    (Ok(None), held.map(|held| kept(&held?, row)))
 }
 
 /// What became of the claim of a bound row. A store that misses it proves nothing: a live read has to say so, and a

@@ -24,8 +24,9 @@ use crate::api::names::{self, PhysicalName};
 use crate::controller::database::archiving;
 use crate::postgres::connect::AdminTarget;
 use crate::postgres::pool::PoolName;
+use crate::postgres::quote::Ident;
 use crate::postgres::scram::Password;
-use crate::postgres::tombstone::{Archive, TombstoneName};
+use crate::postgres::tombstone::Archive;
 
 /// Where the binding is mounted, in a directory of its name.
 const BINDINGS: &str = "/bindings";
@@ -51,6 +52,8 @@ const ARCHIVE: &str = "tenantry.dev/archive";
 pub struct Wanted<'a> {
     /// The database.
     pub physical: &'a PhysicalName,
+    /// The database by the name that it has now.
+    pub source: &'a Ident,
     /// Name of its object.
     pub object: &'a str,
     /// Namespace of its claim.
@@ -219,7 +222,7 @@ impl Wanted<'_> {
             ("provider", labels::MANAGER.to_owned()),
             ("host", server.host.clone()),
             ("port", server.port.to_string()),
-            ("database", TombstoneName::of(self.physical).as_str().to_owned()),
+            ("database", self.source.as_str().to_owned()),
             ("username", archiving::login(self.physical)),
             ("password", password.expose().to_owned()),
             ("ca.crt", server.ca_pem.clone()),
@@ -290,12 +293,7 @@ impl Attempt {
     }
 
     /// The archive that the report tells of, or why there is none.
-    pub fn archive(
-        &self,
-        report: Option<&Report>,
-        physical: &PhysicalName,
-        system: &str,
-    ) -> Result<Archive, String> {
+    pub fn archive(&self, report: Option<&Report>, source: &Ident, system: &str) -> Result<Archive, String> {
         let Some(report) = report.filter(|report| report.version == archive::REPORT_VERSION) else {
             return Err(
                 "its pod left no report: it did not start, ran out of memory, or took too long".to_owned()
@@ -306,9 +304,8 @@ impl Attempt {
             Outcome::Failed(failed) => return Err(format!("{:?}: {}", failed.stage, failed.message)),
         };
         let Verified { object, sha256, bytes, database, system_identifier, snapshot, rows, .. } = verified;
-        let right = database == TombstoneName::of(physical).as_str()
-            && system_identifier == system
-            && object.contains(&self.archive);
+        let right =
+            database == source.as_str() && system_identifier == system && object.contains(&self.archive);
         if !right {
             return Err(format!("its report is of {database} on server {system_identifier}, as {object}"));
         }
@@ -337,29 +334,35 @@ mod tests {
 
     use super::*;
     use crate::api::archive::{Failed, Snapshot, Stage};
+    use crate::postgres::tombstone::TombstoneName;
 
     fn physical() -> PhysicalName {
         PhysicalName::parse("t_x_app").unwrap()
     }
 
     /// What a Wanted borrows.
-    struct Parts(PhysicalName, PoolName);
+    fn source() -> Ident {
+        TombstoneName::of(&physical()).database()
+    }
+
+    struct Parts(PhysicalName, Ident, PoolName);
 
     fn parts() -> Parts {
-        Parts(physical(), PoolName::clone_of(7))
+        Parts(physical(), source(), PoolName::clone_of(7))
     }
 
     impl Parts {
         fn wanted(&self) -> Wanted<'_> {
             Wanted {
                 physical: &self.0,
+                source: &self.1,
                 object: "t-x-app",
                 namespace: "tenant-acme",
                 server: "main",
                 generation: 4,
                 attempt: 2,
                 archive: archive_name("76", &self.0, 4, 255),
-                scratch: &self.1,
+                scratch: &self.2,
                 volume: "archives",
                 image: "example.org/archive:1",
             }
@@ -459,7 +462,7 @@ mod tests {
         assert_eq!((attempt.number, attempt.generation, attempt.ended), (2, 4, Some(100)));
         assert_eq!(Attempt::of(&live(false)).unwrap().ended, None);
         let report = |outcome| Report::new(outcome);
-        let archive = |report: &Report| attempt.archive(Some(report), &physical(), "76");
+        let archive = |report: &Report| attempt.archive(Some(report), &source(), "76");
         let right = archive(&report(Outcome::Verified(verified()))).unwrap();
         assert_eq!((right.generation, right.rows, right.taken_at.as_str()), (4, 2, "1970-01-01T00:00:07Z"));
         for wrong in [
@@ -471,7 +474,7 @@ mod tests {
         }
         let failed = Failed { stage: Stage::Compare, message: "rows of t differ".into(), object: None };
         assert_eq!(archive(&report(Outcome::Failed(failed))).unwrap_err(), "Compare: rows of t differ");
-        attempt.archive(None, &physical(), "76").unwrap_err();
+        attempt.archive(None, &source(), "76").unwrap_err();
         let told = serde_json::to_value(report(Outcome::Verified(verified()))).unwrap();
         assert_eq!(attempt.report(&[pod("another", &told)]), None);
         assert_eq!(

@@ -28,7 +28,7 @@ use super::context::Context;
 use super::database::{project, protection};
 use super::object::{Key, Kind};
 use super::outcome::Next;
-use super::publish::{patch_metadata, publish};
+use super::publish::{patch_metadata, patch_spec, publish};
 use super::queue::Lane;
 use super::worker::{Reconciler, key_of};
 use crate::api::ServerDatabase;
@@ -86,6 +86,11 @@ impl Reconciler for Controller {
             (Verdict::Announce, _) => {
                 let wait = tell(context, &fetched, problem.as_ref(), true).await?;
                 return Ok(Next::After(wait.unwrap_or_default()));
+            }
+            (Verdict::Purge, Ok(Some(row))) => {
+                let purge = json!({"purge": {"generation": row.generation}});
+                patch_spec(context, &fetched.database, purge).await?;
+                return Ok(Next::After(Duration::ZERO));
             }
             (Verdict::Remove, _) => return remove(context, &fetched.database).await,
             (Verdict::Act(act), Ok(Some(row))) => match act::act(context, &fetched, server, row, act).await {

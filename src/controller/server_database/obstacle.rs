@@ -6,12 +6,28 @@ use kube::api::Api;
 
 use super::fetch::{failed, tenant};
 use crate::api::condition::{Summary, reason};
-use crate::api::{ServerDatabase, TenantDatabase};
+use crate::api::deletion::DeletionPolicy;
+use crate::api::{ServerDatabase, Tenant, TenantDatabase, names};
 use crate::controller::apply::ApplyError;
 use crate::controller::context::Context;
 use crate::controller::database::protection;
 use crate::controller::object::{Key, Kind};
 use crate::postgres::facts::Marker;
+
+/// What becomes of the database of that row, which nobody claims any more: what the row says, unless its Tenant, which may be on its
+/// way out too, keeps more by now.
+pub async fn policy(context: &Context, row: &Marker) -> Result<DeletionPolicy, ApplyError> {
+    let tenant = names::tenant_of_namespace(&row.claim.namespace);
+    let Some(name) = tenant.filter(|_| row.deletion_policy != DeletionPolicy::Snapshot) else {
+        return Ok(row.deletion_policy);
+    };
+    let api: Api<Tenant> = Api::all(context.client.clone());
+    let live = api.get_opt(name).await.map_err(|source| failed(Kind::Tenant, &Key::cluster(name), source))?;
+    let own = live.filter(|tenant| tenant.metadata.uid.as_deref() == Some(&*row.tenant_uid));
+    let said =
+        own.filter(|_| row.adopted.is_none()).map(|tenant| tenant.spec.deletion_policy.unwrap_or_default());
+    Ok(said.map_or(row.deletion_policy, |said| said.max(row.deletion_policy)))
+}
 
 /// What stands against purging the released database of that row, or dropping its tombstone, if anything does.
 pub async fn obstacle(
@@ -32,10 +48,11 @@ pub async fn obstacle(
         let message = "the object changed while its purge was looked at; it is looked at again".to_owned();
         return Ok(Some(Summary::Progressing { reason: reason::PROGRESSING, message }));
     }
+    let field = if database.spec.purge.is_some() { "spec.purge" } else { "deletionPolicy Delete" };
     let tenant = tenant(context, row).await?;
     if let Some(tenant) = tenant.as_ref().filter(|tenant| protection::protects(tenant, row)) {
         let message = format!(
-            "spec.purge: Tenant {} is protected from deletion: first set its spec.deletionProtection to false",
+            "{field}: Tenant {} is protected from deletion: first set its spec.deletionProtection to false",
             tenant.name_any()
         );
         return Ok(Some(Summary::Stalled { reason: reason::DELETION_PROTECTED, message }));
@@ -60,7 +77,7 @@ pub async fn obstacle(
             )
         } else {
             format!(
-                "spec.purge: TenantDatabase {key} is about to get the database: delete the claim, or let spec.claimRef.uid name no claim"
+                "{field}: TenantDatabase {key} is about to get the database: delete the claim, or let spec.claimRef.uid name no claim"
             )
         };
         Summary::Stalled { reason: reason::CLAIM_CONFLICT, message }

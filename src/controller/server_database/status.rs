@@ -4,9 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::fetch::Fetched;
-use super::validate::{asked, is_beyond_return};
+use super::validate::{asked, is_archive_wanted, is_beyond_return, is_snapshot_wanted};
 use crate::api::ServerDatabase;
-use crate::api::condition::{self, EXPOSED, Summary, reason};
+use crate::api::condition::{self, ARCHIVED, EXPOSED, Summary, reason};
 use crate::api::server_database::{ArchiveStatus, DatabasePhase, Management, ServerDatabaseStatus};
 use crate::postgres::facts::{Marker, Phase};
 use crate::postgres::tombstone::{Archive, Proof};
@@ -23,7 +23,8 @@ pub fn status(
     let droppable = tombstone.as_ref().and_then(|it| Timestamp::from_second(it.droppable_at).ok());
     let mut status = database.status.clone().unwrap_or_default();
     if let Ok(Some(marker)) = marker {
-        let proof = tombstone.as_ref().and_then(|tombstone| tombstone.proof(marker));
+        let proof = proof(fetched, marker);
+        archived_is(&mut status.conditions, fetched, marker, now);
         status.phase = match marker.phase {
             Phase::Creating => None,
             Phase::Bound => Some(DatabasePhase::Bound),
@@ -34,6 +35,7 @@ pub fn status(
         };
         status.droppable_when = droppable.map(Time);
         status.archive = proof.map(|proof| archived(&proof));
+        status.deletion_policy = marker.adopted.is_none().then_some(marker.deletion_policy);
         status.generation = Some(marker.generation);
         status.tenant_uid = Some(marker.tenant_uid.clone());
     }
@@ -68,6 +70,34 @@ fn expose(conditions: &mut Vec<Condition>, database: &ServerDatabase, exposed: b
     );
     let generation = database.metadata.generation.unwrap_or_default();
     condition::set(conditions, EXPOSED, "True", reason::PUBLIC_MAY_CONNECT, &message, generation, now);
+}
+
+/// The verified archive that there is of the database as it is now.
+fn proof(fetched: &Fetched, marker: &Marker) -> Option<Proof> {
+    let of_tombstone = fetched.tombstone.as_ref().and_then(|tombstone| tombstone.proof(marker));
+    of_tombstone.or_else(|| fetched.kept.clone())
+}
+
+/// Says how it stands with the archive of a database of which there is one, or is to be one.
+fn archived_is(conditions: &mut Vec<Condition>, fetched: &Fetched, marker: &Marker, now: Timestamp) {
+    let (status, reason, message) = match proof(fetched, marker) {
+        Some(Proof { archive, .. }) => {
+            ("True", reason::VERIFIED, format!("{} was restored, and nothing differs", archive.object))
+        }
+        None if is_archive_wanted(&fetched.database, marker, fetched.tombstone.as_ref())
+            || is_snapshot_wanted(fetched, marker) =>
+        {
+            ("False", reason::ARCHIVING, format!("there is no verified archive yet, {}", awaited(fetched)))
+        }
+        None => return condition::remove(conditions, ARCHIVED),
+    };
+    let generation = fetched.database.metadata.generation.unwrap_or_default();
+    condition::set(conditions, ARCHIVED, status, reason, &message, generation, now);
+}
+
+/// What a missing archive waits for.
+fn awaited(fetched: &Fetched) -> &str {
+    fetched.archiving.as_deref().unwrap_or("which it waits for")
 }
 
 fn archived(Proof { archive, verified_at, .. }: &Proof) -> ArchiveStatus {
@@ -139,7 +169,7 @@ fn buried(fetched: &Fetched, marker: &Marker, droppable: Option<Timestamp>) -> S
     let when = droppable.map(|when| when.to_string()).unwrap_or_default();
     let proof = fetched.tombstone.as_ref().and_then(|tombstone| tombstone.proof(marker));
     let Some(proof) = proof else {
-        let archiving = fetched.archiving.as_deref().unwrap_or("which it waits for");
+        let archiving = awaited(fetched);
         return format!(
             "renamed out of the way, everything is kept: its grace ends at {when} and nothing is dropped without a verified \
              archive, {archiving}; to get it back: tenantry undelete {object}"

@@ -4,6 +4,7 @@ use super::act::Act;
 use super::fetch::{Claim, Fetched};
 use crate::api::ServerDatabase;
 use crate::api::condition::{Summary, reason};
+use crate::api::deletion::DeletionPolicy;
 use crate::api::names::PhysicalName;
 use crate::api::server_database::DatabasePhase;
 use crate::controller::database::dropping::{self, Asked};
@@ -18,6 +19,8 @@ pub enum Verdict {
     Keep,
     /// The object has to say what the marker row says.
     Show,
+    /// The object has to ask for the end of its database, as what was in force when it was released does.
+    Purge,
     /// This has to be done on the server.
     Act(Act),
     /// The object has to say first that its database is being dropped: afterwards there is no row to say it by.
@@ -44,6 +47,9 @@ pub fn validate(fetched: &Fetched) -> Verdict {
         (Phase::Released, _) if !is_shown_released(&fetched.database) => Verdict::Act(Act::Close),
         (Phase::Released, _) if is_purge_due(&fetched.database, marker) && fetched.obstacle.is_none() => {
             Verdict::Act(Act::Bury)
+        }
+        (Phase::Released, _) if is_end_due(&fetched.database, marker) && fetched.obstacle.is_none() => {
+            Verdict::Purge
         }
         (Phase::Dropping, _) if is_beyond_return(marker, fetched.tombstone.as_ref()) => {
             Verdict::Act(Act::Finish)
@@ -83,6 +89,13 @@ pub fn is_archive_wanted(database: &ServerDatabase, marker: &Marker, tombstone: 
         && tombstone.is_some_and(|tombstone| tombstone.proof(marker).is_none())
 }
 
+/// Whether an archive is missing of a released database that is kept, once nobody is connected any more.
+pub fn is_snapshot_wanted(fetched: &Fetched, marker: &Marker) -> bool {
+    let wanted = marker.phase == Phase::Released && marker.deletion_policy == DeletionPolicy::Snapshot;
+    let database = &fetched.database;
+    wanted && fetched.kept.is_none() && database.spec.purge.is_none() && is_shown_released(database)
+}
+
 /// Whether the object asks for the end of exactly the tombstone that its row tells of, and nothing is missing for that.
 pub fn is_drop_due(database: &ServerDatabase, marker: &Marker, tombstone: Option<&Tombstone>) -> bool {
     let physical = PhysicalName::parse(&marker.physical_name);
@@ -102,6 +115,13 @@ pub fn is_purge_due(database: &ServerDatabase, marker: &Marker) -> bool {
     ours && marker.phase == Phase::Released && named == Some(marker.generation)
 }
 
+/// Whether what was in force when the database was released asks for its end, and the object does not yet.
+pub fn is_end_due(database: &ServerDatabase, marker: &Marker) -> bool {
+    let ours = marker.adopted.is_none() && database.spec.adoption().is_none();
+    let asked = marker.deletion_policy == DeletionPolicy::Delete && database.spec.purge.is_none();
+    ours && asked && marker.phase == Phase::Released
+}
+
 /// Why the purge that the object asks for is not done, if it is not.
 pub fn objection(fetched: &Fetched) -> Option<Summary> {
     if let (Some(_), Some(management)) = (&fetched.database.spec.purge, fetched.database.spec.adoption()) {
@@ -112,6 +132,9 @@ pub fn objection(fetched: &Fetched) -> Option<Summary> {
         return Some(Summary::Stalled { reason: reason::INVALID_SPEC, message });
     }
     let marker = fetched.marker.as_ref().ok()?.as_ref()?;
+    if is_end_due(&fetched.database, marker) {
+        return fetched.obstacle.clone();
+    }
     let named = fetched.database.spec.purge.as_ref()?.generation;
     let meant = match marker.phase {
         Phase::Creating | Phase::Bound => {
@@ -158,6 +181,7 @@ mod tests {
             epoch: 0,
             logins: [].into(),
             adopted: None,
+            deletion_policy: DeletionPolicy::Retain,
         });
         let purge = purge.map(|generation| Purge { generation });
         let spec = ServerDatabaseSpec { purge, ..ServerDatabaseSpec::default() };
@@ -170,6 +194,7 @@ mod tests {
             claim,
             obstacle,
             tombstone: None,
+            kept: None,
             existing: None,
             rival: None,
             archiving: None,
@@ -197,6 +222,33 @@ mod tests {
         let unread = Err(Summary::Progressing { reason: "ServerUnreachable", message: String::new() });
         let unread = Fetched { marker: unread, ..fetched(None, Claim::Absent, Some(4), None) };
         assert_eq!((validate(&unread), objection(&unread)), (Verdict::Keep, None));
+    }
+
+    #[test]
+    fn only_a_released_database_that_we_made_and_whose_policy_says_so_asks_for_its_end_by_itself() {
+        let with = |phase, policy, purge, obstacle| {
+            let mut fetched = fetched(Some(phase), Claim::Present, purge, obstacle);
+            fetched.marker.as_mut().unwrap().as_mut().unwrap().deletion_policy = policy;
+            fetched
+        };
+        let delete = |phase, purge, obstacle| with(phase, DeletionPolicy::Delete, purge, obstacle);
+        assert_eq!(validate(&delete(Phase::Released, None, None)), Verdict::Purge);
+        assert_eq!(validate(&delete(Phase::Released, Some(4), None)), Verdict::Act(Act::Bury));
+        // Somebody named another generation: that is told, and nothing is done.
+        let stale = delete(Phase::Released, Some(3), None);
+        assert_eq!(validate(&stale), Verdict::Keep);
+        assert!(matches!(objection(&stale), Some(Summary::Stalled { reason: "TimeTravel", .. })));
+        let stands = delete(Phase::Released, None, Some(protected()));
+        assert_eq!((validate(&stands), objection(&stands)), (Verdict::Keep, Some(protected())));
+        for phase in [Phase::Creating, Phase::Bound, Phase::Tombstoned, Phase::Dropping] {
+            assert_ne!(validate(&delete(phase, None, None)), Verdict::Purge, "{phase}");
+        }
+        for policy in [DeletionPolicy::Retain, DeletionPolicy::Snapshot] {
+            assert_eq!(validate(&with(Phase::Released, policy, None, None)), Verdict::Keep);
+        }
+        let mut given = delete(Phase::Released, None, None);
+        given.database.spec.management = Some(Management::Adopt);
+        assert_eq!(validate(&given), Verdict::Keep);
     }
 
     #[test]

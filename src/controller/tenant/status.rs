@@ -302,6 +302,7 @@ mod tests {
                 blueprints: None,
                 state: None,
                 owners: None,
+                deletion_policy: None,
                 deletion_protection: None,
             },
         );

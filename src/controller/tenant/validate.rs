@@ -106,6 +106,7 @@ mod tests {
                 blueprints: Some(blueprints.iter().map(|(name, _)| NameRef::new(*name)).collect()),
                 state: None,
                 owners: None,
+                deletion_policy: None,
                 deletion_protection: None,
             },
         );

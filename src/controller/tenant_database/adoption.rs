@@ -152,6 +152,7 @@ mod tests {
     use super::super::fixtures::fetched;
     use super::super::validate::validate;
     use super::*;
+    use crate::api::deletion::DeletionPolicy;
 
     const TENANT: &str = "uid-acme";
 
@@ -202,6 +203,7 @@ mod tests {
             epoch: 0,
             logins: [].into(),
             adopted: Some(Adopted { management, object: "legacy".into() }),
+            deletion_policy: DeletionPolicy::Retain,
         }
     }
 
@@ -274,6 +276,23 @@ mod tests {
         let adopted = row(TENANT, Phase::Bound, Management::Adopt);
         let chosen = choose(&claim, claim.given.as_ref().unwrap(), &[adopted]).map_err(Refusal::Because);
         assert_eq!(reason_of(chosen).0, "Progressing");
+    }
+
+    #[test]
+    fn what_we_did_not_make_is_kept_whatever_its_tenant_says_and_its_claim_cannot_ask_for_more() {
+        let with = |claim: &Value| {
+            let mut fetched = fetched(claim, &json!({}));
+            fetched.tenant.as_mut().unwrap().spec.deletion_policy = Some(DeletionPolicy::Delete);
+            fetched.databases = vec![object("legacy", &json!({}))];
+            validate(&fetched)
+        };
+        for kept in [json!({}), json!({"deletionPolicy": "Retain"})] {
+            assert_eq!(with(&kept).unwrap().deletion_policy, DeletionPolicy::Retain);
+        }
+        for more in ["Snapshot", "Delete"] {
+            let (reason, message) = reason_of(with(&json!({"deletionPolicy": more})));
+            assert!(reason == "InvalidSpec" && message.starts_with("spec.deletionPolicy: "), "{message}");
+        }
     }
 
     #[test]

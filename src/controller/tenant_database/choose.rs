@@ -102,6 +102,7 @@ fn gone(physical: &PhysicalName) -> Summary {
 mod tests {
     use super::*;
     use crate::api::database_server::DriftPolicy;
+    use crate::api::deletion::DeletionPolicy;
     use crate::api::names::{DatabaseName, TenantId};
 
     fn claim(offered: Option<&str>, fresh: bool) -> Validated {
@@ -121,6 +122,7 @@ mod tests {
             suspended: false,
             logins_allowed: true,
             drift_policy: DriftPolicy::Correct,
+            deletion_policy: DeletionPolicy::Retain,
             declared: None,
             requested: None,
         }
@@ -138,6 +140,7 @@ mod tests {
             epoch: 0,
             logins: [].into(),
             adopted: None,
+            deletion_policy: DeletionPolicy::Retain,
         }
     }
 

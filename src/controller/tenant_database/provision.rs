@@ -269,6 +269,7 @@ pub(crate) fn want(
         credentials,
         logins_allowed,
         adopted: claim.given.as_ref().map(|given| given.adopted.clone()),
+        deletion_policy: claim.deletion_policy,
     }
 }
 

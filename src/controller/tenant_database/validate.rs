@@ -11,11 +11,12 @@ use super::place;
 use super::rotation::{self, Asked};
 use crate::api::condition::{Summary, reason};
 use crate::api::database_server::DriftPolicy;
+use crate::api::deletion::DeletionPolicy;
 use crate::api::names::{CredentialName, DatabaseName, PhysicalName, TenantId};
 use crate::api::reconcile::open_request;
 use crate::api::server_database::{DatabasePhase, Management};
 use crate::api::tenant_database::{Access, Credential};
-use crate::api::{Plan, ServerDatabase, TenantDatabase, labels, schema};
+use crate::api::{Plan, ServerDatabase, Tenant, TenantDatabase, labels, schema};
 
 /// A credential is rotated no more often than this, as the schema says too: every time pods roll.
 const SHORTEST_INTERVAL: Duration = Duration::from_mins(1);
@@ -51,6 +52,8 @@ pub struct Validated {
     pub suspended: bool,
     /// Whether logins are let in.
     pub logins_allowed: bool,
+    /// What becomes of the database when the claim goes.
+    pub deletion_policy: DeletionPolicy,
     /// What becomes of what somebody changed on the server.
     pub drift_policy: DriftPolicy,
     /// Hash of what its database was last brought to.
@@ -141,6 +144,7 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
         connection_limit: connection_limit(fetched.plan.as_ref(), claim),
         suspended: tenant.spec.is_suspended(),
         logins_allowed: !(tenant.spec.is_suspended() && ended),
+        deletion_policy: deletion_policy(tenant, claim, given.as_ref())?,
         drift_policy: drift_policy(fetched, &server),
         declared: claim.status.as_ref().and_then(|status| status.declared.clone()),
         requested: requested(claim),
@@ -161,6 +165,26 @@ pub fn connection_limit(plan: Option<&Plan>, claim: &TenantDatabase) -> Option<u
     let plan = plan.and_then(|plan| plan.spec.limits.as_ref()?.connections);
     let asked = claim.spec.limits.as_ref().and_then(|limits| limits.connections);
     asked.into_iter().chain(plan).min().and_then(|limit| u32::try_from(limit).ok())
+}
+
+/// What becomes of the claim's database when the claim goes. One that we did not make stays as it is, whatever its tenant says.
+fn deletion_policy(
+    tenant: &Tenant,
+    claim: &TenantDatabase,
+    given: Option<&Given>,
+) -> Result<DeletionPolicy, Summary> {
+    let asked = claim.spec.deletion_policy;
+    if given.is_none() {
+        return Ok(DeletionPolicy::of(tenant.spec.deletion_policy, asked));
+    }
+    match asked.filter(|asked| *asked != DeletionPolicy::Retain) {
+        None => Ok(DeletionPolicy::Retain),
+        Some(asked) => Err(invalid(format!(
+            "spec.deletionPolicy: Tenantry did not make the database, and neither archives nor drops it: remove the field, or say \
+             Retain and not {}",
+            asked.as_str()
+        ))),
+    }
 }
 
 fn requested(claim: &TenantDatabase) -> Option<String> {

@@ -6,6 +6,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::{ObserveError, failed, queries, read};
+use crate::api::deletion::DeletionPolicy;
 use crate::api::server_database::Management;
 use crate::postgres::adoption::Adopted;
 use crate::postgres::connect::Connection;
@@ -70,7 +71,7 @@ fn marker(connection: &Connection, row: &PgRow) -> Result<Marker, ObserveError> 
         return Err(ObserveError::UnknownManagement { physical_name, management });
     };
     let decode = || -> Result<Marker, sqlx::Error> {
-        let object: Option<String> = row.try_get(12)?;
+        let (object, policy): (Option<String>, Option<String>) = (row.try_get(12)?, row.try_get(13)?);
         let adopted = (management != Management::Full)
             .then(|| Adopted { management, object: object.unwrap_or_default() });
         Ok(Marker {
@@ -84,6 +85,8 @@ fn marker(connection: &Connection, row: &PgRow) -> Result<Marker, ObserveError> 
             epoch: row.try_get(9)?,
             logins: row.try_get::<Vec<String>, _>(10)?.into_iter().collect::<BTreeSet<_>>(),
             adopted,
+            // A word of a later version keeps as much as any.
+            deletion_policy: policy.as_deref().and_then(DeletionPolicy::parse).unwrap_or_default(),
         })
     };
     decode().map_err(|source| failed(connection, WHAT, source))

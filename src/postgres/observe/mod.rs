@@ -31,7 +31,7 @@ pub use issues::issues;
 pub use markers::{Markers, markers};
 pub use pace::pace;
 pub use pool::{databases, pool};
-pub use tombstone::{dependencies, insiders, tombstone};
+pub use tombstone::{dependencies, insiders, kept_archive, tombstone};
 
 use super::scram::Verifier;
 use crate::api::names::{Group, PhysicalName};

@@ -9,14 +9,20 @@ use super::{ObserveError, failed, read};
 use crate::postgres::connect::Connection;
 
 const PACE: &str = "\
-SELECT count(*) FILTER (WHERE phase IN ('Released', 'Tombstoned') AND changed_at > now() - make_interval(secs => $1)), \
+SELECT count(*) FILTER (WHERE phase IN ('Released', 'Tombstoned') AND changed_at > now() - make_interval(secs => $1) \
+           AND physical_name IS DISTINCT FROM $2), \
        count(*) \
 FROM tenantry.marker";
 
-/// Counts them, and all that there are; the session is in the operator database.
-pub async fn pace(connection: &mut Connection, window: Duration) -> Result<(u32, u32), ObserveError> {
+/// Counts them, but for the one that is `at` its turn: it is one deletion, however many steps there are in it. And counts all that
+/// there are. The session is in the operator database.
+pub async fn pace(
+    connection: &mut Connection,
+    window: Duration,
+    at: Option<&str>,
+) -> Result<(u32, u32), ObserveError> {
     const WHAT: &str = "the marker table";
-    let rows = read(connection, WHAT, sqlx::query(PACE).bind(window.as_secs_f64())).await?;
+    let rows = read(connection, WHAT, sqlx::query(PACE).bind(window.as_secs_f64()).bind(at)).await?;
     let count = |row: &PgRow, column| -> Result<u32, sqlx::Error> {
         Ok(u32::try_from(row.try_get::<i64, _>(column)?).unwrap_or(u32::MAX))
     };

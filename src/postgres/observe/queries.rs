@@ -67,31 +67,35 @@ JOIN pg_roles r ON r.oid = a.usesysid \
 WHERE coalesce(a.backend_type, 'client backend') = 'client backend' AND (d.datname::text = ANY ($1) OR starts_with(d.datname::text, $2)) \
 GROUP BY 1, 2";
 
-/// All marker rows. On a server that was prepared before databases were adopted the row has no such columns, and is read
-/// before it gets them.
+/// All marker rows. On a server that was prepared by an earlier version the row has not every column, and is read before it gets
+/// them.
 pub(super) const MARKERS: &str = "\
 SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, \
-       logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name' \
+       logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name', \
+       to_jsonb(m) ->> 'deletion_policy' \
 FROM tenantry.marker m ORDER BY physical_name";
 
 /// Marker rows that a claim has to know.
 pub(super) const MARKERS_OF_CLAIM: &str = "\
 SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, \
-       logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name' \
+       logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name', \
+       to_jsonb(m) ->> 'deletion_policy' \
 FROM tenantry.marker m WHERE (tenant_uid = $1 AND name = $3) OR (claim_namespace = $2 AND claim_name = $3) \
 ORDER BY physical_name";
 
 /// Marker row of one database.
 pub(super) const MARKER_OF_DATABASE: &str = "\
 SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, \
-       logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name' \
+       logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name', \
+       to_jsonb(m) ->> 'deletion_policy' \
 FROM tenantry.marker m WHERE physical_name = $1";
 
 /// Marker rows of a database that an admin gives to a claim, and of the one that the object of that name has been made for: `$3` is
 /// what it is called if it is one of ours.
 pub(super) const MARKERS_OF_GIVEN: &str = "\
 SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, \
-       logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name' \
+       logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name', \
+       to_jsonb(m) ->> 'deletion_policy' \
 FROM tenantry.marker m WHERE physical_name IN ($1, $3) OR to_jsonb(m) ->> 'object_name' = $2 ORDER BY physical_name";
 
 /// How many databases the marker rows tell of.

@@ -6,6 +6,7 @@ use sqlx::postgres::PgRow;
 use super::{ObserveError, failed, read};
 use crate::api::names::PhysicalName;
 use crate::postgres::connect::Connection;
+use crate::postgres::quote::Ident;
 use crate::postgres::statement::{CLIENT, logins_let_in};
 use crate::postgres::tombstone::{CUT_SHORT, Dependency, Extent, Insider, OwnRole, Tombstone, TombstoneName};
 
@@ -46,12 +47,26 @@ pub async fn tombstone(
     rows.first().map(decode).transpose().map_err(|source| failed(connection, WHAT, source))
 }
 
-/// Reads who can get into a tombstone, and who is in it; the session is in the operator database.
+/// Reads what the marker row of a released database holds of its archive; the session is in the operator database.
+pub async fn kept_archive(
+    connection: &mut Connection,
+    physical: &PhysicalName,
+) -> Result<Option<String>, ObserveError> {
+    const WHAT: &str = "the marker table";
+    let query =
+        sqlx::query("SELECT archive FROM tenantry.marker WHERE physical_name = $1").bind(physical.as_str());
+    let rows = read(connection, WHAT, query).await?;
+    let held = rows.first().map(|row| row.try_get::<Option<String>, _>(0)).transpose();
+    Ok(held.map_err(|source| failed(connection, WHAT, source))?.flatten())
+}
+
+/// Reads who can get into the database that an archive is made of, and who is in it; the session is in the operator database.
 pub async fn insiders(
     connection: &mut Connection,
     physical: &PhysicalName,
+    source: &Ident,
 ) -> Result<Vec<Insider>, ObserveError> {
-    const WHAT: &str = "who can get into a tombstone";
+    const WHAT: &str = "who can get into a database";
     let query = format!(
         "SELECT true, i.rolname::text FROM tenantry.marker m, pg_database d, LATERAL ({}) i \
          WHERE m.physical_name = $1 AND d.datname = $2 \
@@ -60,8 +75,7 @@ pub async fn insiders(
          ORDER BY 1 DESC, 2",
         logins_let_in(physical)
     );
-    let name = TombstoneName::of(physical);
-    let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(physical.as_str()).bind(name.as_str());
+    let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(physical.as_str()).bind(source.as_str());
     let rows = read(connection, WHAT, query).await?;
     let decode = |row: &PgRow| -> Result<Insider, sqlx::Error> {
         let (is_login, name) = (row.try_get(0)?, row.try_get(1)?);

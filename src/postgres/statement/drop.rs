@@ -195,8 +195,26 @@ fn prove(physical: &PhysicalName, archive: &Archive) -> Result<String, QuoteErro
     ))
 }
 
-/// A session of somebody's. A login that may not read statistics is not told the type.
-pub(in crate::postgres) const CLIENT: &str = "coalesce(a.backend_type, 'client backend') = 'client backend'";
+/// Records an archive of a released database that is kept: as of a tombstone, but that it stays as it is.
+pub(super) fn keep(physical: &PhysicalName, archive: &Archive) -> Result<String, QuoteError> {
+    Ok(format!(
+        "UPDATE tenantry.marker m SET epoch = {EPOCH}, archive = ({}::jsonb || \
+         jsonb_build_object('database', d.oid::bigint, 'verifiedAt', now()))::text \
+         FROM pg_database d WHERE m.physical_name = '{physical}' AND m.phase = '{}' AND m.generation = {} \
+         AND d.datname = m.physical_name AND NOT EXISTS ({}) AND {} = {THIS_SERVER} AND {}",
+        Literal::new(&archive.text())?,
+        Phase::Released,
+        archive.generation,
+        logins_let_in(physical),
+        Literal::new(&archive.system_identifier)?,
+        no_session()
+    ))
+}
+
+/// A session of somebody's. A login that may not read statistics is not told the type; what the server runs by itself is
+/// nobody's.
+pub(in crate::postgres) const CLIENT: &str =
+    "a.usesysid IS NOT NULL AND coalesce(a.backend_type, 'client backend') = 'client backend'";
 
 /// The row of a drop whose database is there under neither name.
 fn gone(physical: &PhysicalName, generation: i64) -> String {

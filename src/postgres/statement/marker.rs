@@ -25,9 +25,11 @@ pub(super) fn insert(marker: &Marker) -> Result<String, QuoteError> {
             (", management, object_name", format!(", '{}', {}", management.as_str(), Literal::new(object)?))
         }
     };
+    let policy = marker.deletion_policy.as_str();
     Ok(format!(
         "INSERT INTO tenantry.marker (tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, \
-         claim_uid, phase, generation, epoch, logins{columns}) VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}, {EPOCH}, {}{values})",
+         claim_uid, phase, generation, epoch, logins, deletion_policy{columns}) \
+         VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}, {EPOCH}, {}, '{policy}'{values})",
         Literal::new(&marker.tenant_uid)?,
         Literal::new(&marker.name)?,
         Literal::new(&marker.tenant_id)?,
@@ -49,10 +51,11 @@ pub(super) fn update(marker: &Marker, expected_generation: i64) -> Result<String
             format!(", management = '{}', object_name = {}", management.as_str(), Literal::new(object)?)
         }
     };
+    let policy = marker.deletion_policy.as_str();
     Ok(format!(
         "UPDATE tenantry.marker SET tenant_uid = {}, name = {}, claim_namespace = {}, claim_name = {}, \
-         claim_uid = {}, phase = {}, generation = {}, epoch = {EPOCH}, logins = {}{adopted}, changed_at = now() \
-         WHERE physical_name = {} AND generation = {expected_generation}",
+         claim_uid = {}, phase = {}, generation = {}, epoch = {EPOCH}, logins = {}, deletion_policy = '{policy}'{adopted}, \
+         changed_at = now() WHERE physical_name = {} AND generation = {expected_generation}",
         Literal::new(&marker.tenant_uid)?,
         Literal::new(&marker.name)?,
         Literal::new(&marker.claim.namespace)?,
@@ -69,10 +72,14 @@ pub(super) fn update(marker: &Marker, expected_generation: i64) -> Result<String
 pub(super) const PHASES: &str =
     "CHECK (phase IN ('Creating', 'Bound', 'Released', 'Tombstoned', 'Dropping'))";
 
-/// A row may tell of a database that an admin gave us: a server that was prepared before there were any learns it.
-pub(super) const ADMIT_ADOPTION: &str = "ALTER TABLE tenantry.marker \
+/// A row may tell of a database that an admin gave us, of what becomes of one that nobody claims, and of the archive of one that is
+/// kept: a server that was prepared before there was any of it learns it.
+pub(super) const WIDEN_MARKER_TABLE: &str = "ALTER TABLE tenantry.marker \
     ADD COLUMN IF NOT EXISTS management text NOT NULL DEFAULT 'Full' CHECK (management IN ('Full', 'Adopt', 'Observe')), \
-    ADD COLUMN IF NOT EXISTS object_name text";
+    ADD COLUMN IF NOT EXISTS object_name text, \
+    ADD COLUMN IF NOT EXISTS deletion_policy text NOT NULL DEFAULT 'Retain' \
+        CHECK (deletion_policy IN ('Delete', 'Retain', 'Snapshot')), \
+    ADD COLUMN IF NOT EXISTS archive text";
 
 /// The marker table: one row a database, the truth about it.
 pub(super) const CREATE_MARKER_TABLE: &str = "CREATE TABLE tenantry.marker (\
@@ -89,6 +96,8 @@ pub(super) const CREATE_MARKER_TABLE: &str = "CREATE TABLE tenantry.marker (\
     logins text[] NOT NULL DEFAULT '{}', \
     management text NOT NULL DEFAULT 'Full' CHECK (management IN ('Full', 'Adopt', 'Observe')), \
     object_name text, \
+    deletion_policy text NOT NULL DEFAULT 'Retain' CHECK (deletion_policy IN ('Delete', 'Retain', 'Snapshot')), \
+    archive text, \
     created_at timestamptz NOT NULL DEFAULT now(), \
     changed_at timestamptz NOT NULL DEFAULT now(), \
     PRIMARY KEY (tenant_uid, name))";

@@ -180,8 +180,8 @@ pub enum Statement {
     CreateOperatorSchema,
     /// Makes the marker table.
     CreateMarkerTable,
-    /// Lets a marker row tell of a database that an admin gave us, on a server that was prepared before there were any.
-    AdmitAdoption,
+    /// Gives the marker table the columns that it lacks, on a server that was prepared by an earlier version.
+    WidenMarkerTable,
     /// Makes the epoch table with its one row.
     CreateEpochTable,
     /// Makes the credential table.
@@ -317,7 +317,7 @@ impl Statement {
             | Self::CreateCredentialTable
             | Self::CreateOperatorSchema
             | Self::CreateMarkerTable
-            | Self::AdmitAdoption
+            | Self::WidenMarkerTable
             | Self::CreateEpochTable => false,
         }
     }
@@ -375,6 +375,7 @@ impl RoleAttribute {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::deletion::DeletionPolicy;
     use crate::postgres::facts::{Claim, Phase};
     use crate::postgres::scram::Password;
 
@@ -398,6 +399,7 @@ mod tests {
             epoch: 0,
             logins: BTreeSet::from(["t_abc_app_x_a".into()]),
             adopted: None,
+            deletion_policy: DeletionPolicy::Retain,
         }
     }
 

@@ -78,7 +78,7 @@ pub(super) fn render(
         Statement::WriteIssue { database, credential, issue } => issue::write(database, credential, issue)?,
         Statement::CreateOperatorSchema => format!("CREATE SCHEMA {OPERATOR_DATABASE}"),
         Statement::CreateMarkerTable => marker::CREATE_MARKER_TABLE.to_owned(),
-        Statement::AdmitAdoption => marker::ADMIT_ADOPTION.to_owned(),
+        Statement::WidenMarkerTable => marker::WIDEN_MARKER_TABLE.to_owned(),
         Statement::CreateEpochTable => marker::CREATE_EPOCH_TABLE.to_owned(),
         Statement::CreateCredentialTable => issue::CREATE_CREDENTIAL_TABLE.to_owned(),
     })

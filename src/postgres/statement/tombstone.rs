@@ -8,6 +8,7 @@ use super::marker::EPOCH;
 use crate::api::names::PhysicalName;
 use crate::postgres::facts::Phase;
 use crate::postgres::quote::{Ident, Literal, QuoteError};
+use crate::postgres::tombstone::Archive;
 
 /// What is done to tombstones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,10 +36,19 @@ pub enum TombstoneChange {
         /// Name that it gets.
         to: Ident,
     },
+    /// Records that an archive was verified of a released database that is kept.
+    Keep {
+        /// Name of the database.
+        physical: PhysicalName,
+        /// The archive.
+        archive: Archive,
+    },
     /// Records a login that is to be made for an archive of it, beside those of the tenant.
     RecordLogin {
         /// Name that the database has in its marker row.
         physical: PhysicalName,
+        /// Phase that the row was read with.
+        phase: Phase,
         /// Generation that the row was read with.
         generation: i64,
         /// The login.
@@ -52,7 +62,7 @@ impl TombstoneChange {
     /// Number of rows that have to change.
     pub(super) const fn expected_rows(&self) -> Option<u64> {
         match self {
-            Self::Bury { .. } | Self::Exhume { .. } | Self::RecordLogin { .. } => Some(1),
+            Self::Bury { .. } | Self::Exhume { .. } | Self::Keep { .. } | Self::RecordLogin { .. } => Some(1),
             Self::CreateTable | Self::AdmitPhase | Self::Rename { .. } => None,
             Self::End(change) => change.expected_rows(),
         }
@@ -65,7 +75,11 @@ impl TombstoneChange {
             Self::End(change) => {
                 matches!(change, DropChange::Database(_) | DropChange::Role(_))
             }
-            Self::CreateTable | Self::AdmitPhase | Self::Exhume { .. } | Self::RecordLogin { .. } => false,
+            Self::CreateTable
+            | Self::AdmitPhase
+            | Self::Exhume { .. }
+            | Self::Keep { .. }
+            | Self::RecordLogin { .. } => false,
         }
     }
 
@@ -92,13 +106,13 @@ impl TombstoneChange {
             }
             Self::Rename { from, to } => format!("ALTER DATABASE {from} RENAME TO {to}"),
             // When the row became what it is stays: the deletion brake counts by that.
-            Self::RecordLogin { physical, generation, login } => {
+            Self::Keep { physical, archive } => super::drop::keep(physical, archive)?,
+            Self::RecordLogin { physical, phase, generation, login } => {
                 let login = Literal::new(login.as_str())?;
                 format!(
                     "UPDATE tenantry.marker SET logins = array_append(logins, {login}), epoch = {EPOCH} \
-                     WHERE physical_name = '{physical}' AND phase = '{}' AND generation = {generation} \
-                     AND {login} <> ALL (logins)",
-                    Phase::Tombstoned
+                     WHERE physical_name = '{physical}' AND phase = '{phase}' AND generation = {generation} \
+                     AND {login} <> ALL (logins)"
                 )
             }
             Self::End(change) => change.sql()?,

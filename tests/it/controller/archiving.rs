@@ -41,7 +41,7 @@ pub async fn archived(scene: &Stage<'_>, database: &Key) -> Value {
 }
 
 /// Logins that are let in, and scratch databases, of an archive.
-async fn traces(scene: &Stage<'_>, database: &Key) -> Vec<String> {
+pub async fn traces(scene: &Stage<'_>, database: &Key) -> Vec<String> {
     let mut admin = scene.site.postgres.admin("tenantry").await;
     let sql = "select rolname::text from pg_roles where rolname = $1 || '_archive' and rolcanlogin \
                union all select name from tenantry.pool where layout = 'archive-' || $1";

@@ -63,7 +63,8 @@ pub async fn time_passes(scene: &Stage<'_>, database: &Key) {
     looked_at(scene, database, "after its grace").await;
 }
 
-async fn looked_at(scene: &Stage<'_>, database: &Key, when: &str) {
+/// Has the object looked at.
+pub async fn looked_at(scene: &Stage<'_>, database: &Key, when: &str) {
     let label = when.replace(' ', "-");
     scene.patch(Kind::ServerDatabase, database, json!({"metadata": {"labels": {"looked-at": label}}})).await;
 }

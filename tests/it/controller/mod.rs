@@ -13,6 +13,7 @@ mod credentials;
 mod database_drift;
 mod databases;
 mod deletion;
+mod deletion_policy;
 mod drift;
 pub mod dropping;
 mod fencing;

@@ -7,6 +7,7 @@ mod model;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use tenantry::api::deletion::DeletionPolicy;
 use tenantry::api::names::{CredentialName, DatabaseName, Group, PhysicalName, Side, TenantId};
 use tenantry::controller::database::plan::{Conflict, Plan, plan, release};
 use tenantry::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
@@ -44,6 +45,7 @@ fn want(credentials: &[&str], connection_limit: Option<u32>, logins_allowed: boo
         credentials: credentials.iter().map(credential).collect(),
         logins_allowed,
         adopted: None,
+        deletion_policy: DeletionPolicy::Retain,
     }
 }
 

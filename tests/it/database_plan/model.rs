@@ -144,7 +144,7 @@ impl Model {
             Statement::WriteIssue { database, credential, issue } => self.record(database, credential, issue),
             Statement::CreateOperatorSchema
             | Statement::CreateMarkerTable
-            | Statement::AdmitAdoption
+            | Statement::WidenMarkerTable
             | Statement::CreateEpochTable
             | Statement::CreateCredentialTable => panic!("bootstrap's: {text}"),
             Statement::LockMarkers | Statement::RequireRoom { .. } => panic!("that is a claim's: {text}"),

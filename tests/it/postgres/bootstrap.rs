@@ -16,7 +16,7 @@ use crate::support::postgres::Version;
 on_every_version! {
     a_crash_at_any_effect_converges_and_a_second_run_does_nothing,
     what_drifts_is_healed,
-    a_server_that_was_prepared_before_there_were_tombstones_or_adoption_is_brought_up_to_date,
+    a_server_that_an_earlier_version_prepared_is_brought_up_to_date,
     a_foreign_database_or_role_of_our_name_is_not_touched,
     an_admin_that_is_no_superuser_is_enough_once_the_system_databases_are_closed,
     an_admin_without_rights_is_told_the_statement,
@@ -42,9 +42,7 @@ async fn prepared(fixture: &Fixture) -> Vec<String> {
     state
 }
 
-async fn a_server_that_was_prepared_before_there_were_tombstones_or_adoption_is_brought_up_to_date(
-    version: Version,
-) {
+async fn a_server_that_an_earlier_version_prepared_is_brought_up_to_date(version: Version) {
     let fixture = Fixture::prepared(version).await;
     let spec = want(&["app"]);
     fixture.converge(&spec).await;
@@ -57,7 +55,7 @@ async fn a_server_that_was_prepared_before_there_were_tombstones_or_adoption_is_
         &mut operator,
         "DROP TABLE tenantry.tombstone; ALTER TABLE tenantry.marker DROP CONSTRAINT marker_phase_check, \
          ADD CONSTRAINT marker_phase_check CHECK (phase IN ('Creating', 'Bound', 'Released')), \
-         DROP COLUMN management, DROP COLUMN object_name",
+         DROP COLUMN management, DROP COLUMN object_name, DROP COLUMN deletion_policy, DROP COLUMN archive",
     )
     .await;
     let mut reader = fixture.pool.operator().await.unwrap();

@@ -10,7 +10,7 @@ use tenantry::controller::database::want::DatabaseSpec;
 use tenantry::postgres::execute::ExecuteError;
 use tenantry::postgres::facts::Phase;
 use tenantry::postgres::observe;
-use tenantry::postgres::tombstone::{Archive, Extent, OwnRole};
+use tenantry::postgres::tombstone::{Archive, Extent, OwnRole, TombstoneName};
 
 use super::converge::settled;
 use super::fixture::{Fixture, login, run, texts, want};
@@ -287,7 +287,8 @@ async fn whoever_can_get_in_is_seen_however_they_came_to_it(version: Version) {
 
 async fn insiders(fixture: &Fixture, spec: &DatabaseSpec) -> Vec<String> {
     let mut reader = fixture.pool.operator().await.unwrap();
-    let found = observe::insiders(&mut reader, &spec.physical).await.unwrap();
+    let name = TombstoneName::of(&spec.physical).database();
+    let found = observe::insiders(&mut reader, &spec.physical, &name).await.unwrap();
     reader.release().await;
     found.iter().map(ToString::to_string).collect()
 }

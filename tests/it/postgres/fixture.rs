@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
+use tenantry::api::deletion::DeletionPolicy;
 use tenantry::api::names::{CredentialName, DatabaseName, Group, PhysicalName, TenantId};
 use tenantry::controller::database::look::look;
 use tenantry::controller::database::plan::{Conflict, Plan, plan, release};
@@ -173,6 +174,7 @@ pub fn want(credentials: &[&str]) -> DatabaseSpec {
         credentials: credentials.iter().map(credential).collect(),
         logins_allowed: true,
         adopted: None,
+        deletion_policy: DeletionPolicy::Retain,
     }
 }
 

@@ -21,6 +21,7 @@ async fn tenant_of(plane: &ControlPlane) -> Prefix {
         blueprints: None,
         state: None,
         owners: None,
+        deletion_policy: None,
         deletion_protection: None,
     };
     let tenants: Api<Tenant> = Api::all(client);
