@@ -115,11 +115,14 @@ pub fn is_purge_due(database: &ServerDatabase, marker: &Marker) -> bool {
     ours && marker.phase == Phase::Released && named == Some(marker.generation)
 }
 
-/// Whether what was in force when the database was released asks for its end, and the object does not yet.
+/// Whether what was in force when the database was released asks for its end, and the object does not yet. One whose `claimRef` an
+/// admin has changed since is wanted back.
 pub fn is_end_due(database: &ServerDatabase, marker: &Marker) -> bool {
     let ours = marker.adopted.is_none() && database.spec.adoption().is_none();
     let asked = marker.deletion_policy == DeletionPolicy::Delete && database.spec.purge.is_none();
-    ours && asked && marker.phase == Phase::Released
+    let left = &database.spec.claim_ref.uid;
+    let wanted_back = left.is_none() || *left != marker.claim.uid;
+    ours && asked && !wanted_back && marker.phase == Phase::Released
 }
 
 /// Why the purge that the object asks for is not done, if it is not.
@@ -228,7 +231,9 @@ mod tests {
     fn only_a_released_database_that_we_made_and_whose_policy_says_so_asks_for_its_end_by_itself() {
         let with = |phase, policy, purge, obstacle| {
             let mut fetched = fetched(Some(phase), Claim::Present, purge, obstacle);
-            fetched.marker.as_mut().unwrap().as_mut().unwrap().deletion_policy = policy;
+            let row = fetched.marker.as_mut().unwrap().as_mut().unwrap();
+            (row.deletion_policy, row.claim.uid) = (policy, Some("claim".into()));
+            fetched.database.spec.claim_ref.uid = Some("claim".into());
             fetched
         };
         let delete = |phase, purge, obstacle| with(phase, DeletionPolicy::Delete, purge, obstacle);
@@ -245,6 +250,12 @@ mod tests {
         }
         for policy in [DeletionPolicy::Retain, DeletionPolicy::Snapshot] {
             assert_eq!(validate(&with(Phase::Released, policy, None, None)), Verdict::Keep);
+        }
+        // An admin gives it to a claim: to the next one, or to that one.
+        for claim in [None, Some("next".to_owned())] {
+            let mut wanted = delete(Phase::Released, None, None);
+            wanted.database.spec.claim_ref.uid = claim;
+            assert_eq!(validate(&wanted), Verdict::Keep);
         }
         let mut given = delete(Phase::Released, None, None);
         given.database.spec.management = Some(Management::Adopt);
