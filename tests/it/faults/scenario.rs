@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Executor};
 use tenantry::controller::object::{Key, Kind};
 
 use crate::controller::claims::{binding, phase, server_database, session};
@@ -24,6 +25,8 @@ pub enum Scenario {
     Change,
     /// It is suspended.
     Suspend,
+    /// A claim is made for a database that an admin gives it.
+    Adopt,
     /// A claim is deleted: its database is released.
     Release,
     /// A claim is made again: its database is bound again.
@@ -43,10 +46,11 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Create,
         Self::Change,
         Self::Suspend,
+        Self::Adopt,
         Self::Release,
         Self::Return,
         Self::Rotate,
@@ -62,6 +66,7 @@ impl Scenario {
             Self::Create => "create",
             Self::Change => "change",
             Self::Suspend => "suspend",
+            Self::Adopt => "adopt",
             Self::Release => "release",
             Self::Return => "return",
             Self::Rotate => "rotate",
@@ -82,6 +87,7 @@ impl Scenario {
         archiving::keep(&scene, self == Self::Archive).await;
         match self {
             Self::Create | Self::Change | Self::Suspend | Self::Delete => {}
+            Self::Adopt => legacy(&scene).await,
             Self::Release => drop(extra(&scene).await),
             Self::Return | Self::Purge | Self::Archive => drop(released(&scene).await),
             Self::Undelete | Self::Drop => {
@@ -118,7 +124,7 @@ impl Scenario {
                 scene.patch(Kind::Tenant, &acme, json!({"spec": {"state": "Suspended"}})).await;
             }
             Self::Release => drop(scene.delete(Kind::TenantDatabase, &scene.inside("acme", EXTRA)).await),
-            Self::Return => {
+            Self::Return | Self::Adopt => {
                 scene.create(Kind::TenantDatabase, &scene.inside("acme", EXTRA), json!({})).await;
             }
             Self::Rotate => {
@@ -150,7 +156,7 @@ impl Scenario {
             Self::Purge => phase(scene, &database(scene).await, "Tombstoned").await,
             Self::Archive => drop(archiving::archived(scene, &database(scene).await).await),
             Self::Rotate => rotated(scene).await,
-            Self::Return => {
+            Self::Return | Self::Adopt => {
                 scene.ready(Kind::TenantDatabase, &scene.inside("acme", EXTRA)).await;
             }
             Self::Delete => scene.gone(Kind::Tenant, &acme).await,
@@ -167,6 +173,20 @@ async fn extra(scene: &Stage<'_>) -> Key {
     let database = server_database(scene, EXTRA).await;
     scene.ready(Kind::ServerDatabase, &database).await;
     database
+}
+
+/// A database that somebody else made, and the object that gives it to the claim, which there is not yet.
+async fn legacy(scene: &Stage<'_>) {
+    let name = format!("legacy-{}", scene.prefix.as_str());
+    let mut admin = scene.site.postgres.admin("postgres").await;
+    admin.execute(AssertSqlSafe(format!("create database \"{name}\""))).await.unwrap();
+    let spec = json!({
+        "serverRef": {"name": scene.site.server}, "physicalName": name, "management": "Adopt",
+        "claimRef": {"namespace": scene.namespace("acme"), "name": EXTRA},
+    });
+    let object = scene.cluster("legacy");
+    scene.create(Kind::ServerDatabase, &object, spec).await;
+    scene.refused(Kind::ServerDatabase, &object, "WaitingForClaim").await;
 }
 
 /// The claim's database after the claim is gone.

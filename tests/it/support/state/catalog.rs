@@ -47,12 +47,12 @@ const INSIDE: [&str; 4] = [
         select extname, extversion, pg_get_userbyid(extowner) as owner from pg_extension) as entry",
 ];
 
-/// Everything about the tenants with those ids.
-pub async fn all(postgres: &Postgres, ids: &[String]) -> Vec<(String, Value)> {
+/// Everything about the tenants with those ids, and about the databases that were `adopted`.
+pub async fn all(postgres: &Postgres, ids: &[String], adopted: &[String]) -> Vec<(String, Value)> {
     let mut found = vec![];
     let mut server = postgres.admin("postgres").await;
-    for id in ids {
-        let pattern = format!("t\\_{id}\\_%");
+    let patterns = ids.iter().map(|id| format!("t\\_{id}\\_%")).chain(adopted.iter().cloned());
+    for pattern in patterns {
         for statement in SERVER {
             found.extend(entries(&mut server, statement, Some(&pattern)).await);
         }

@@ -46,7 +46,11 @@ impl Mask {
         // Databases of tenants that are gone: their claims tell the namespace, the names hold the id.
         for object in objects.iter().filter(|object| object["kind"] == "ServerDatabase") {
             let physical = object["spec"]["physicalName"].as_str().unwrap();
-            let id = physical.split('_').nth(1).unwrap().to_owned();
+            // The name of one that was adopted has none in it.
+            let Some(id) = physical.strip_prefix("t_").and_then(|name| name.split('_').next()) else {
+                continue;
+            };
+            let id = id.to_owned();
             if !mask.ids.contains(&id) {
                 let claim = &object["spec"]["claimRef"];
                 let namespace = claim["namespace"].as_str().unwrap();

@@ -26,7 +26,7 @@ impl WholeState {
         let client = plane.client().await;
         let objects = objects::all(&client, prefix).await;
         let mut mask = Mask::new(prefix, &objects);
-        let catalog = catalog::all(postgres, &mask.ids()).await;
+        let catalog = catalog::all(postgres, &mask.ids(), &adopted(&objects)).await;
         mask.replace(&postgres.access().port.to_string(), "PORT");
         let mut state = BTreeMap::new();
         for object in objects {
@@ -65,6 +65,13 @@ impl WholeState {
             .collect();
         (!differences.is_empty()).then(|| differences.join("\n"))
     }
+}
+
+/// The databases among those objects that somebody else made.
+fn adopted(objects: &[Value]) -> Vec<String> {
+    let databases = objects.iter().filter(|object| object["kind"] == "ServerDatabase");
+    let physical = databases.filter_map(|object| object["spec"]["physicalName"].as_str());
+    physical.filter(|name| !name.starts_with("t_")).map(str::to_owned).collect()
 }
 
 fn show(state: &WholeState, name: &str) -> String {
