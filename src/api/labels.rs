@@ -37,6 +37,9 @@ pub const OWNER_UID: &str = "tenantry.dev/owner-uid";
 pub const BINDING_HASH: &str = "tenantry.dev/binding-hash";
 /// On a binding Secret: since when its login is in use, if that is recorded. A Secret from before says another time.
 pub const ISSUED_AT: &str = "tenantry.dev/issued-at";
+/// On a ServerDatabase: UID of its Tenant, which is gone, and the deletion policy that it said last, if its row said one that
+/// keeps less.
+pub const KEPT_BY: &str = "tenantry.dev/kept-by";
 /// On a claim, with the name of a credential behind it: asks for a rotation whenever its value changes.
 pub const ROTATE: &str = "rotate.tenantry.dev/";
 /// On a claim, with the name of a credential behind it: says, whenever its value changes, that others know the

@@ -308,10 +308,14 @@ pub(super) fn markers(
     logins: BTreeSet<String>,
     stages: &mut Stages,
 ) {
+    // One that is kept is kept until it is bound: nobody may come to do that.
+    let released = marker.filter(|marker| marker.phase == Phase::Released);
     let intent = Marker {
         logins,
         adopted: want.adopted.clone(),
-        deletion_policy: want.deletion_policy,
+        deletion_policy: want
+            .deletion_policy
+            .max(released.map_or(want.deletion_policy, |it| it.deletion_policy)),
         ..marker.cloned().unwrap_or_else(|| Marker { phase: Phase::Creating, ..bound(want) })
     };
     let rebound =
@@ -322,6 +326,7 @@ pub(super) fn markers(
         claim: want.claim.clone(),
         phase: Phase::Bound,
         generation: intent.generation + i64::from(rebound),
+        deletion_policy: want.deletion_policy,
         ..intent.clone()
     };
     match marker {

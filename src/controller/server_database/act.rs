@@ -91,7 +91,7 @@ pub async fn act(
         admitted = still(context, fetched, marker).await;
     }
     let plan = match admitted {
-        Ok(()) => match as_it_ends(context, marker, act).await {
+        Ok(()) => match as_it_ends(context, fetched, marker, act).await {
             Ok(marker) => planned(&mut session, fetched, &physical, &marker, act).await,
             Err(summary) => Err(summary),
         },
@@ -117,10 +117,15 @@ pub async fn act(
 }
 
 /// The row with the deletion policy that its release records: what the row says, unless the tenant keeps more by now.
-async fn as_it_ends(context: &Context, marker: &Marker, act: Act) -> Result<Marker, Summary> {
+async fn as_it_ends(
+    context: &Context,
+    fetched: &Fetched,
+    marker: &Marker,
+    act: Act,
+) -> Result<Marker, Summary> {
     let mut marker = marker.clone();
     if act == Act::Release {
-        let policy = obstacle::policy(context, &marker).await;
+        let policy = obstacle::policy(context, &fetched.database, &marker).await;
         marker.deletion_policy = policy.map_err(|error| outcome::summary(&error))?;
     }
     Ok(marker)

@@ -7,7 +7,7 @@ use kube::api::Api;
 use super::fetch::{failed, tenant};
 use crate::api::condition::{Summary, reason};
 use crate::api::deletion::DeletionPolicy;
-use crate::api::{ServerDatabase, Tenant, TenantDatabase, names};
+use crate::api::{ServerDatabase, Tenant, TenantDatabase, labels, names};
 use crate::controller::apply::ApplyError;
 use crate::controller::context::Context;
 use crate::controller::database::protection;
@@ -15,18 +15,29 @@ use crate::controller::object::{Key, Kind};
 use crate::postgres::facts::Marker;
 
 /// What becomes of the database of that row, which nobody claims any more: what the row says, unless its Tenant, which may be on its
-/// way out too, keeps more by now.
-pub async fn policy(context: &Context, row: &Marker) -> Result<DeletionPolicy, ApplyError> {
+/// way out too, keeps more by now, or did when it went.
+pub async fn policy(
+    context: &Context,
+    database: &ServerDatabase,
+    row: &Marker,
+) -> Result<DeletionPolicy, ApplyError> {
+    let recorded = last_word(database, row).max(Some(row.deletion_policy)).unwrap_or_default();
     let tenant = names::tenant_of_namespace(&row.claim.namespace);
-    let Some(name) = tenant.filter(|_| row.deletion_policy != DeletionPolicy::Snapshot) else {
-        return Ok(row.deletion_policy);
+    let Some(name) = tenant.filter(|_| recorded != DeletionPolicy::Snapshot) else {
+        return Ok(recorded);
     };
     let api: Api<Tenant> = Api::all(context.client.clone());
     let live = api.get_opt(name).await.map_err(|source| failed(Kind::Tenant, &Key::cluster(name), source))?;
     let own = live.filter(|tenant| tenant.metadata.uid.as_deref() == Some(&*row.tenant_uid));
     let said =
         own.filter(|_| row.adopted.is_none()).map(|tenant| tenant.spec.deletion_policy.unwrap_or_default());
-    Ok(said.map_or(row.deletion_policy, |said| said.max(row.deletion_policy)))
+    Ok(said.map_or(recorded, |said| said.max(recorded)))
+}
+
+/// What the Tenant of that row has left with the object before it went.
+fn last_word(database: &ServerDatabase, row: &Marker) -> Option<DeletionPolicy> {
+    let (uid, said) = database.annotations().get(labels::KEPT_BY)?.split_once('/')?;
+    DeletionPolicy::parse(said).filter(|_| uid == row.tenant_uid)
 }
 
 /// What stands against purging the released database of that row, or dropping its tombstone, if anything does.
@@ -57,6 +68,12 @@ pub async fn obstacle(
         );
         return Ok(Some(Summary::Stalled { reason: reason::DELETION_PROTECTED, message }));
     }
+    if row.deletion_policy == DeletionPolicy::Delete {
+        let said = policy(context, database, row).await?;
+        if said != DeletionPolicy::Delete {
+            return Ok(Some(kept(field, said)));
+        }
+    }
     let conflict = context.inventory.rows().conflict(&row.physical_name, &row.tenant_uid, &row.name);
     if conflict.is_some() {
         return Ok(conflict);
@@ -82,4 +99,15 @@ pub async fn obstacle(
         };
         Summary::Stalled { reason: reason::CLAIM_CONFLICT, message }
     }))
+}
+
+/// What is said of a database that was to be deleted when it was released, and whose Tenant has thought better of it.
+fn kept(field: &str, said: DeletionPolicy) -> Summary {
+    let message = format!(
+        "{field}: spec.deletionPolicy of its Tenant is {} by now, so the database is kept; to purge it all the same, set that to Delete, or, \
+         if the Tenant is gone, remove the annotation {} of this object",
+        said.as_str(),
+        labels::KEPT_BY
+    );
+    Summary::Stalled { reason: reason::DELETION_PROTECTED, message }
 }

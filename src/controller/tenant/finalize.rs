@@ -1,7 +1,8 @@
 //! The end of a tenant: its namespace goes first, its databases are released and kept.
 //!
 //! The finalizer guards the namespace only. Databases are released by the server databases' controller, which sees
-//! that the claims are gone; a server that is down therefore holds no tenant back.
+//! that the claims are gone; a server that is down therefore holds no tenant back. What the tenant said last of its databases is
+//! left with their objects.
 
 use kube::ResourceExt;
 use kube::api::DynamicObject;
@@ -9,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::fetch::Fetched;
 use crate::api::condition::{Summary, reason};
-use crate::api::labels::{PROTECTED, TENANT_FINALIZER};
+use crate::api::deletion::DeletionPolicy;
+use crate::api::labels::{KEPT_BY, PROTECTED, TENANT_FINALIZER};
 use crate::api::{Tenant, names};
 use crate::controller::apply::ApplyError;
 use crate::controller::brake;
@@ -17,7 +19,7 @@ use crate::controller::context::Context;
 use crate::controller::declared::{Ownership, ownership};
 use crate::controller::object::{Key, Kind, dynamic_api};
 use crate::controller::outcome::Next;
-use crate::controller::publish::{publish, set_finalizers};
+use crate::controller::publish::{patch_metadata, publish, set_finalizers};
 
 /// Whether the tenant still lacks our finalizer.
 pub fn is_unguarded(tenant: &Tenant) -> bool {
@@ -68,10 +70,33 @@ pub async fn finalize(context: &Context, fetched: &Fetched) -> Result<Next, Appl
         // The watch tells when it is gone, unless somebody took the label off by which we watch it.
         return Ok(Next::Backoff);
     }
+    leave_word(context, tenant).await?;
     let rest: Vec<String> = tenant.finalizers().iter().filter(|f| *f != TENANT_FINALIZER).cloned().collect();
     set_finalizers(context, tenant, &rest).await?;
     context.progress.clear(&uid);
     Ok(Next::Never)
+}
+
+/// Leaves what the tenant says of its databases with those that are shown to keep less: their servers may not have been reached since
+/// it was said, and afterwards there is nobody to ask.
+async fn leave_word(context: &Context, tenant: &Tenant) -> Result<(), ApplyError> {
+    let (uid, said) = (tenant.uid().unwrap_or_default(), tenant.spec.deletion_policy.unwrap_or_default());
+    let namespace = names::tenant_namespace(&tenant.name_any());
+    let mut keeping_less = vec![];
+    context.stores.server_databases.each(|own| {
+        let Some(database) = own.valid().filter(|it| it.spec.claim_ref.namespace == namespace) else {
+            return;
+        };
+        let shown = database.status.as_ref().and_then(|status| status.deletion_policy);
+        if database.spec.adoption().is_none() && shown.unwrap_or(DeletionPolicy::Delete) < said {
+            keeping_less.push(database.clone());
+        }
+    });
+    for database in keeping_less {
+        let word = format!("{uid}/{}", said.as_str());
+        patch_metadata(context, &database, json!({"annotations": {KEPT_BY: word}})).await?;
+    }
+    Ok(())
 }
 
 /// What the namespace says that keeps it. What merely takes its time has counts in it, which change all the while.

@@ -104,6 +104,33 @@ async fn what_a_tenant_says_is_done_after_it_is_gone_and_a_claim_may_only_keep_m
 }
 
 #[tokio::test]
+async fn what_a_tenant_said_last_holds_although_its_server_was_down() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let scene = shop::open(&site).await;
+    let tenant = scene.cluster("acme");
+    scene.patch(Kind::Tenant, &tenant, json!({"spec": {"deletionPolicy": "Delete"}})).await;
+    let users = server_database(&scene, "users").await;
+    scene
+        .until(Kind::ServerDatabase, &users, "says Delete", |database| {
+            (database["status"]["deletionPolicy"] == "Delete").then_some(())
+        })
+        .await;
+    site.postgres.stop();
+    scene.patch(Kind::Tenant, &tenant, json!({"spec": {"deletionPolicy": "Retain"}})).await;
+    scene.delete(Kind::Tenant, &tenant).await;
+    scene.gone(Kind::Tenant, &tenant).await;
+    site.postgres.start();
+    scene
+        .until(Kind::ServerDatabase, &users, "is kept", |database| {
+            let status = &database["status"];
+            (status["phase"] == "Released" && status["deletionPolicy"] == "Retain").then_some(())
+        })
+        .await;
+    operator.stop().await;
+}
+
+#[tokio::test]
 async fn a_policy_that_is_given_up_before_the_claim_goes_is_not_done_and_protection_holds_it_up() {
     let site = Site::shared().await;
     let scene = shop::open(&site).await;
@@ -122,8 +149,17 @@ async fn a_policy_that_is_given_up_before_the_claim_goes_is_not_done_and_protect
     assert!(said.starts_with("deletionPolicy Delete: Tenant "), "{said}");
     let before = left(&scene, &users).await;
     assert!(before.contains(&users.name.replace('-', "_")), "{before:?}");
-    let unprotected = json!({"spec": {"deletionProtection": false}});
-    scene.patch(Kind::Tenant, &tenant, unprotected).await;
+    // Nor is what was recorded done to a tenant that has thought better of it.
+    let thought_better = json!({"spec": {"deletionProtection": false, "deletionPolicy": "Retain"}});
+    scene.patch(Kind::Tenant, &tenant, thought_better).await;
+    scene
+        .until(Kind::ServerDatabase, &users, "says that it is kept", |database| {
+            let said = condition(database, "Ready")?["message"].as_str()?.to_owned();
+            said.contains("spec.deletionPolicy of its Tenant is Retain by now").then_some(())
+        })
+        .await;
+    assert_eq!(left(&scene, &users).await, before);
+    scene.patch(Kind::Tenant, &tenant, json!({"spec": {"deletionPolicy": "Delete"}})).await;
     phase(&scene, &users, "Tombstoned").await;
 
     // The other one is released under what the Tenant says by then, whatever its row said before.

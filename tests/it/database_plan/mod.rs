@@ -16,6 +16,7 @@ use tenantry::postgres::facts::{
     StoredPassword,
 };
 use tenantry::postgres::scram::{Password, Verifier};
+use tenantry::postgres::statement::Statement;
 
 use meddling::{events, happen, specs};
 use model::Model;
@@ -289,4 +290,22 @@ fn a_database_nobody_looked_into_is_left_as_it_is_inside() {
     let facts = Facts { inside: BTreeMap::new(), ..model.observe() };
     assert_eq!(plan(&spec, &facts), Ok(Plan::default()));
     assert_eq!(model.truth.databases[physical().as_str()].owner, DATABASE_OWNER);
+}
+
+#[test]
+fn a_kept_database_is_kept_until_it_is_bound_whatever_its_next_claim_says() {
+    let mut model = Model::new(true);
+    model.apply(&plan(&want(&["app"], None, true), &model.observe()).unwrap().batches);
+    let row = model.truth.marker(physical().as_str()).unwrap().clone();
+    model.apply(&release(&row, &model.observe()).unwrap().batches);
+    let next = DatabaseSpec { deletion_policy: DeletionPolicy::Delete, ..want(&["app", "late"], None, true) };
+    let bind = plan(&next, &model.observe()).unwrap();
+    let statements = bind.batches.iter().flat_map(|batch| &batch.statements);
+    let written: Vec<_> = statements
+        .filter_map(|statement| match statement {
+            Statement::UpdateMarker { marker, .. } => Some((marker.phase, marker.deletion_policy)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(written, [(Phase::Released, DeletionPolicy::Retain), (Phase::Bound, DeletionPolicy::Delete)]);
 }
