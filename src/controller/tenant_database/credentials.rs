@@ -119,7 +119,9 @@ impl Basis<'_> {
         let goes_on = side == in_use;
         let (password, wish) = match (found.filter(|_| opens && goes_on), current.filter(|_| goes_on)) {
             (Some(found), _) => (found.login.password.clone(), PasswordWish::Keep),
-            (None, Some(current)) if current.as_written => set_again(context, &current.login.password),
+            (None, Some(current)) if current.as_written && self.is_readable(credential, in_use) => {
+                set_again(context, &current.login.password)
+            }
             _ => issued(context, goes_on),
         };
         let issued_at = binding::issued_at(issue.as_ref());
@@ -153,6 +155,13 @@ impl Basis<'_> {
         // Before the first turn that went through, nobody has been told of any.
         let told = self.claim.declared.is_some();
         gone && told && self.facts.roles.get(&login).is_some_and(|role| role.login)
+    }
+
+    /// Whether we read what password the server has for the login. Where we may not, what a Secret holds may have been believed and never
+    /// proved.
+    fn is_readable(&self, credential: &ValidCredential, side: Side) -> bool {
+        let role = self.facts.roles.get(&self.physical.login(&credential.name, side));
+        role.is_none_or(|role| role.password != StoredPassword::Unreadable)
     }
 
     /// Whether the database is another claim's, or nobody's, until the end of this turn.
@@ -225,6 +234,8 @@ impl Basis<'_> {
                     // Nor does one that is in full use: what is there stays. But a server that is full refuses anybody, before
                     // it knows who comes.
                     Err(ConnectError::TooManyConnections { .. }) => is_current,
+                    // Nor one that pg_hba.conf does not let in from here.
+                    Err(error) if error.is_before_the_password() => is_current,
                     Err(ConnectError::AuthenticationFailed { .. }) => false,
                     // A server that is slow says nothing about a password.
                     Err(error) => return Err(refusal::of_connect(&error)),

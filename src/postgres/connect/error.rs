@@ -142,6 +142,11 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether the server refused who comes from here before it asked for a password (28000): that says nothing about the password.
+    pub fn is_before_the_password(&self) -> bool {
+        matches!(self, Self::AuthenticationFailed { source, .. } if code(source).as_deref() == Some("28000"))
+    }
+
     /// Whether nobody would get a session now. The limit of one login or of one database has the same SQLSTATE
     /// (53300) as that of the server, and its text depends on the server's language: the routine that raised it tells.
     pub(super) fn concerns_everybody(&self) -> bool {
