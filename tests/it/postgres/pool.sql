@@ -4,7 +4,7 @@ ALTER DATABASE "clone" RENAME TO "t";
 ALTER ROLE "clone_owner" RENAME TO "t_owner";
 ALTER ROLE "clone_rw" RENAME TO "t_rw";
 ALTER ROLE "clone_ro" RENAME TO "t_ro";
-INSERT INTO tenantry.marker (tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, logins) VALUES ('UID', 'app', 'ID', 't', 'tenant-acme', 'app', 'claim', 'Bound', 1, (SELECT epoch FROM tenantry.epoch), ARRAY['t_app_a']::text[]);
+INSERT INTO tenantry.marker (tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, logins, deletion_policy) VALUES ('UID', 'app', 'ID', 't', 'tenant-acme', 'app', 'claim', 'Bound', 1, (SELECT epoch FROM tenantry.epoch), ARRAY['t_app_a']::text[], 'Retain');
 CREATE ROLE "t_app_a" NOLOGIN NOINHERIT CONNECTION LIMIT 5 PASSWORD '********';
 GRANT "t_owner" TO "t_app_a";
 ALTER DATABASE "t" ALLOW_CONNECTIONS true;

@@ -1,4 +1,4 @@
-//! A real control plane: one that all tests share, or one of a test's own from a pool of three.
+//! A real control plane: one that all tests share, or one of a test's own from a pool of five.
 //!
 //! Every control plane has everything of ours installed but the operator, and a [`kubelet`](super::kubelet) that plays its nodes.
 
@@ -52,9 +52,9 @@ impl ControlPlane {
             .await
     }
 
-    /// A control plane of the test's own, without any object of earlier tests. Three exist: a fourth caller waits.
+    /// A control plane of the test's own, without any object of earlier tests. Five exist: a sixth caller waits.
     pub async fn own() -> Self {
-        let names = ["a", "b", "c"].map(|end| format!("test-{}-{end}", folder_hash()));
+        let names = ["a", "b", "c", "d", "e"].map(|end| format!("test-{}-{end}", folder_hash()));
         let names = names.each_ref().map(String::as_str);
         let longest_test = Duration::from_mins(10);
         let (name, slot) = wait_until(longest_test, "a control plane of the pool is free", async || {
