@@ -169,6 +169,7 @@ impl Home {
         }
     }
 
+    /// Nothing has to survive the machine, and no table lives long enough to be vacuumed: autovacuum would visit hundreds of databases.
     fn settings(&self, port: u16) -> String {
         let folder = self.folder.display();
         let tls = if self.version.speaks_tls() { "on" } else { "off" };
@@ -181,6 +182,7 @@ impl Home {
             fsync = off
             synchronous_commit = off
             full_page_writes = off
+            autovacuum = off
             ssl = {tls}
             ssl_ca_file = '{folder}/ca.crt'
             ssl_cert_file = '{folder}/server.crt'
