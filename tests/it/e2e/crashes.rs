@@ -29,9 +29,10 @@ async fn an_operator_killed_five_times_makes_what_an_undisturbed_one_makes() {
     .await;
     let writes = about(&quiet, cluster.plane.operator_writes_since(mark).await);
 
-    // Moments are counts of the operator's writes: the same seed kills at the same places.
+    // Moments are counts of the operator's writes: the same seed kills at the same places. A death saves some that an undisturbed
+    // run makes, such as a status between two others, so the last of them may never come.
     let seed: u64 = rand::rng().random();
-    let mut moments = index::sample(&mut StdRng::seed_from_u64(seed), writes, DEATHS).into_vec();
+    let mut moments = index::sample(&mut StdRng::seed_from_u64(seed), writes * 3 / 4, DEATHS).into_vec();
     moments.sort_unstable();
     let told = format!("seed {seed}: killed after {moments:?} of {writes} writes");
     let disturbed = Scene::new(&cluster.plane).await;
