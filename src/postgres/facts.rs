@@ -381,3 +381,23 @@ impl Facts {
         by_login.iter().filter(|(login, _)| logins.contains(*login)).map(|(_, count)| count).sum()
     }
 }
+
+#[cfg(test)]
+impl Marker {
+    /// The row of a tenant's database `app`, for tests to change what they are about.
+    pub(crate) fn sample() -> Self {
+        Self {
+            tenant_uid: "u".into(),
+            name: "app".into(),
+            tenant_id: "x".into(),
+            physical_name: "t_x_app".into(),
+            claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: None },
+            phase: Phase::Bound,
+            generation: 1,
+            epoch: 0,
+            logins: BTreeSet::new(),
+            adopted: None,
+            deletion_policy: DeletionPolicy::Retain,
+        }
+    }
+}

@@ -220,24 +220,15 @@ pub const fn is_sealed(database: &Database) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::deletion::DeletionPolicy;
-    use crate::postgres::facts::Claim;
 
     fn marker(phase: Phase) -> Marker {
         Marker {
-            tenant_uid: "u".into(),
-            name: "app".into(),
-            tenant_id: "x".into(),
-            physical_name: "t_x_app".into(),
-            claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: None },
             phase,
             generation: 3,
-            epoch: 0,
             logins: ["t_x_app_app_a", "t_x_apple_app_a", "postgres", "t_x_app_x\"; DROP"]
                 .map(str::to_owned)
                 .into(),
-            adopted: None,
-            deletion_policy: DeletionPolicy::Retain,
+            ..Marker::sample()
         }
     }
 

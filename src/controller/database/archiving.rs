@@ -132,8 +132,8 @@ fn named(physical: &PhysicalName, database: Ident) -> Result<Names, Conflict> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::deletion::DeletionPolicy;
-    use crate::postgres::facts::{Claim, DATABASE_OWNER, Database, Phase, Role};
+
+    use crate::postgres::facts::{DATABASE_OWNER, Database, Phase, Role};
     use crate::postgres::pool::MemberPhase;
     use crate::postgres::scram::Password;
 
@@ -143,17 +143,10 @@ mod tests {
 
     fn marker(logins: &[&str]) -> Marker {
         Marker {
-            tenant_uid: "u".into(),
-            name: "app".into(),
-            tenant_id: "x".into(),
-            physical_name: "t_x_app".into(),
-            claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: None },
             phase: Phase::Tombstoned,
             generation: 4,
-            epoch: 0,
             logins: logins.iter().map(|login| (*login).to_owned()).collect(),
-            adopted: None,
-            deletion_policy: DeletionPolicy::Retain,
+            ..Marker::sample()
         }
     }
 

@@ -184,9 +184,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::api::deletion::DeletionPolicy;
+
     use crate::controller::database::{plan, tombstone};
-    use crate::postgres::facts::{Claim, Database, Role};
+    use crate::postgres::facts::{Database, Role};
     use std::time::Duration;
 
     const PHASES: [Phase; 5] =
@@ -198,17 +198,10 @@ mod tests {
 
     fn marker(phase: Phase) -> Marker {
         Marker {
-            tenant_uid: "u".into(),
-            name: "app".into(),
-            tenant_id: "x".into(),
-            physical_name: "t_x_app".into(),
-            claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: None },
             phase,
             generation: if phase == Phase::Dropping { 5 } else { 4 },
-            epoch: 0,
             logins: ["t_x_app_app_a".to_owned()].into(),
-            adopted: None,
-            deletion_policy: DeletionPolicy::Retain,
+            ..Marker::sample()
         }
     }
 

@@ -104,22 +104,10 @@ fn vacant(name: &Ident, have: &Facts) -> Result<(), Conflict> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postgres::facts::{Claim, Database};
+    use crate::postgres::facts::Database;
 
     fn marker(phase: Phase) -> Marker {
-        Marker {
-            tenant_uid: "u".into(),
-            name: "app".into(),
-            tenant_id: "x".into(),
-            physical_name: "t_x_app".into(),
-            claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: None },
-            phase,
-            generation: 3,
-            epoch: 0,
-            logins: [].into(),
-            adopted: None,
-            deletion_policy: DeletionPolicy::Retain,
-        }
+        Marker { phase, generation: 3, ..Marker::sample() }
     }
 
     fn facts(databases: &[&str]) -> Facts {

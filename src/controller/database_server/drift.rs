@@ -92,26 +92,21 @@ fn undeclared<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::deletion::DeletionPolicy;
+
     use crate::api::server_database::Management;
     use crate::postgres::adoption::Adopted;
-    use crate::postgres::facts::{Claim, Phase};
+    use crate::postgres::facts::Phase;
 
     #[test]
     fn only_roles_that_nobody_vouches_for_are_named() {
         let role = |name: &str| ElevatedRole { name: name.into(), rights: vec!["SUPERUSER".into()] };
         let row = Marker {
-            tenant_uid: "u".into(),
-            name: "app".into(),
             tenant_id: "i".into(),
             physical_name: "t_i_app".into(),
-            claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: None },
             phase: Phase::Bound,
             generation: 1,
-            epoch: 0,
             logins: ["t_i_app_app_a".to_owned()].into(),
-            adopted: None,
-            deletion_policy: DeletionPolicy::Retain,
+            ..Marker::sample()
         };
         let elevated = ["dba", "mallory", "t_i_app_app_a", "t_i_app_owner", "t_i_app_nobodys"].map(role);
         let names = |row: &Marker, compared: &[&str]| -> Vec<&str> {

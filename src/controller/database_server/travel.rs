@@ -68,9 +68,9 @@ pub fn compare(known: &[Known], rows: &[Marker]) -> Result<(), Summary> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::deletion::DeletionPolicy;
+
     use crate::api::server_database::{ServerDatabaseSpec, ServerDatabaseStatus};
-    use crate::postgres::facts::{Claim, Phase};
+    use crate::postgres::facts::Phase;
 
     fn database(name: &str, generation: Option<i64>) -> ServerDatabase {
         let spec = ServerDatabaseSpec { physical_name: name.into(), ..ServerDatabaseSpec::default() };
@@ -81,17 +81,11 @@ mod tests {
 
     fn row(name: &str, generation: i64) -> Marker {
         Marker {
-            tenant_uid: "u".into(),
-            name: "app".into(),
             tenant_id: "i".into(),
             physical_name: name.into(),
-            claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: None },
             phase: Phase::Bound,
             generation,
-            epoch: 0,
-            logins: [].into(),
-            adopted: None,
-            deletion_policy: DeletionPolicy::Retain,
+            ..Marker::sample()
         }
     }
 

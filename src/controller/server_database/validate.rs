@@ -170,21 +170,14 @@ mod tests {
     use super::*;
     use crate::api::server_database::{Management, Purge, ServerDatabaseSpec, ServerDatabaseStatus};
     use crate::postgres::adoption::Adopted;
-    use crate::postgres::facts;
 
     fn fetched(phase: Option<Phase>, claim: Claim, purge: Option<i64>, obstacle: Option<Summary>) -> Fetched {
         let marker = phase.map(|phase| Marker {
-            tenant_uid: "u".into(),
-            name: "app".into(),
             tenant_id: "i".into(),
             physical_name: "t_i_app".into(),
-            claim: facts::Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: None },
             phase,
             generation: 4,
-            epoch: 0,
-            logins: [].into(),
-            adopted: None,
-            deletion_policy: DeletionPolicy::Retain,
+            ..Marker::sample()
         });
         let purge = purge.map(|generation| Purge { generation });
         let spec = ServerDatabaseSpec { purge, ..ServerDatabaseSpec::default() };
