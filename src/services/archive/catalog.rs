@@ -208,8 +208,16 @@ const COMMENTS: &str = concat!(
 
 const EXTENSIONS: &str = concat!(
     "SELECT 'extension', quote_ident(e.extname), ",
-    "jsonb_build_object('version', e.extversion, 'schema', e.extnamespace::regnamespace) FROM pg_extension e",
+    "jsonb_build_object('version', e.extversion, 'schema', e.extnamespace::regnamespace) FROM pg_extension e ",
+    // Whoever owns an extension can add things of his own to it, which are dumped by nobody then.
+    "UNION ALL SELECT 'member of extension', quote_ident(e.extname) || ' ' || o.type || ' ' || o.identity, '{}'::jsonb ",
+    "FROM pg_extension e JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' ",
+    "CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) o",
 );
+
+/// Extensions in the order in which they were made, so after those that they require: name, version and schema.
+pub const EXTENSIONS_IN_ORDER: &str = "SELECT e.extname::text, e.extversion, n.nspname::text FROM pg_extension e \
+    JOIN pg_namespace n ON n.oid = e.extnamespace ORDER BY e.oid";
 
 const STATISTICS: &str = concat!(
     "SELECT 'statistics', s.stxnamespace::regnamespace::text || '.' || quote_ident(s.stxname), jsonb_build_object(",
@@ -349,6 +357,17 @@ pub const OBSTACLES: &str = concat!(
     "FROM pg_largeobject_metadata m WHERE NOT pg_has_role(m.lomowner, 'USAGE') ",
     "UNION ALL SELECT 'subscription ' || quote_ident(s.subname), 'is dumped for superusers only: DROP SUBSCRIPTION first' ",
     "FROM pg_subscription s WHERE s.subdbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) ",
+    "UNION ALL SELECT 'extension ' || quote_ident(x.extname), CASE WHEN v.name IS NULL ",
+    "THEN format('has version %s, which the server cannot install any more: ALTER EXTENSION … UPDATE', x.extversion) ",
+    "ELSE 'is not a trusted one, so no login like this can restore it: DROP EXTENSION, or make an archive with a login of your own' END ",
+    "FROM pg_extension x LEFT JOIN pg_available_extension_versions v ON v.name = x.extname AND v.version = x.extversion ",
+    "WHERE v.name IS NULL OR v.superuser AND NOT v.trusted ",
+    // Also what an extension has dumped by pg_extension_config_dump: nobody but a superuser restores into its tables.
+    "UNION ALL SELECT 'relation ' || c.oid::regclass::text, ",
+    "format('is a member of extension %I, so what is in it would be in no archive: ALTER EXTENSION … DROP …, or make an archive with a login of your own', x.extname) ",
+    "FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e' ",
+    "JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND x.oid = d.refobjid ",
+    "WHERE c.relkind IN ('r', 'p', 'm', 'S', 'f') ",
     "ORDER BY 1",
 );
 

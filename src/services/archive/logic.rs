@@ -45,6 +45,46 @@ impl ObjectName {
     }
 }
 
+/// What a file beside an archive may be that an attempt has left which is dead by now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leftover {
+    /// A part of a dump or of a manifest.
+    Part,
+    /// A dump: it is none if it has a manifest, the file of that name.
+    Dump {
+        /// Name of the manifest.
+        manifest: String,
+    },
+}
+
+/// What that file may be, if it is one of an attempt at the same archive.
+///
+/// A name that the operator gives is `GENERATION-ID`, and each attempt has an id of its own: files of such names in its folder are
+/// of attempts at an archive of the same database. Files of any other name are left alone, but parts of this very name.
+pub fn leftover(name: &ObjectName, file: &str) -> Option<Leftover> {
+    let own = name.0.rsplit('/').next().unwrap_or_default();
+    let is_attempt =
+        |word: &str| is_of_operator(own) && is_of_operator(word.split('.').next().unwrap_or_default());
+    if let Some(part) = file.strip_prefix('.').and_then(|file| file.strip_suffix(".part")) {
+        let of_own = part.starts_with(&format!("{own}.dump."));
+        let (word, _) = part.split_once('.')?;
+        return (of_own || is_attempt(word)).then_some(Leftover::Part);
+    }
+    let word = file.strip_suffix(".dump").filter(|word| is_attempt(word))?;
+    Some(Leftover::Dump { manifest: format!("{word}.json") })
+}
+
+/// Whether it is a generation and eight hexadecimal digits.
+fn is_of_operator(word: &str) -> bool {
+    let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    word.split_once('-').is_some_and(|(generation, id)| {
+        !generation.is_empty()
+            && generation.bytes().all(|byte| byte.is_ascii_digit())
+            && id.len() == 8
+            && id.bytes().all(hexadecimal)
+    })
+}
+
 /// The folder of a store `file:///a/folder`.
 pub fn parse_store(url: &str) -> Result<PathBuf, InvalidValue> {
     match url.strip_prefix("file://") {
@@ -87,10 +127,12 @@ pub fn tool_version(printed: &str) -> Option<String> {
 ///
 /// Left out is what the operator declares in every database, and what a login that owns neither could not make: the
 /// schema public itself with its rights and comment, rights on functions of `pg_catalog`, extensions and their
-/// comments. A line that a tenant's names make look like one of these is left out too, and then the comparison
-/// finds it missing.
-pub fn restore_list(printed: &str) -> String {
-    let kept = printed.lines().filter(|line| entry(line).is_some_and(|entry| !is_declared(entry)));
+/// comments, which are made before; and the schemas `made` for those, which belong to `group`. A line that a tenant's names make
+/// look like one of these is left out too, and then the comparison finds it missing.
+pub fn restore_list(printed: &str, group: &str, made: &[String]) -> String {
+    let made: Vec<String> = made.iter().map(|schema| format!("SCHEMA - {schema} {group}")).collect();
+    let is_made = |entry: &str| is_declared(entry) || made.iter().any(|made| made == entry);
+    let kept = printed.lines().filter(|line| entry(line).is_some_and(|entry| !is_made(entry)));
     kept.flat_map(|line| [line, "\n"]).collect()
 }
 
@@ -192,7 +234,39 @@ mod tests {
             216; 1259 16387 TABLE EXTENSION - t_abc_app_owner\n\
             6; 2615 16400 SCHEMA - public2 t_abc_app_owner\n\
             3458; 0 0 ACL public TABLE users t_abc_app_owner\n";
-        assert_eq!(restore_list(printed), wanted);
+        assert_eq!(restore_list(printed, "t_abc_app_owner", &[]), wanted);
+        let made = ["public2".to_owned(), "users".to_owned()];
+        let without: Vec<&str> = wanted.lines().filter(|line| !line.contains("public2")).collect();
+        let list = restore_list(printed, "t_abc_app_owner", &made);
+        assert_eq!(list.lines().collect::<Vec<_>>(), without);
+    }
+
+    #[test]
+    fn only_files_of_the_same_name_or_of_an_operators_attempt_are_leftovers() {
+        let found = |name: &str, file: &str| leftover(&ObjectName::parse(name).unwrap(), file);
+        let dump = |manifest: &str| Some(Leftover::Dump { manifest: manifest.into() });
+        let operator = "76/t_x_app/4-000000ff";
+        for part in [".4-0a0a0a0a.dump.019.part", ".12-0a0a0a0a.json.019.part", ".4-000000ff.dump.019.part"] {
+            assert_eq!(found(operator, part), Some(Leftover::Part), "{part}");
+        }
+        assert_eq!(found(operator, "3-0a0a0a0a.dump"), dump("3-0a0a0a0a.json"));
+        assert_eq!(found(operator, "3-0a0a0a0a.2.dump"), dump("3-0a0a0a0a.2.json"));
+        for file in [
+            "3-0a0a0a0a.json",
+            "3-0A0A0A0A.dump",
+            "mine.dump",
+            "-0a0a0a0a.dump",
+            "3-0a0a0a0a0.dump",
+            ".part",
+            ".x.part",
+            "3.dump",
+        ] {
+            assert_eq!(found(operator, file), None, "{file}");
+        }
+        assert_eq!(found("t/7", ".7.dump.019.part"), Some(Leftover::Part));
+        for file in [".8.dump.019.part", "7.dump", "3-0a0a0a0a.dump", ".3-0a0a0a0a.dump.019.part"] {
+            assert_eq!(found("t/7", file), None, "{file}");
+        }
     }
 
     #[test]

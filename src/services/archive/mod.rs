@@ -4,14 +4,16 @@
 //! 1. *Dump*: one session exports a snapshot and reads everything that is in it; `pg_dump` dumps the same snapshot.
 //! 2. *Store*: what `pg_dump` writes goes to the store as it comes, and gets its name once all of it is on disk.
 //! 3. *Fetch*: the stored bytes are read back and have to be those that were written.
-//! 4. *Restore*: `pg_restore` restores them, read a second time, into an empty scratch database.
+//! 4. *Restore*: `pg_restore` restores them, read a second time, into an empty scratch database, in which the same extensions are made
+//!    before.
 //! 5. *Compare*: the scratch database is read as the first one was, and may differ in nothing.
 //! 6. The report is stored beside the dump as its manifest. A dump without one is no archive.
 //!
 //! # Guarantees
 //! - Every session is a login that is only a member of the database's owner group: what a tenant planted runs, if at all,
 //!   with the tenant's own rights. A database of which such a login does not see everything is refused, not dumped in part.
-//! - Of a failed archive nothing stays in the store, and no archive is ever written over.
+//! - Of a failed archive nothing stays in the store, and no archive is ever written over. What a process that was killed leaves is
+//!   removed by the next attempt.
 
 mod catalog;
 mod error;
@@ -33,8 +35,8 @@ use uuid::Uuid;
 use self::error::At;
 pub use self::error::{ArchiveError, Cause};
 pub use self::logic::{InvalidValue, ObjectName, parse_store};
-use self::read::Moment;
-use self::store::{Stored, Upload};
+use self::read::{Extension, Moment};
+use self::store::{Held, Stored, Upload};
 use self::summary::{LARGE_OBJECT, ROWS, SEQUENCE, Summary};
 use self::tools::Tools;
 use crate::api::archive::{BINDING, Failed, Outcome, Report, Stage, Verified};
@@ -66,7 +68,9 @@ pub struct ArchiveConfig {
 #[derive(Debug)]
 pub struct Dumped {
     stored: Stored,
+    _held: Held,
     summary: Summary,
+    extensions: Vec<Extension>,
     moment: Moment,
     tool: String,
 }
@@ -153,16 +157,17 @@ impl Archive {
         self.enter(Stage::Dump);
         let tool = self.tools.version().await.at(Stage::Dump)?;
         let mut session = self.session(self.binding.database()).await.at(Stage::Dump)?;
-        let moment = read::begin(&mut session).await.at(Stage::Dump)?;
+        let moment = read::begin_moment(&mut session).await.at(Stage::Dump)?;
         read::obstacles(&mut session).await.at(Stage::Dump)?;
+        let extensions = read::extensions(&mut session).await.at(Stage::Dump)?;
         let summary = read::summary(&mut session).await.at(Stage::Dump)?;
         // The session keeps the snapshot until the dump is whole.
-        let stored = self.store(&moment.id).await?;
+        let (stored, held) = self.store(&moment.id).await?;
         close(session).await;
-        Ok(Dumped { stored, summary, moment, tool })
+        Ok(Dumped { stored, _held: held, summary, extensions, moment, tool })
     }
 
-    async fn store(&self, snapshot: &str) -> Result<Stored, ArchiveError> {
+    async fn store(&self, snapshot: &str) -> Result<(Stored, Held), ArchiveError> {
         let (config, new_id) = (&self.config, self.config.new_id);
         let mut upload = Upload::begin(&config.store, &config.name, new_id()).await.at(Stage::Store)?;
         let mut dump = self.tools.dump(self.binding.database(), &self.group, snapshot).at(Stage::Dump)?;
@@ -194,11 +199,13 @@ impl Archive {
     /// Restores what is stored into the scratch database.
     pub async fn restore(&self, dumped: &Dumped) -> Result<(), ArchiveError> {
         self.enter(Stage::Fetch);
-        let list = logic::restore_list(&self.fetch(&dumped.stored).await?);
+        let list = self.fetch(&dumped.stored).await?;
         self.enter(Stage::Restore);
         let mut session = self.session(&self.config.scratch).await.at(Stage::Restore)?;
         read::prepare_scratch(&mut session).await.at(Stage::Restore)?;
+        let made = read::create_extensions(&mut session, &dumped.extensions).await.at(Stage::Restore)?;
         close(session).await;
+        let list = logic::restore_list(&list, &self.group, &made);
         self.load(&dumped.stored, &list).await
     }
 
@@ -206,6 +213,7 @@ impl Archive {
     pub async fn compare(&self, dumped: &Dumped) -> Result<(), ArchiveError> {
         self.enter(Stage::Compare);
         let mut session = self.session(&self.config.scratch).await.at(Stage::Compare)?;
+        read::begin(&mut session).await.at(Stage::Compare)?;
         let restored = read::summary(&mut session).await.at(Stage::Compare)?;
         close(session).await;
         let differences = dumped.summary.differences(&restored);
@@ -243,7 +251,7 @@ impl Archive {
     }
 
     fn verified(&self, dumped: &Dumped) -> Verified {
-        let Dumped { stored, summary, moment, tool } = dumped;
+        let Dumped { stored, summary, moment, tool, .. } = dumped;
         Verified {
             object: stored.url(),
             sha256: stored.sha256.clone(),

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
-use super::catalog::{CLEAR_DEFAULT_RIGHTS, OBSTACLES, TABLES, THINGS};
+use super::catalog::{CLEAR_DEFAULT_RIGHTS, EXTENSIONS_IN_ORDER, OBSTACLES, TABLES, THINGS};
 use super::logic::quoted;
 use super::summary::{CONTENT, POSITION, Rows, Summary, hex};
 use crate::api::archive::Snapshot;
@@ -95,6 +95,15 @@ pub enum ReadError {
         "failed to use the scratch database: it is not empty ({0}), so nobody could say what was restored; make a new one"
     )]
     NotEmpty(String),
+    /// An extension of the scratch database.
+    #[error("failed to create extension {name:?} in the scratch database as it is in the database")]
+    Extension {
+        /// Its name.
+        name: String,
+        /// What went wrong.
+        #[source]
+        source: sqlx::Error,
+    },
     /// Default rights of the scratch database.
     #[error("failed to clear the default rights of the scratch database")]
     DefaultRights(#[source] sqlx::Error),
@@ -109,6 +118,14 @@ pub struct Moment {
     pub snapshot: Snapshot,
     /// The server.
     pub system_identifier: String,
+}
+
+/// An extension of a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extension {
+    name: String,
+    version: String,
+    schema: String,
 }
 
 /// The group that the login is a member of: the owner group of the database, whatever the database is called by now.
@@ -147,9 +164,15 @@ async fn open(binding: &Binding, database: &str) -> Result<PgConnection, ReadErr
     options.connect().await.map_err(|source| ReadError::Connect { database: database.into(), source })
 }
 
-/// Begins the transaction that everything is read in, and exports its snapshot.
-pub async fn begin(session: &mut PgConnection) -> Result<Moment, ReadError> {
-    session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(ReadError::Snapshot)?;
+/// Begins the transaction that everything is read in.
+pub async fn begin(session: &mut PgConnection) -> Result<(), ReadError> {
+    let begun = session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await;
+    begun.map(drop).map_err(ReadError::Snapshot)
+}
+
+/// The same, and exports its snapshot.
+pub async fn begin_moment(session: &mut PgConnection) -> Result<Moment, ReadError> {
+    begin(session).await?;
     let (id, lsn, taken_at, system_identifier): (String, String, String, String) =
         sqlx::query_as(MOMENT).fetch_one(session).await.map_err(ReadError::Snapshot)?;
     let taken_at: Timestamp = taken_at.parse().map_err(ReadError::Clock)?;
@@ -172,8 +195,12 @@ pub async fn obstacles(session: &mut PgConnection) -> Result<(), ReadError> {
     Err(ReadError::Obstacles(named))
 }
 
-/// Everything in the database.
+/// Everything in the database, in the transaction that has begun.
+///
+/// A transaction keeps the locks of everything that it has read, and all databases of a server share the room for locks: each
+/// part is read in a subtransaction of its own, which ends with its locks and leaves the snapshot.
 pub async fn summary(session: &mut PgConnection) -> Result<Summary, ReadError> {
+    session.execute("SAVEPOINT part").await.map_err(ReadError::Catalog)?;
     let mut summary = Summary::default();
     for query in THINGS {
         let things: Vec<(String, String, Value)> =
@@ -181,15 +208,59 @@ pub async fn summary(session: &mut PgConnection) -> Result<Summary, ReadError> {
         for (kind, name, definition) in things {
             summary.add(&kind, &name, definition);
         }
+        let_go(session).await?;
     }
     positions(session, &mut summary).await?;
+    let_go(session).await?;
     let tables: Vec<(String, String)> =
         sqlx::query_as(TABLES).fetch_all(&mut *session).await.map_err(ReadError::Catalog)?;
     for (table, columns) in tables {
         summary.add_rows(&table, &rows(session, &table, &columns).await?);
+        let_go(session).await?;
     }
     large_objects(session, &mut summary).await?;
+    let_go(session).await?;
     Ok(summary)
+}
+
+async fn let_go(session: &mut PgConnection) -> Result<(), ReadError> {
+    session.execute("ROLLBACK TO SAVEPOINT part").await.map(drop).map_err(ReadError::Catalog)
+}
+
+/// The extensions of the database, each after those that it requires.
+pub async fn extensions(session: &mut PgConnection) -> Result<Vec<Extension>, ReadError> {
+    let found: Vec<(String, String, String)> =
+        sqlx::query_as(EXTENSIONS_IN_ORDER).fetch_all(session).await.map_err(ReadError::Catalog)?;
+    Ok(found.into_iter().map(|(name, version, schema)| Extension { name, version, schema }).collect())
+}
+
+/// Makes those of the extensions that an empty scratch database has not, and the schemas that they are in. Returns those schemas:
+/// what is restored has them already. Whoever may make things in a database may create trusted extensions there, and what they
+/// bring is the server's own.
+pub async fn create_extensions(
+    session: &mut PgConnection,
+    extensions: &[Extension],
+) -> Result<Vec<String>, ReadError> {
+    let there = self::extensions(session).await?;
+    let mut made = vec![];
+    for Extension { name, version, schema } in extensions {
+        if there.iter().any(|own| own.name == *name) {
+            continue;
+        }
+        let failed = |source| ReadError::Extension { name: name.clone(), source };
+        let exists = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
+        let exists: bool =
+            sqlx::query_scalar(exists).bind(schema).fetch_one(&mut *session).await.map_err(failed)?;
+        let (name, schema_name, version) = (quoted(name), quoted(schema), quoted(version));
+        if !exists {
+            let create = format!("CREATE SCHEMA {schema_name}");
+            session.execute(AssertSqlSafe(create)).await.map_err(failed)?;
+            made.push(schema.clone());
+        }
+        let create = format!("CREATE EXTENSION {name} SCHEMA {schema_name} VERSION {version}");
+        session.execute(AssertSqlSafe(create)).await.map_err(failed)?;
+    }
+    Ok(made)
 }
 
 /// Where each sequence is. A sequence is outside every snapshot: one that moves meanwhile is a difference.
@@ -258,9 +329,9 @@ pub async fn prepare_scratch(session: &mut PgConnection) -> Result<(), ReadError
     for query in THINGS {
         let things: Vec<(String, String, Value)> =
             sqlx::query_as(query).fetch_all(&mut *session).await.map_err(ReadError::Catalog)?;
-        // The operator declares these two.
-        let mut foreign =
-            things.into_iter().filter(|(kind, _, _)| kind != "extension" && kind != "default rights");
+        // The operator declares these.
+        let declared = ["extension", "member of extension", "default rights"];
+        let mut foreign = things.into_iter().filter(|(kind, _, _)| !declared.contains(&kind.as_str()));
         if let Some((kind, name, _)) = foreign.next() {
             return Err(ReadError::NotEmpty(format!("{kind} {name}")));
         }

@@ -1,8 +1,8 @@
 //! The store: a mounted folder. What has its name there is whole and on disk, and is never written over.
 //!
 //! A dump is written to a hidden file beside its place, which this process holds locked; it is synced, gets its name by a
-//! link, which fails where there is such a name, and then the folder is synced. A process that dies leaves only a hidden
-//! file that nobody holds; the next archive of that name removes it.
+//! link, which fails where there is such a name, and then the folder is synced. It stays locked until it is an archive. A process
+//! that dies leaves a hidden file, or a dump without manifest, that nobody holds; the next attempt at the same archive removes it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
-use super::logic::ObjectName;
+use super::logic::{Leftover, ObjectName, leftover};
 use super::summary::hex;
 
 /// Bytes that are read at once.
@@ -88,6 +88,12 @@ struct Place {
     name: ObjectName,
 }
 
+/// That a dump is still to prove itself: until this is dropped, no other attempt removes it.
+#[derive(Debug)]
+pub struct Held {
+    _locked: File,
+}
+
 /// A hidden file, removed when dropped.
 #[derive(Debug)]
 struct Part(PathBuf);
@@ -143,10 +149,10 @@ impl Upload {
             return Err(StoreError::Missing(root.to_owned()));
         }
         let place = Place { root: root.to_owned(), name: name.clone() };
-        let wanted = place.attempt(1);
+        let (wanted, own) = (place.attempt(1), name.clone());
         let (file, part) = blocking(wanted.clone(), move || {
             create_folders(&wanted)?;
-            remove_abandoned(&wanted)?;
+            remove_abandoned(folder_of(&wanted), &own)?;
             create_part(&wanted, id)
         })
         .await?;
@@ -162,12 +168,12 @@ impl Upload {
     }
 
     /// Gives it the first free name: all of it is on disk then.
-    pub async fn finish(mut self) -> Result<Stored, StoreError> {
+    pub async fn finish(mut self) -> Result<(Stored, Held), StoreError> {
         let failed = |source| StoreError::Write { path: self.part.0.clone(), source };
         self.file.flush().await.map_err(failed)?;
         let (file, part, place) = (self.file.into_std().await, self.part, self.place);
         let first = place.attempt(1);
-        let path = blocking(first.clone(), move || {
+        let done = blocking(first.clone(), move || {
             for number in 1..=ATTEMPTS {
                 let path = place.attempt(number);
                 if path.with_extension("json").exists() {
@@ -175,14 +181,14 @@ impl Upload {
                 }
                 match publish(&file, &part, &path) {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                    published => return published.map(|()| Some(path)),
+                    published => return published.map(|()| Some((path, Held { _locked: file }))),
                 }
             }
             Ok(None)
         })
         .await?;
-        let path = path.ok_or(StoreError::Full(first))?;
-        Ok(Stored { path, sha256: hex(&self.hash.finalize()), bytes: self.bytes })
+        let (path, held) = done.ok_or(StoreError::Full(first))?;
+        Ok((Stored { path, sha256: hex(&self.hash.finalize()), bytes: self.bytes }, held))
     }
 }
 
@@ -251,18 +257,25 @@ fn part_prefix(file: &Path) -> String {
     format!(".{}.", file.file_name().unwrap_or_default().display())
 }
 
-/// Removes what earlier archives of that name left and no process holds.
-fn remove_abandoned(file: &Path) -> io::Result<()> {
-    let prefix = part_prefix(file);
-    for entry in fs::read_dir(folder_of(file))? {
+/// Removes what earlier attempts at that archive left and no process holds.
+fn remove_abandoned(folder: &Path, name: &ObjectName) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with(&prefix)
-            && name.ends_with(".part")
-            && File::open(entry.path())?.try_lock().is_ok()
+        let Some(leftover) = leftover(name, &entry.file_name().to_string_lossy()) else { continue };
+        // Somebody else may have removed it meanwhile.
+        let Ok(file) = File::open(entry.path()) else { continue };
+        if file.try_lock().is_err() {
+            continue;
+        }
+        let is_archive = match leftover {
+            Leftover::Part => false,
+            Leftover::Dump { manifest } => folder.join(manifest).exists(),
+        };
+        if !is_archive
+            && let Err(error) = fs::remove_file(entry.path())
+            && error.kind() != io::ErrorKind::NotFound
         {
-            fs::remove_file(entry.path())?;
+            return Err(error);
         }
     }
     Ok(())
@@ -287,7 +300,7 @@ mod tests {
     async fn store(root: &Path, text: &str) -> Stored {
         let mut upload = Upload::begin(root, &name(), Uuid::now_v7()).await.unwrap();
         upload.write(text.as_bytes()).await.unwrap();
-        upload.finish().await.unwrap()
+        upload.finish().await.unwrap().0
     }
 
     fn name() -> ObjectName {
@@ -346,6 +359,28 @@ mod tests {
         fs::write(folder.join(".8.dump.abandoned.part"), "another's").unwrap();
         store(root.path(), "whole").await;
         assert_eq!(files(&folder), [".8.dump.abandoned.part", "7.dump"]);
+    }
+
+    #[tokio::test]
+    async fn a_dump_of_a_dead_attempt_goes_and_one_that_is_held_or_is_an_archive_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("76/t_x_app");
+        let begin = async |id: &str| {
+            let name = ObjectName::parse(&format!("76/t_x_app/4-{id}")).unwrap();
+            Upload::begin(root.path(), &name, Uuid::now_v7()).await.unwrap()
+        };
+        let (dead, held) = begin("0000000a").await.finish().await.unwrap();
+        let (archive, proven) = begin("0000000b").await.finish().await.unwrap();
+        archive.write_manifest("{}".into(), Uuid::now_v7()).await.unwrap();
+        fs::write(folder.join(".3-0000000c.dump.abandoned.part"), "half").unwrap();
+        fs::write(folder.join("by-hand.dump"), "somebody's").unwrap();
+        drop(begin("0000000d").await);
+        let stay = ["4-0000000a.dump", "4-0000000b.dump", "4-0000000b.json", "by-hand.dump"];
+        assert_eq!(files(&folder), stay);
+        drop((held, proven));
+        drop(begin("0000000e").await);
+        assert_eq!(files(&folder), stay[1..]);
+        assert!(!dead.path.exists());
     }
 
     #[tokio::test]

@@ -90,3 +90,34 @@ async fn an_empty_database_is_an_archive_too() {
         scene.end().await;
     }
 }
+
+/// Locks of the archive's own session in the database, while the dump has one there too.
+const LOCKS: &str = "WITH own AS (SELECT pid FROM pg_stat_activity WHERE usename = $1 AND datname = $2 ORDER BY backend_start) \
+    SELECT (SELECT count(*) FROM pg_locks l WHERE l.pid = (SELECT pid FROM own LIMIT 1)) WHERE (SELECT count(*) FROM own) > 1";
+
+#[tokio::test]
+async fn a_snapshot_is_kept_without_the_locks_of_what_was_read_in_it() {
+    let scene = Scene::new(VERSIONS[0]).await;
+    let create = "DO $$ BEGIN FOR i IN 1..200 LOOP EXECUTE format('CREATE TABLE t%s (id int PRIMARY KEY)', i); END LOOP; END $$";
+    scene.tenant(create).await;
+    let mut watcher = scene.postgres.admin("postgres").await;
+    let (mut seen, mut most): (usize, i64) = (0, 0);
+    let mut archive = Box::pin(scene.verified());
+    let verified = loop {
+        let locks = sqlx::query_scalar(LOCKS).bind(&scene.login).bind(&scene.database);
+        tokio::select! {
+            verified = &mut archive => break verified,
+            locks = locks.fetch_all(&mut watcher) => {
+                let locks: Vec<i64> = locks.unwrap();
+                seen += locks.len();
+                most = most.max(locks.into_iter().max().unwrap_or(0));
+            }
+        }
+    };
+    drop(archive);
+    assert_eq!(verified.tables, 200);
+    assert!(seen > 0, "nobody looked while the dump was made");
+    assert!(most < 50, "{most} locks");
+    drop(watcher);
+    scene.end().await;
+}
