@@ -12,6 +12,9 @@ pub const BLOCKING: Duration = Duration::from_millis(500);
 /// Locks in the shared table that all sessions of one database may hold together. A dump of a few thousand tables has
 /// to fit in; a server with the default settings has room for some 12,000.
 pub const LOCKS: u32 = 4_000;
+/// Locks in the shared table that all archives of a server may hold together: the operator's own doing, one dump at a time for each
+/// database, and still no more than others can spare.
+pub const ARCHIVE_LOCKS: u32 = 8_000;
 /// A transaction may name another's role for this long: a GRANT to somebody that is not of the database is no attack yet.
 const FOREIGN_ROLE: Duration = Duration::from_secs(1);
 /// Filled to this part, the notification queue is on its way to refuse everybody's NOTIFY: whoever goes on filling it
@@ -68,6 +71,8 @@ pub enum Who {
         roles: String,
         /// The database that the login was made for.
         database: String,
+        /// Whether it is the login of an archive of that database that is being made.
+        archives: bool,
     },
     /// Nobody has logged in yet.
     Starting,
@@ -112,6 +117,8 @@ pub enum Reason {
     LocksForeignRole(String),
     /// The sessions of its database fill the server's lock table.
     FloodsLocks(u32),
+    /// The archives fill the server's lock table.
+    ArchiveFloodsLocks(u32),
     /// Nobody can log in while it goes on.
     BlocksLogins(Duration),
     /// The operator waits for it.
@@ -132,6 +139,7 @@ impl Reason {
             Self::LocksForeignDatabase(_) => "LocksForeignDatabase",
             Self::LocksForeignRole(_) => "LocksForeignRole",
             Self::FloodsLocks(_) => "FloodsLocks",
+            Self::ArchiveFloodsLocks(_) => "ArchiveFloodsLocks",
             Self::BlocksLogins(_) => "BlocksLogins",
             Self::BlocksOperator(_) => "BlocksOperator",
             Self::BlocksTenant(_) => "BlocksTenant",
@@ -158,6 +166,10 @@ impl fmt::Display for Reason {
             Self::FloodsLocks(locks) => {
                 write!(f, "held {locks} locks, and all sessions of a database may hold {LOCKS}")
             }
+            Self::ArchiveFloodsLocks(locks) => write!(
+                f,
+                "held {locks} locks for an archive, and all archives of the server may hold {ARCHIVE_LOCKS}"
+            ),
             Self::BlocksLogins(time) => after(f, "logins to the server", time),
             Self::BlocksOperator(time) => after(f, "the operator", time),
             Self::BlocksTenant(time) => after(f, "another tenant", time),
@@ -257,22 +269,29 @@ impl Look {
         }
     }
 
-    /// The sessions of one database may hold so many locks together: those with the most go until the rest fits.
+    /// The sessions of one database, and those of all archives, may hold so many locks together: those with the most go until
+    /// the rest fits.
     fn floods(&self, ends: &mut BTreeMap<i32, Reason>) {
-        let mut databases = BTreeMap::<&str, Vec<(u32, i32)>>::new();
+        let mut databases = BTreeMap::<Option<&str>, Vec<(u32, i32)>>::new();
         for (pid, session, _, database) in self.tenants() {
             if !ends.contains_key(&pid) {
-                databases.entry(database).or_default().push((session.locks, pid));
+                let archives = matches!(session.who, Who::Tenant { archives: true, .. });
+                let shared = (!archives).then_some(database);
+                databases.entry(shared).or_default().push((session.locks, pid));
             }
         }
-        for mut sessions in databases.into_values() {
+        for (database, mut sessions) in databases {
+            let (most, reason): (_, fn(u32) -> Reason) = match database {
+                Some(_) => (LOCKS, Reason::FloodsLocks),
+                None => (ARCHIVE_LOCKS, Reason::ArchiveFloodsLocks),
+            };
             sessions.sort_unstable();
             let mut total: u32 = sessions.iter().map(|(locks, _)| *locks).fold(0, u32::saturating_add);
-            while total > LOCKS
+            while total > most
                 && let Some((locks, pid)) = sessions.pop()
             {
                 total = total.saturating_sub(locks);
-                ends.insert(pid, Reason::FloodsLocks(locks));
+                ends.insert(pid, reason(locks));
             }
         }
     }
@@ -317,11 +336,12 @@ mod tests {
     }
 
     fn tenant(database: &str) -> Seen {
-        seen(Who::Tenant {
-            login: format!("{database}_app_a"),
-            roles: database.into(),
-            database: database.into(),
-        })
+        seen(whose(&format!("{database}_app_a"), database, database))
+    }
+
+    fn whose(login: &str, roles: &str, database: &str) -> Who {
+        let (roles, database) = (roles.to_owned(), database.to_owned());
+        Who::Tenant { login: login.to_owned(), roles, database, archives: false }
     }
 
     fn waiting(who: Who, milliseconds: u64, shared: bool, blockers: &[i32]) -> Seen {
@@ -363,8 +383,7 @@ mod tests {
     fn a_role_of_somebody_elses_may_be_named_but_not_held() {
         let mut adopted = Seen { roles: vec!["t_a_rw".into()], ..tenant("t_a") };
         adopted.transaction = Duration::from_hours(1);
-        adopted.who =
-            Who::Tenant { login: "t_a_app_a".into(), roles: "t_a".into(), database: "legacy".into() };
+        adopted.who = whose("t_a_app_a", "t_a", "legacy");
         assert_eq!(ends([(1, adopted)]), [], "an adopted database's roles are not named after it");
 
         let mut session = Seen { roles: vec!["t_b_rw".into()], ..tenant("t_a") };
@@ -385,14 +404,32 @@ mod tests {
     }
 
     #[test]
+    fn archives_share_locks_of_their_own_and_nobody_elses() {
+        let archiving = |database: &str, locks| {
+            let (login, own) = (format!("{database}_archive"), database.to_owned());
+            let who = Who::Tenant { login, roles: own.clone(), database: own, archives: true };
+            Seen { locks, ..seen(who) }
+        };
+        let busy = Seen { locks: LOCKS, ..tenant("t_a") };
+        let half = ARCHIVE_LOCKS / 2;
+        let sessions = [(1, busy), (2, archiving("t_a", half)), (3, archiving("t_b", half))];
+        assert_eq!(ends(sessions.clone()), []);
+        let more = [(4, archiving("t_c", half + 1))];
+        assert_eq!(ends(sessions.into_iter().chain(more)), [(4, "ArchiveFloodsLocks")]);
+        // The same login while no archive is made is one like any other.
+        let late = Seen { locks: LOCKS + 1, ..seen(whose("t_a_archive", "t_a", "t_a")) };
+        assert_eq!(ends([(1, late)]), [(1, "FloodsLocks")]);
+    }
+
+    #[test]
     fn who_waits_long_enough_gets_the_tenant_out_of_the_way() {
         let with = |waiter: Seen| ends([(1, tenant("t_a")), (2, seen(Who::Other)), (9, waiter)]);
         assert_eq!(with(waiting(Who::Operator, 500, false, &[1, 2])), [(1, "BlocksOperator")]);
         assert_eq!(with(waiting(Who::Operator, 499, false, &[1])), []);
         assert_eq!(with(waiting(Who::Starting, 500, true, &[1])), [(1, "BlocksLogins")]);
-        let other = Who::Tenant { login: "t_b_app_a".into(), roles: "t_b".into(), database: "t_b".into() };
+        let other = whose("t_b_app_a", "t_b", "t_b");
         assert_eq!(with(waiting(other.clone(), 500, true, &[1])), [(1, "BlocksTenant")]);
-        let same = Who::Tenant { login: "t_a_job_a".into(), roles: "t_a".into(), database: "t_a".into() };
+        let same = whose("t_a_job_a", "t_a", "t_a");
         assert_eq!(with(waiting(same, 60_000, true, &[1])), []);
         assert_eq!(with(waiting(Who::Other, 60_000, true, &[1])), []);
         assert_eq!(with(waiting(other, 60_000, false, &[1])), []);
@@ -400,7 +437,7 @@ mod tests {
 
     #[test]
     fn who_ends_for_what_it_did_itself_takes_nobody_along() {
-        let other = Who::Tenant { login: "t_b_app_a".into(), roles: "t_b".into(), database: "t_b".into() };
+        let other = whose("t_b_app_a", "t_b", "t_b");
         let offender = Seen { catalog: Some("pg_database".into()), ..waiting(other, 5_000, true, &[1]) };
         assert_eq!(ends([(1, tenant("t_a")), (9, offender)]), [(9, "LocksSharedCatalog")]);
     }
@@ -434,10 +471,7 @@ mod tests {
             |who| Look { sessions: BTreeMap::from([(9, waiting(who, 1, true, &[7]))]), ..Look::default() };
         assert!(look(Who::Other).is_in_the_way(7));
         assert!(!look(Who::Other).is_in_the_way(8));
-        assert!(
-            !look(Who::Tenant { login: "a".into(), roles: "b".into(), database: "b".into() })
-                .is_in_the_way(7)
-        );
+        assert!(!look(whose("a", "b", "b")).is_in_the_way(7));
         assert!(!look(Who::Starting).is_in_the_way(7));
     }
 

@@ -38,7 +38,9 @@ SELECT s.pid, coalesce(s.backend_start::text, ''), s.login, m.physical_name, coa
        extract(epoch FROM clock_timestamp() - s.waitstart)::float8, s.waits_shared, \
        CASE WHEN extract(epoch FROM clock_timestamp() - s.waitstart) >= $1 \
          AND (s.ours OR s.waits_shared) THEN pg_blocking_pids(s.pid) ELSE '{}' END, \
-       pg_notification_queue_usage(), s.notifies, m.roles \
+       pg_notification_queue_usage(), s.notifies, m.roles, \
+       coalesce(s.login = m.physical_name || '_archive' AND EXISTS (SELECT FROM tenantry.pool p \
+         WHERE p.layout = 'archive-' || m.physical_name), false) \
 FROM seen s \
 LEFT JOIN (SELECT physical_name, CASE WHEN management = 'Full' THEN physical_name \
              ELSE 't_' || tenant_id || '_' || replace(name, '-', '_') END AS roles, unnest(logins) AS login \
@@ -52,7 +54,8 @@ pub(super) fn seen(row: &PgRow) -> Result<(i32, Seen, f64), sqlx::Error> {
     let who = match (login, database) {
         _ if ours => Who::Operator,
         (Some(login), Some(database)) if client => {
-            Who::Tenant { login, roles: roles.unwrap_or_else(|| database.clone()), database }
+            let archives = row.try_get(17)?;
+            Who::Tenant { login, roles: roles.unwrap_or_else(|| database.clone()), database, archives }
         }
         (None, _) if client => Who::Starting,
         _ => Who::Other,

@@ -158,7 +158,8 @@ async fn who_sends_notifications_is_known_by_the_lock_that_it_takes(version: Ver
         [Who::Tenant {
             login: login(&a, 0),
             roles: a.physical.to_string(),
-            database: a.physical.to_string()
+            database: a.physical.to_string(),
+            archives: false
         }]
     );
     sending.shutdown().await;
@@ -187,7 +188,7 @@ async fn an_admin_login_without_the_rights_is_told_them(version: Version) {
     let mut operator = fixture.superuser("tenantry").await;
     run(
         &mut operator,
-        "GRANT USAGE ON SCHEMA tenantry TO limited; GRANT SELECT ON tenantry.marker TO limited",
+        "GRANT USAGE ON SCHEMA tenantry TO limited; GRANT SELECT ON tenantry.marker, tenantry.pool TO limited",
     )
     .await;
     let limited = pool(&fixture.postgres, "limited", &Password::new(PASSWORD), Counter::default());
