@@ -140,10 +140,14 @@ pub mod reason {
     pub const DROPPING: &str = "Dropping";
     /// The archive of the database may lack something that was written since.
     pub const ARCHIVE_OUTDATED: &str = "ArchiveOutdated";
+    /// The volume that the archive of the database was written to is not there any more.
+    pub const ARCHIVE_MISSING: &str = "ArchiveMissing";
     /// An archive was restored, and nothing differs.
     pub const VERIFIED: &str = "Verified";
     /// There is no verified archive yet.
     pub const ARCHIVING: &str = "Archiving";
+    /// The archive waits until others that waited longer are made.
+    pub const QUEUED: &str = "Queued";
     /// Somebody can still get into a database that is to be archived or dropped.
     pub const STILL_OPEN: &str = "StillOpen";
     /// Something on the server depends on roles that would be dropped.

@@ -194,6 +194,23 @@ pub struct ArchiveStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub verified_at: Option<Time>,
+    /// PersistentVolumeClaim in the namespace tenantry-servers that it was written to. Nothing is dropped unless it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<ArchivedTo>,
+}
+
+/// The volume of an archive. A claim that is made again under the same name is another one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchivedTo {
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub claim_name: Option<String>,
+    /// Its UID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub uid: Option<String>,
 }
 
 /// Phase of a database.

@@ -70,6 +70,16 @@ impl OwnRole {
     }
 }
 
+/// The claim of a volume that an archive is kept on. One that is made again under the same name is another one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Volume {
+    /// Name of the PersistentVolumeClaim.
+    pub claim: String,
+    /// Its UID.
+    pub uid: String,
+}
+
 /// A verified archive of a tombstone: one that was restored and compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -88,15 +98,19 @@ pub struct Archive {
     pub system_identifier: String,
     /// Generation that the marker row had. The database has refused logins since before.
     pub generation: i64,
+    /// What it is kept on. Absent in what was recorded before this was: nothing is dropped by that.
+    #[serde(default)]
+    pub volume: Option<Volume>,
 }
 
 impl Archive {
     /// The archive as the tombstone's row holds it.
     pub(super) fn text(&self) -> String {
-        let Self { object, sha256, bytes, rows, taken_at, system_identifier, generation } = self;
+        let Self { object, sha256, bytes, rows, taken_at, system_identifier, generation, volume } = self;
+        let volume = volume.as_ref().map(|Volume { claim, uid }| json!({"claim": claim, "uid": uid}));
         let archive = json!({
             "object": object, "sha256": sha256, "bytes": bytes, "rows": rows, "takenAt": taken_at,
-            "systemIdentifier": system_identifier, "generation": generation,
+            "systemIdentifier": system_identifier, "generation": generation, "volume": volume,
         });
         archive.to_string()
     }
@@ -251,6 +265,7 @@ mod tests {
             taken_at: "2026-11-21T00:00:00Z".into(),
             system_identifier: "1".into(),
             generation: 3,
+            volume: Some(Volume { claim: "archives".into(), uid: "u".into() }),
         };
         let verified_at = "2026-11-21T00:01:00+00:00".to_owned();
         let proof = Proof { archive, database: 16400, verified_at: verified_at.clone() };
@@ -278,6 +293,11 @@ mod tests {
         assert_eq!(kept(&held, &marker(Phase::Released)), Some(proof.clone()));
         assert_eq!(kept(&held, &marker(Phase::Bound)), None);
         assert_eq!(kept(&held, &Marker { generation: 5, ..marker(Phase::Released) }), None);
+        // What was recorded before volumes were is shown.
+        let mut before: serde_json::Value = serde_json::from_str(&held).unwrap();
+        before.as_object_mut().unwrap().remove("volume");
+        let before = kept(&before.to_string(), &marker(Phase::Released)).unwrap();
+        assert_eq!(before.archive, Archive { volume: None, ..proof.archive.clone() });
         let none = Tombstone { archive: Some("verified, I promise".into()), ..Tombstone::default() };
         assert_eq!(none.proof(&marker(Phase::Tombstoned)), None);
     }

@@ -24,7 +24,7 @@ use crate::postgres::facts::{Facts, Grantee, Marker, Membership, Privilege};
 use crate::postgres::pool::{Member, PoolName, archive_of};
 use crate::postgres::quote::Ident;
 use crate::postgres::scram::Verifier;
-use crate::postgres::statement::{Object, PoolChange, Statement, TombstoneChange};
+use crate::postgres::statement::{DatabaseChange, Object, PoolChange, Statement, TombstoneChange};
 use crate::postgres::tombstone::{self, TombstoneName};
 
 /// Connections of the login: the archive's own, those of the dump and the restore, and one that is ending.
@@ -87,6 +87,11 @@ pub fn admit(
         let statements = inside::statements(&target.names, &have.server, &have.memberships, &known);
         stages.inside = statements.map_err(Conflict::Quote)?;
     }
+    if have.databases[source.as_str()].connection_limit.is_some_and(|limit| limit < CONNECTIONS) {
+        // Nobody else gets in, and the claim that gets the database sets its own limit.
+        let change = DatabaseChange::ConnectionLimit(Some(CONNECTIONS));
+        stages.last.push(Statement::AlterDatabase { name: source.clone(), change });
+    }
     stages.last.push(Statement::SetGroupInDatabase { role, database: source.clone(), group });
     stages.last.push(Statement::Grant {
         object: Object::Database(source),
@@ -96,32 +101,57 @@ pub fn admit(
     Ok(stages.plan(&target.names.database))
 }
 
-/// Statements that take back what [`admit`] made. `have` shows the database, by whichever name, and `scratches`.
-pub fn withdraw(physical: &PhysicalName, have: &Facts, scratches: &[&Member]) -> Result<Plan, Conflict> {
-    let login = login(physical);
+/// Statements that refuse the login, if there is one, and end its sessions in that database.
+pub fn refuse(physical: &PhysicalName, database: Ident, have: &Facts) -> Result<Plan, Conflict> {
+    closed(physical, database, have, true)
+}
+
+fn closed(physical: &PhysicalName, database: Ident, have: &Facts, is_first: bool) -> Result<Plan, Conflict> {
+    let mut stages = Stages::default();
+    let closed = BTreeMap::from([(login(physical), Login::CLOSED)]);
+    let target = Target::new(named(physical, database)?, have, closed);
+    if is_first {
+        target.close_logins(&mut stages)?;
+    }
+    target.end_sessions(&mut stages)?;
+    Ok(stages.plan(&target.names.database))
+}
+
+/// What is done to take back what [`admit`] made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// The statements.
+    pub plan: Plan,
+    /// What keeps a scratch database; the login is refused and the others go all the same.
+    pub kept: Option<Conflict>,
+}
+
+/// What takes back what [`admit`] made. `have` shows the database, by whichever name, and `scratches`.
+pub fn withdraw(
+    physical: &PhysicalName,
+    have: &Facts,
+    scratches: &[&Member],
+) -> Result<Withdrawal, Conflict> {
     let mut plan = Plan::default();
     let sources = [TombstoneName::of(physical).database(), Ident::from(physical)];
     let databases = sources.into_iter().chain(scratches.iter().map(|member| member.name.database()));
     for database in databases.filter(|database| have.databases.contains_key(database.as_str())) {
-        let mut stages = Stages::default();
-        let closed = BTreeMap::from([(login.clone(), Login::CLOSED)]);
-        let target = Target::new(named(physical, database)?, have, closed);
-        if plan.batches.is_empty() {
-            target.close_logins(&mut stages)?;
-        }
-        target.end_sessions(&mut stages)?;
-        plan.batches.extend(stages.plan(&target.names.database).batches);
+        let is_first = plan.batches.is_empty();
+        plan.batches.extend(closed(physical, database, have, is_first)?.batches);
     }
+    let mut kept = None;
     for member in scratches {
         // Nobody else makes one for this archive: what is not there now has never been made.
         let settled = Member { settled: true, ..(*member).clone() };
-        let retired = retire(&settled, have).ok_or_else(|| Conflict::NameConflict {
-            what: "database",
-            name: member.name.as_str().to_owned(),
-        })?;
-        plan.batches.extend(retired.batches);
+        match retire(&settled, have) {
+            Some(retired) => plan.batches.extend(retired.batches),
+            None => {
+                kept =
+                    Some(Conflict::NameConflict { what: "database", name: member.name.as_str().to_owned() });
+            }
+        }
     }
-    Ok(plan)
+    Ok(Withdrawal { plan, kept })
 }
 
 /// The names of the database's groups, in another database.
@@ -190,6 +220,18 @@ mod tests {
     }
 
     #[test]
+    fn a_database_of_fewer_connections_gets_as_many_as_an_archive_takes_and_one_of_more_keeps_its_own() {
+        let with = |limit| {
+            let mut have = facts(&["tombstone_t_x_app"], &[]);
+            have.databases.get_mut("tombstone_t_x_app").unwrap().connection_limit = limit;
+            admitted(&marker(&[]), &have).unwrap()
+        };
+        let raised = "ALTER DATABASE \"tombstone_t_x_app\" CONNECTION LIMIT 4;";
+        let found = [Some(1), Some(3), Some(4), Some(50), None].map(|limit| with(limit).contains(raised));
+        assert_eq!(found, [true, true, false, false, false]);
+    }
+
+    #[test]
     fn neither_a_login_of_somebody_elses_nor_a_missing_tombstone_is_worked_on() {
         let taken = Conflict::NameConflict { what: "role", name: "t_x_app_archive".into() };
         assert_eq!(admitted(&marker(&[]), &facts(&["tombstone_t_x_app"], &["t_x_app_archive"])), Err(taken));
@@ -210,9 +252,21 @@ mod tests {
         assert_eq!(own, [&members[1]]);
         let clones = ["tenantry_pool_0000000001", "tenantry_pool_0000000002", "tenantry_pool_0000000003"];
         let have = facts(&[&clones[..], &["tombstone_t_x_app"]].concat(), &["t_x_app_archive"]);
-        let text = withdraw(&physical(), &have, &own).unwrap().to_string();
+        let Withdrawal { plan, kept } = withdraw(&physical(), &have, &own).unwrap();
+        let text = plan.to_string();
         let dropped: Vec<&str> = text.lines().filter(|line| line.contains("DROP")).collect();
-        assert_eq!(dropped, ["DROP DATABASE \"tenantry_pool_0000000002\";"]);
-        assert_eq!(withdraw(&physical(), &facts(&["tombstone_t_x_app"], &[]), &[]), Ok(Plan::default()));
+        assert_eq!((dropped, kept), (vec!["DROP DATABASE \"tenantry_pool_0000000002\";"], None));
+        let nothing = withdraw(&physical(), &facts(&["tombstone_t_x_app"], &[]), &[]);
+        assert_eq!(nothing, Ok(Withdrawal::default()));
+
+        // Somebody else's of that name stays, and the login is refused all the same.
+        let mut taken = have.clone();
+        taken.roles.insert("t_x_app_archive".into(), Role { login: true, ..Role::default() });
+        taken.databases.get_mut("tenantry_pool_0000000002").unwrap().owner = "postgres".into();
+        let Withdrawal { plan, kept } = withdraw(&physical(), &taken, &own).unwrap();
+        let text = plan.to_string();
+        assert!(text.contains("ALTER ROLE \"t_x_app_archive\" NOLOGIN;") && !text.contains("DROP"), "{text}");
+        let name = "tenantry_pool_0000000002".to_owned();
+        assert_eq!(kept, Some(Conflict::NameConflict { what: "database", name }));
     }
 }

@@ -1,8 +1,9 @@
 //! The end of a tombstone: what has to be so before a database is dropped, and the statements that drop it. Pure.
 //!
-//! Nothing plans a drop without a [`Warrant`], and only [`warrant`] makes one: somebody asked for exactly this
-//! database's end while its grace ran, the grace has ended, and an archive of it is verified. The statements ask for the
-//! same again where they run, by the server's clock and in the session that drops; what they find otherwise ends them.
+//! Nothing plans a drop without a [`Warrant`]. A drop is [`due`] when somebody asked for exactly this database's end while its
+//! grace ran, the grace has ended, and an archive of it is verified; [`Due::warrant`] takes a look at what the archive is kept
+//! on besides. The statements ask for the same again where they run, by the server's clock and in the session that drops;
+//! what they find otherwise ends them.
 //!
 //! # The order
 //! The intent first: from then on the row says `Dropping`. Then the database, which has taken no connection since its archive
@@ -16,7 +17,7 @@ use super::tombstone::purged;
 use crate::api::names::PhysicalName;
 use crate::postgres::facts::{DATABASE_OWNER, Facts, Marker, Phase};
 use crate::postgres::statement::{Batch, DropChange, Statement, TombstoneChange};
-use crate::postgres::tombstone::{Dependency, OwnRole, Proof, Tombstone, TombstoneName, is_sealed};
+use crate::postgres::tombstone::{Dependency, OwnRole, Proof, Tombstone, TombstoneName, Volume, is_sealed};
 
 /// How many dependencies a message names.
 const NAMED: usize = 4;
@@ -30,14 +31,18 @@ pub struct Asked {
     pub since: i64,
 }
 
-/// That a tombstone may be dropped.
+/// That a tombstone's end is due, if its archive is still where it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warrant<'a> {
+pub struct Due<'a> {
     physical: &'a PhysicalName,
     marker: &'a Marker,
     /// Its verified archive.
     pub proof: Proof,
 }
+
+/// That a tombstone may be dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warrant<'a>(Due<'a>);
 
 /// Why a tombstone may not be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +57,17 @@ pub enum Lacking {
     Grace,
     /// The object that asks was made after the grace had ended: it may come from the row itself.
     TimelyRequest,
+    /// What the archive was written to is not there any more.
+    Volume,
 }
 
-/// Whether the tombstone of that row may be dropped.
-pub fn warrant<'a>(
+/// Whether the end of the tombstone of that row is due.
+pub fn due<'a>(
     physical: &'a PhysicalName,
     marker: &'a Marker,
     tombstone: Option<&Tombstone>,
     asked: Asked,
-) -> Result<Warrant<'a>, Lacking> {
+) -> Result<Due<'a>, Lacking> {
     // What we did not make never becomes one.
     let ours = marker.is_tombstone() && marker.adopted.is_none();
     let tombstone = tombstone.filter(|_| ours).ok_or(Lacking::Tombstone)?;
@@ -74,7 +81,22 @@ pub fn warrant<'a>(
     if asked.since > tombstone.droppable_at {
         return Err(Lacking::TimelyRequest);
     }
-    Ok(Warrant { physical, marker, proof })
+    Ok(Due { physical, marker, proof })
+}
+
+impl<'a> Due<'a> {
+    /// Whether it may be dropped: `live` is the volume that the archive's claim has by a read of just now, if it has one.
+    pub fn warrant(self, live: Option<&Volume>) -> Result<Warrant<'a>, Lacking> {
+        let kept = live.is_some() && live == self.proof.archive.volume.as_ref();
+        if kept { Ok(Warrant(self)) } else { Err(Lacking::Volume) }
+    }
+}
+
+impl Warrant<'_> {
+    /// The verified archive without which there would be none.
+    pub const fn proof(&self) -> &Proof {
+        &self.0.proof
+    }
 }
 
 /// Whether a tombstone's drop has gone so far that there is nothing to bring back. What is left to do needs no warrant any
@@ -91,7 +113,7 @@ pub fn is_there(physical: &PhysicalName, have: &Facts) -> bool {
 
 /// Statements that drop the database of a tombstone.
 pub fn drop_database(warrant: &Warrant<'_>, have: &Facts) -> Result<Plan, Conflict> {
-    let Warrant { physical, marker, proof: _ } = *warrant;
+    let Warrant(Due { physical, marker, proof: _ }) = *warrant;
     let name = TombstoneName::of(physical);
     let text = || name.as_str().to_owned();
     match have.databases.get(name.as_str()) {
@@ -209,7 +231,8 @@ mod tests {
     fn tombstone(generation: i64, grace_ended: bool) -> Tombstone {
         let archive = format!(
             "{{\"object\": \"file:///archives/o\", \"sha256\": \"{}\", \"bytes\": 1, \"rows\": 1, \"takenAt\": \"t\", \
-             \"systemIdentifier\": \"1\", \"generation\": {generation}, \"database\": 7, \"verifiedAt\": \"v\"}}",
+             \"systemIdentifier\": \"1\", \"generation\": {generation}, \"database\": 7, \"verifiedAt\": \"v\", \
+             \"volume\": {{\"claim\": \"archives\", \"uid\": \"u\"}}}}",
             "0f".repeat(32)
         );
         Tombstone { droppable_at: 100, grace_ended, archive: Some(archive), ..Tombstone::default() }
@@ -247,11 +270,11 @@ mod tests {
                         let mut tombstone = tombstone(archived.unwrap_or_default(), ended);
                         tombstone.archive = tombstone.archive.filter(|_| archived.is_some());
                         let asked = Asked { purge, since };
-                        match warrant(&name, &row, Some(&tombstone), asked) {
+                        match due(&name, &row, Some(&tombstone), asked) {
                             Ok(_) => _ = granted.insert((phase, purge, archived, ended, since)),
                             Err(_) => refused += 1,
                         }
-                        assert_eq!(warrant(&name, &row, None, asked), Err(Lacking::Tombstone));
+                        assert_eq!(due(&name, &row, None, asked), Err(Lacking::Tombstone));
                     }
                 }
             }
@@ -261,6 +284,26 @@ mod tests {
             [99, 100].map(|since| (phase, purge, archived, ended, since))
         });
         assert_eq!((granted, refused), (right.collect(), 5 * 5 * 4 * 4 - 4));
+    }
+
+    fn volume(claim: &str, uid: &str) -> Volume {
+        Volume { claim: claim.into(), uid: uid.into() }
+    }
+
+    #[test]
+    fn there_is_no_warrant_unless_the_very_volume_that_the_archive_was_written_to_is_there() {
+        let (name, row) = (physical(), marker(Phase::Tombstoned));
+        let due = due(&name, &row, Some(&tombstone(4, true)), Asked { purge: Some(3), since: 0 }).unwrap();
+        for live in [None, Some(volume("archives", "made again")), Some(volume("other", "u"))] {
+            assert_eq!(due.clone().warrant(live.as_ref()), Err(Lacking::Volume), "{live:?}");
+        }
+        assert_eq!(due.clone().warrant(Some(&volume("archives", "u"))), Ok(Warrant(due.clone())));
+        // What was recorded before volumes were proves nothing about where it is.
+        let mut before = due;
+        before.proof.archive.volume = None;
+        for live in [None, Some(volume("archives", "u"))] {
+            assert_eq!(before.clone().warrant(live.as_ref()), Err(Lacking::Volume), "{live:?}");
+        }
     }
 
     #[test]
@@ -290,7 +333,8 @@ mod tests {
         let (name, row) = (physical(), marker(phase));
         let asked = Asked { purge: Some(3), since: 0 };
         let tombstone = tombstone(4, true);
-        let warrant = warrant(&name, &row, Some(&tombstone), asked).unwrap();
+        let due = due(&name, &row, Some(&tombstone), asked).unwrap();
+        let warrant = due.warrant(Some(&volume("archives", "u"))).unwrap();
         let plan = drop_database(&warrant, &facts(database))?;
         let only = |batch: &Batch| {
             assert_eq!(batch.statements.len(), 1);

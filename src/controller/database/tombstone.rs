@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::archiving;
 use super::plan::{Conflict, Plan, close};
 use crate::api::deletion::DeletionPolicy;
 use crate::api::names::PhysicalName;
@@ -81,6 +82,8 @@ pub fn exhume(physical: &PhysicalName, marker: &Marker, have: &Facts) -> Result<
         deletion_policy: DeletionPolicy::Retain,
         ..marker.clone()
     };
+    // An archive of it may be under way, and a database that is in use cannot be renamed.
+    let mut plan = archiving::refuse(physical, tombstone.clone(), have)?;
     let mut statements = vec![
         Statement::UpdateMarker { marker: released, expected_generation: marker.generation },
         Statement::Tombstone(TombstoneChange::Exhume { physical: database.clone() }),
@@ -90,7 +93,8 @@ pub fn exhume(physical: &PhysicalName, marker: &Marker, have: &Facts) -> Result<
         let change = DatabaseChange::AllowConnections(true);
         statements.push(Statement::AlterDatabase { name: database, change });
     }
-    Ok(Plan { batches: vec![Batch::server(statements)] })
+    plan.batches.push(Batch::server(statements));
+    Ok(plan)
 }
 
 /// A database of the name that ours has to get is somebody else's.
@@ -104,7 +108,7 @@ fn vacant(name: &Ident, have: &Facts) -> Result<(), Conflict> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postgres::facts::Database;
+    use crate::postgres::facts::{Database, Role};
 
     fn marker(phase: Phase) -> Marker {
         Marker { phase, generation: 3, ..Marker::sample() }
@@ -148,6 +152,24 @@ mod tests {
             "ALTER DATABASE \"t_x_app\" ALLOW_CONNECTIONS true;",
         ];
         assert!(lines.iter().all(|line| back.contains(line)), "{back}");
+    }
+
+    #[test]
+    fn a_tombstone_whose_archive_is_under_way_comes_back_all_the_same() {
+        let mut have = facts(&["tombstone_t_x_app", "tenantry_pool_0000000007"]);
+        have.server.superuser = true;
+        have.roles.insert("t_x_app_archive".into(), Role { login: true, ..Role::default() });
+        let back = exhume(&physical(), &marker(Phase::Tombstoned), &have).unwrap().to_string();
+        let order = [
+            "ALTER ROLE \"t_x_app_archive\" NOLOGIN;",
+            "pg_terminate_backend",
+            "ALTER DATABASE \"tombstone_t_x_app\" RENAME TO \"t_x_app\";",
+        ];
+        let found: Vec<_> =
+            order.iter().map(|part| back.find(part).unwrap_or_else(|| panic!("{part}: {back}"))).collect();
+        assert!(found.is_sorted(), "{found:?}: {back}");
+        // What it is made with is taken back afterwards.
+        assert!(!back.contains("tenantry_pool"), "{back}");
     }
 
     #[test]

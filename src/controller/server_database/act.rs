@@ -92,7 +92,7 @@ pub async fn act(
     }
     let plan = match admitted {
         Ok(()) => match as_it_ends(context, fetched, marker, act).await {
-            Ok(marker) => planned(&mut session, fetched, &physical, &marker, act).await,
+            Ok(marker) => planned(context, &mut session, fetched, &physical, &marker, act).await,
             Err(summary) => Err(summary),
         },
         Err(summary) => Err(summary),
@@ -142,6 +142,7 @@ async fn still(context: &Context, fetched: &Fetched, marker: &Marker) -> Result<
 
 /// What is done, and what is to be said of what stays.
 async fn planned(
+    context: &Context,
     session: &mut Session<'_>,
     fetched: &Fetched,
     physical: &PhysicalName,
@@ -159,7 +160,9 @@ async fn planned(
             return ending::finished(session, physical, marker, &facts).await;
         }
         Act::Exhume => tombstone::exhume(physical, marker, &facts),
-        Act::Drop => return ending::planned(session, &fetched.database, physical, marker, &facts).await,
+        Act::Drop => {
+            return ending::planned(context, session, &fetched.database, physical, marker, &facts).await;
+        }
         Act::Finish => return ending::finished(session, physical, marker, &facts).await,
     };
     plan.map(|plan| (plan, None)).map_err(|conflict| refusal::of_conflict(&conflict))

@@ -10,79 +10,116 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use rand::RngExt;
 
-use super::ending;
+use super::act::Act;
+use super::admission::{Admitted, Recorded};
 use super::fetch::{Fetched, failed};
-use super::job::{Attempt, Wanted, archive_name};
-use super::validate::{is_archive_wanted, is_snapshot_wanted};
+use super::job::{Attempt, Wanted, archive_name, outdated};
+use super::validate::{Verdict, is_archive_wanted, is_snapshot_wanted, validate};
+use super::{evidence, line, volume};
 use crate::api::condition::{Summary, reason};
 use crate::api::labels::SERVERS_NAMESPACE;
 use crate::api::names::PhysicalName;
 use crate::api::{DatabaseServer, ServerDatabase};
 use crate::controller::apply::{ApplyError, Declared};
 use crate::controller::context::Context;
-use crate::controller::database::plan::Plan;
-use crate::controller::database::{archiving, look, refusal, tombstone};
+use crate::controller::database::archiving;
 use crate::controller::object::{Key, Kind};
-use crate::controller::outcome::chain;
-use crate::controller::worker::key_of;
-use crate::postgres::execute::{ExecuteError, Session};
-use crate::postgres::facts::{Facts, Marker, Phase};
-use crate::postgres::observe::{self, Scope, catalog};
-use crate::postgres::pool::{Member, PoolName};
+use crate::controller::queue::Lane;
+use crate::postgres::connect::AdminTarget;
+use crate::postgres::facts::Marker;
+use crate::postgres::pool::PoolName;
 use crate::postgres::quote::Ident;
-use crate::postgres::record::Cause;
 use crate::postgres::scram::{Password, Verifier};
-use crate::postgres::tombstone::{Archive, TombstoneName, source};
+use crate::postgres::tombstone::source;
+
+/// When it is looked again at what nobody tells us of: a volume that is made, a pod that begins.
+const LOOK_AGAIN: Duration = Duration::from_secs(20);
+/// The same for one that waits in line: whoever makes room calls the next ones, but may die before.
+const IN_LINE: Duration = Duration::from_mins(5);
 
 /// What the turn did about the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Archiving {
     /// Nothing: none is asked for, or it is recorded.
     Idle,
-    /// It is under way, or waits: in words, and when to look again.
-    Waiting(String, Option<Duration>),
+    /// It is under way, or waits.
+    Waiting(Awaited),
     /// It is recorded now: the row says so.
     Recorded,
-    /// Something stands against it.
+    /// Something stands against it, or against taking back what one was made with.
     Failed(Summary),
 }
+
+/// What an archive that there is not yet waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// CamelCase reason of the condition.
+    pub reason: &'static str,
+    /// In words that follow "there is no verified archive yet, ".
+    pub words: String,
+    /// When to look again.
+    pub again: Option<Duration>,
+}
+
+impl Awaited {
+    fn new(words: impl Into<String>, again: Option<Duration>) -> Self {
+        Self { reason: reason::ARCHIVING, words: words.into(), again }
+    }
+
+    /// It waits in line.
+    fn in_line(server: &str) -> Self {
+        Self { reason: reason::QUEUED, words: line::words(server), again: Some(IN_LINE) }
+    }
+}
+
+impl From<Awaited> for Archiving {
+    fn from(awaited: Awaited) -> Self {
+        Self::Waiting(awaited)
+    }
+}
+
+/// What a step came to, unless the API server failed.
+type Stepped = Result<Result<Archiving, Summary>, ApplyError>;
 
 /// Does what there is to do for the archive of the database, if one is wanted, or takes back what one was made with.
 pub async fn step(context: &Context, fetched: &Fetched) -> Result<Archiving, ApplyError> {
     let row = fetched.marker.as_ref().ok().and_then(Option::as_ref).filter(|row| row.adopted.is_none());
     let Some(row) = row else { return Ok(Archiving::Idle) };
     let Ok(physical) = row.physical() else { return Ok(Archiving::Idle) };
+    // Bringing a database back, and refusing whoever has no claim any more, wait for nothing of this.
+    if matches!(validate(fetched), Verdict::Act(Act::Release | Act::Close | Act::Exhume)) {
+        return Ok(Archiving::Idle);
+    }
     let database = &fetched.database;
     let server = &database.spec.server_ref.name;
     let jobs = jobs(context, &physical);
     let turn = Turn { context, database, server, row, physical: &physical };
-    let stepped =
-        if is_archive_wanted(database, row, fetched.tombstone.as_ref()) || is_snapshot_wanted(fetched, row) {
-            match store(context, server) {
-                None => {
-                    let words = format!("which it waits for: DatabaseServer {server} has no spec.archive");
-                    Ok(Archiving::Waiting(words, None))
-                }
-                // What stands against the drop stands against its archive too.
-                Some(_) if fetched.obstacle.is_some() => turn.give_up(&jobs).await?,
-                Some(volume) => turn.go_on(&jobs, &volume).await?,
-            }
-        } else if row.is_tombstone() && database.spec.purge.is_none()
-            || !jobs.is_empty()
-            || may_be_left_over(row, &physical)
-        {
-            // The purge was taken back, the database is claimed again, or the archive is recorded.
-            turn.give_up(&jobs).await?
-        } else {
-            Ok(Archiving::Idle)
-        };
-    Ok(stepped.unwrap_or_else(Archiving::Failed))
+    let wanted =
+        is_archive_wanted(database, row, fetched.tombstone.as_ref()) || is_snapshot_wanted(fetched, row);
+    let store = store(context, server);
+    let stepped = match &store {
+        // What stands against the drop stands against its archive too.
+        Some(volume) if wanted && fetched.obstacle.is_none() => turn.go_on(&jobs, volume).await?,
+        // The purge was taken back, the database is claimed again, the archive is recorded, or nobody keeps any more.
+        _ if !jobs.is_empty() || may_be_left_over(fetched, row, &physical) => turn.give_up(&jobs).await?,
+        _ => Ok(Archiving::Idle),
+    };
+    Ok(match stepped {
+        Ok(_) if wanted && store.is_none() => {
+            let words = format!("which it waits for: DatabaseServer {server} has no spec.archive");
+            Awaited::new(words, None).into()
+        }
+        Ok(stepped) => stepped,
+        Err(summary) => Archiving::Failed(summary),
+    })
 }
 
-/// Whether a claim got the database, of which there has been an archive: whoever was about to make one may have died before
-/// there was a Job to tell of it.
-fn may_be_left_over(row: &Marker, physical: &PhysicalName) -> bool {
-    row.phase == Phase::Bound && row.logins.contains(&archiving::login(physical))
+/// Whether something may be left of an attempt without a Job to tell of it: whoever was about to make one may have died before.
+/// What a recorded archive was made with was taken back before that.
+fn may_be_left_over(fetched: &Fetched, row: &Marker, physical: &PhysicalName) -> bool {
+    let proven = fetched.kept.is_some()
+        || fetched.tombstone.as_ref().is_some_and(|tombstone| tombstone.proof(row).is_some());
+    row.logins.contains(&archiving::login(physical)) && !proven
 }
 
 /// Claim of the volume that the server's archives are kept on.
@@ -100,17 +137,17 @@ fn jobs(context: &Context, physical: &PhysicalName) -> Vec<(Key, String)> {
 }
 
 /// One turn's view.
-struct Turn<'a> {
-    context: &'a Context,
-    database: &'a ServerDatabase,
-    server: &'a str,
-    row: &'a Marker,
-    physical: &'a PhysicalName,
+pub(super) struct Turn<'a> {
+    pub(super) context: &'a Context,
+    pub(super) database: &'a ServerDatabase,
+    pub(super) server: &'a str,
+    pub(super) row: &'a Marker,
+    pub(super) physical: &'a PhysicalName,
 }
 
 impl Turn<'_> {
     /// Takes back what an archive was made with, if anything, and then its Jobs.
-    async fn give_up(&self, jobs: &[(Key, String)]) -> Result<Result<Archiving, Summary>, ApplyError> {
+    async fn give_up(&self, jobs: &[(Key, String)]) -> Stepped {
         if let Err(summary) = self.withdraw().await {
             return Ok(Err(summary));
         }
@@ -118,11 +155,7 @@ impl Turn<'_> {
         Ok(Ok(Archiving::Idle))
     }
 
-    async fn go_on(
-        &self,
-        jobs: &[(Key, String)],
-        volume: &str,
-    ) -> Result<Result<Archiving, Summary>, ApplyError> {
+    async fn go_on(&self, jobs: &[(Key, String)], claim: &str) -> Stepped {
         let mut attempts = vec![];
         for (key, _) in jobs {
             attempts.extend(self.read(key).await?.as_ref().and_then(Attempt::of));
@@ -132,60 +165,87 @@ impl Turn<'_> {
         let Some(newest) = attempts.pop() else {
             // What is left is of an earlier purge.
             self.delete(jobs).await?;
-            return self.begin(1, volume).await;
+            return self.begin(1, claim).await;
         };
         let others: Vec<_> = jobs.iter().filter(|(key, _)| *key.name != *newest.job).cloned().collect();
         self.delete(&others).await?;
-        let Some(ended) = newest.ended else {
-            let secret =
-                self.context.gate.child(Kind::Secret, &Key::namespaced(SERVERS_NAMESPACE, &newest.job));
-            if secret.is_none() {
-                // Whoever made the Job did not come to its Secret, and nobody knows the password.
-                self.delete(jobs).await?;
-            }
-            return Ok(Ok(Archiving::Waiting(format!("which Job {} makes", newest.job), None)));
+        match newest.ended {
+            Some(ended) => self.conclude(&newest, ended, claim).await,
+            None => self.look_at(&newest, jobs).await,
+        }
+    }
+
+    /// An attempt that is under way.
+    async fn look_at(&self, attempt: &Attempt, jobs: &[(Key, String)]) -> Stepped {
+        let secret = Key::namespaced(SERVERS_NAMESPACE, &attempt.job);
+        if self.context.gate.child(Kind::Secret, &secret).is_none() {
+            // Whoever made the Job did not come to its Secret, and nobody knows the password.
+            self.delete(jobs).await?;
+        }
+        let live = volume::read(self.context, &attempt.volume.claim).await?;
+        let pods = self.pods(attempt).await?;
+        let words = match evidence::held_up(attempt, &pods, &live, self.context.now()) {
+            Some(why) => format!("which Job {} is to make: {why}", attempt.job),
+            None => format!("which Job {} makes", attempt.job),
         };
+        Ok(Ok(Awaited::new(words, Some(LOOK_AGAIN)).into()))
+    }
+
+    /// An attempt that has ended: its archive is recorded, or the next one begins when it is due.
+    async fn conclude(&self, attempt: &Attempt, ended: i64, claim: &str) -> Stepped {
         let system = match self.withdraw().await {
             Ok(system) => system,
             Err(summary) => return Ok(Err(summary)),
         };
-        let report = newest.report(&self.pods(&newest).await?);
-        match newest.archive(report.as_ref(), &self.source(), &system) {
-            Ok(archive) => {
-                let recorded = self.record(archive).await;
-                if is_open(&recorded) {
-                    // Whoever got in may have written since: this archive proves nothing any more.
-                    self.delete(jobs).await?;
+        let report = attempt.report(&self.pods(attempt).await?);
+        let live = volume::read(self.context, &attempt.volume.claim).await?;
+        let why = match attempt.archive(report.as_ref(), &self.source(), &system, &live) {
+            Ok(archive) => match self.record(archive).await {
+                Recorded::Yes => return Ok(Ok(Archiving::Recorded)),
+                Recorded::NotYet(summary) => return Ok(Err(summary)),
+                Recorded::Outdated(summary) => {
+                    // The Job stays, since it counts.
+                    let key = Key::namespaced(SERVERS_NAMESPACE, &attempt.job);
+                    self.context.gate.patch(Kind::Job, &key, &attempt.uid, None, outdated()).await?;
+                    return Ok(Err(summary));
                 }
-                Ok(recorded)
-            }
-            Err(why) => {
-                let due = ended.saturating_add(i64::try_from(newest.wait().as_secs()).unwrap_or(i64::MAX));
-                let left = due - self.context.now().as_second();
-                let Ok(left @ 1..) = u64::try_from(left) else {
-                    return self.begin(newest.number + 1, volume).await;
-                };
-                let words = format!(
-                    "which attempt {} did not make ({why}), and the next one will be made after a while",
-                    newest.number
-                );
-                Ok(Ok(Archiving::Waiting(words, Some(Duration::from_secs(left)))))
-            }
-        }
+            },
+            Err(why) => why,
+        };
+        let due = ended.saturating_add(i64::try_from(attempt.wait().as_secs()).unwrap_or(i64::MAX));
+        let left = due - self.context.now().as_second();
+        let Ok(left @ 1..) = u64::try_from(left) else {
+            return self.begin(attempt.number + 1, claim).await;
+        };
+        let words = format!(
+            "which attempt {} did not make ({why}), and the next one will be made after a while",
+            attempt.number
+        );
+        Ok(Ok(Awaited::new(words, Some(Duration::from_secs(left))).into()))
     }
 
     /// Makes login, scratch database, Job and Secret, in this order.
-    async fn begin(&self, attempt: u32, volume: &str) -> Result<Result<Archiving, Summary>, ApplyError> {
+    async fn begin(&self, attempt: u32, claim: &str) -> Stepped {
         let (context, physical) = (self.context, self.physical);
-        let Some(target) = context.servers.target(self.server) else {
-            return Ok(Ok(Archiving::Waiting("which it waits for".to_owned(), None)));
+        let soon = |wait| -> Stepped { Ok(Ok(Awaited::new("which it waits for", wait).into())) };
+        if !line::has_room(0, self.ahead()) {
+            return Ok(Ok(Awaited::in_line(self.server).into()));
+        }
+        let standing = volume::read(context, claim).await?;
+        let volume = match standing.writable(claim) {
+            Ok(volume) => volume,
+            Err(why) => {
+                let words =
+                    format!("which it waits for: spec.archive of DatabaseServer {}: {why}", self.server);
+                return Ok(Ok(Awaited::new(words, Some(LOOK_AGAIN)).into()));
+            }
         };
+        let Some(target) = context.servers.target(self.server) else { return soon(None) };
         let object = self.row.object_name();
         let name = Wanted::job_name(&object, attempt);
         if context.gate.child(Kind::Job, &Key::namespaced(SERVERS_NAMESPACE, &name)).is_some() {
             // One of that name is on its way out.
-            let soon = Some(Duration::from_secs(1));
-            return Ok(Ok(Archiving::Waiting("which it waits for".to_owned(), soon)));
+            return soon(Some(Duration::from_secs(1)));
         }
         let system = match self.withdraw().await {
             Ok(system) => system,
@@ -194,8 +254,10 @@ impl Turn<'_> {
         let (scratch, id): (u64, u32) = context.random(|random| (random.random(), random.random()));
         let (scratch, password) = (PoolName::clone_of(scratch), context.random(Password::generate));
         let verifier = context.random(|random| Verifier::generate(&password, random));
-        if let Err(summary) = self.admit(&scratch, verifier).await {
-            return Ok(Err(summary));
+        match self.admit(&scratch, verifier).await {
+            Ok(Admitted::Yes) => {}
+            Ok(Admitted::Full) => return Ok(Ok(Awaited::in_line(self.server).into())),
+            Err(summary) => return Ok(Err(summary)),
         }
         let wanted = Wanted {
             physical,
@@ -210,102 +272,52 @@ impl Turn<'_> {
             volume,
             image: &context.config.archive_image,
         };
-        let job = Declared::new(Kind::Job, physical.as_str(), &wanted.job())?;
-        context.gate.apply(&job).await?;
-        if let Some(child) = context.gate.child(Kind::Job, &job.key) {
-            let secret = wanted.secret(&child.uid, &target, &password);
-            context.gate.apply(&Declared::new(Kind::Secret, physical.as_str(), &secret)?).await?;
-        }
-        Ok(Ok(Archiving::Waiting(format!("which Job {} makes", wanted.name()), None)))
+        self.send(&wanted, &target, &password).await?;
+        Ok(Ok(Awaited::new(format!("which Job {} makes", wanted.name()), Some(LOOK_AGAIN)).into()))
     }
 
-    async fn admit(&self, scratch: &PoolName, verifier: Verifier) -> Result<(), Summary> {
-        let pool = self.context.servers.enter(self.server, Kind::ServerDatabase, &key_of(self.database));
-        let pool = pool.ok_or_else(|| not_ready(self.server))?;
-        let gate = self.context.servers.gate();
-        let mut session =
-            gate.open(&pool, self.cause()).await.map_err(|error| refusal::of_execute(&error))?;
-        let plan = match ending::alone(&mut session, self.physical, &self.source()).await {
-            Ok(()) => self.admission(&mut session, scratch, verifier).await,
-            Err(summary) => Err(summary),
-        };
-        run(session, plan).await
-    }
-
-    async fn admission(
+    /// Makes the Job, and then its Secret.
+    async fn send(
         &self,
-        session: &mut Session<'_>,
-        scratch: &PoolName,
-        verifier: Verifier,
-    ) -> Result<Plan, Summary> {
-        let rows = vec![self.row.clone()];
-        let facts = look::apart(session.reader(), self.physical, rows).await;
-        let facts = facts.map_err(|error| refusal::of_look(&error))?;
-        let plan = archiving::admit(self.physical, self.row, &facts, scratch, verifier);
-        plan.map_err(|conflict| refusal::of_conflict(&conflict))
-    }
-
-    /// Takes back what an archive was made with. Returns the server's identifier.
-    async fn withdraw(&self) -> Result<String, Summary> {
-        let pool = self.context.servers.enter(self.server, Kind::ServerDatabase, &key_of(self.database));
-        let pool = pool.ok_or_else(|| not_ready(self.server))?;
-        let gate = self.context.servers.gate();
-        let mut session =
-            gate.open(&pool, self.cause()).await.map_err(|error| refusal::of_execute(&error))?;
-        let (facts, members) = match self.traces(&mut session).await {
-            Ok(traces) => traces,
-            Err(summary) => {
-                session.close().await;
-                return Err(summary);
-            }
-        };
-        let scratches = archiving::scratches(self.physical, &members);
-        let plan = archiving::withdraw(self.physical, &facts, &scratches);
-        run(session, plan.map_err(|conflict| refusal::of_conflict(&conflict))).await?;
-        Ok(facts.server.system_identifier)
-    }
-
-    async fn traces(&self, session: &mut Session<'_>) -> Result<(Facts, Vec<Member>), Summary> {
-        let members = observe::pool(session.reader()).await.map_err(|error| refusal::of_observe(&error))?;
-        let scope = Scope::database(self.physical).and_tombstone(&TombstoneName::of(self.physical));
-        let scratches = archiving::scratches(self.physical, &members);
-        let scope = scratches.iter().fold(scope, |scope, member| scope.and_member(&member.name));
-        let facts = catalog(session.reader(), &scope).await.map_err(|error| refusal::of_observe(&error))?;
-        Ok((facts, members))
-    }
-
-    async fn record(&self, archive: Archive) -> Result<Archiving, Summary> {
-        let pool = self.context.servers.enter(self.server, Kind::ServerDatabase, &key_of(self.database));
-        let pool = pool.ok_or_else(|| not_ready(self.server))?;
-        let gate = self.context.servers.gate();
-        let mut session =
-            gate.open(&pool, self.cause()).await.map_err(|error| refusal::of_execute(&error))?;
-        if let Err(summary) = ending::alone(&mut session, self.physical, &self.source()).await {
-            session.close().await;
-            return Err(summary);
+        wanted: &Wanted<'_>,
+        target: &AdminTarget,
+        password: &Password,
+    ) -> Result<(), ApplyError> {
+        let (gate, owner) = (&self.context.gate, self.physical.as_str());
+        let job = Declared::new(Kind::Job, owner, &wanted.job())?;
+        gate.apply(&job).await?;
+        if let Some(child) = gate.child(Kind::Job, &job.key) {
+            let secret = wanted.secret(&child.uid, target, password);
+            gate.apply(&Declared::new(Kind::Secret, owner, &secret)?).await?;
         }
-        let plan = if self.row.is_tombstone() {
-            tombstone::seal(self.physical, archive)
-        } else {
-            tombstone::keep(self.physical, archive)
-        };
-        match session.run(&plan.batches).await {
-            Ok(()) => Ok(Archiving::Recorded),
-            Err(error @ ExecuteError::MarkerChanged { .. }) => {
-                let message = format!("{}; the archive is made again", chain(&error));
-                Err(Summary::Progressing { reason: reason::STILL_OPEN, message })
-            }
-            Err(error) => Err(refusal::of_execute(&error)),
-        }
+        Ok(())
     }
 
     /// The database that the archive is of.
-    fn source(&self) -> Ident {
+    pub(super) fn source(&self) -> Ident {
         source(self.physical, self.row)
     }
 
-    fn cause(&self) -> Cause {
-        Cause::new(format_args!("ServerDatabase {}", self.row.object_name()), "archive")
+    /// How many wait in line before this one.
+    pub(super) fn ahead(&self) -> usize {
+        let mut ahead = 0;
+        self.context.stores.server_databases.each(|other| {
+            ahead += usize::from(other.valid().is_some_and(|other| line::is_ahead(other, self.database)));
+        });
+        ahead
+    }
+
+    /// Has those looked at that are next in line.
+    pub(super) fn call_next(&self) {
+        let mut waiting = vec![];
+        self.context.stores.server_databases.each(|other| {
+            let place = other.valid().filter(|other| line::is_of(other, self.server)).and_then(line::place);
+            waiting.extend(place);
+        });
+        waiting.sort_unstable();
+        for (_, name) in waiting.into_iter().take(line::AT_ONCE) {
+            self.context.enqueue(Kind::ServerDatabase, &Key::cluster(&name), Lane::Background);
+        }
     }
 
     async fn read(&self, key: &Key) -> Result<Option<Job>, ApplyError> {
@@ -327,24 +339,4 @@ impl Turn<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether what was to be sealed was open to somebody.
-fn is_open(recorded: &Result<Archiving, Summary>) -> bool {
-    matches!(recorded, Err(Summary::Progressing { reason: reason::STILL_OPEN, .. }))
-}
-
-async fn run(session: Session<'_>, plan: Result<Plan, Summary>) -> Result<(), Summary> {
-    match plan {
-        Ok(plan) => session.run(&plan.batches).await.map_err(|error| refusal::of_execute(&error)),
-        Err(summary) => {
-            session.close().await;
-            Err(summary)
-        }
-    }
-}
-
-fn not_ready(server: &str) -> Summary {
-    let message = format!("DatabaseServer {server} is not ready");
-    Summary::Progressing { reason: reason::SERVER_UNREACHABLE, message }
 }

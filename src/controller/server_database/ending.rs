@@ -1,14 +1,18 @@
 //! Step 4 for a tombstone whose grace has ended: the drop, and what is left afterwards.
 //!
-//! The tombstone's row is read again in the session that drops; the statements ask for the same once more.
+//! The tombstone's row is read again in the session that drops, and then, live, what its archive is kept on; the statements ask
+//! for the same once more.
 
 use super::validate::asked;
+use super::volume;
 use crate::api::ServerDatabase;
 use crate::api::condition::{Summary, reason};
 use crate::api::names::PhysicalName;
+use crate::controller::context::Context;
 use crate::controller::database::dropping;
 use crate::controller::database::plan::Plan;
 use crate::controller::database::refusal;
+use crate::controller::outcome;
 use crate::postgres::execute::Session;
 use crate::postgres::facts::{Facts, Marker};
 use crate::postgres::observe;
@@ -20,6 +24,7 @@ const NAMED: usize = 4;
 
 /// What is done to drop the database, or to remove what is left of it, and what is to be said of what stays.
 pub async fn planned(
+    context: &Context,
     session: &mut Session<'_>,
     database: &ServerDatabase,
     physical: &PhysicalName,
@@ -31,10 +36,15 @@ pub async fn planned(
     }
     let tombstone = observe::tombstone(session.reader(), physical).await;
     let tombstone = tombstone.map_err(|error| refusal::of_observe(&error))?;
-    let warrant = dropping::warrant(physical, marker, tombstone.as_ref(), asked(database));
-    let warrant = warrant.map_err(|_| changed())?;
+    let due = dropping::due(physical, marker, tombstone.as_ref(), asked(database)).map_err(|_| changed())?;
     alone(session, physical, &tombstone::source(physical, marker)).await?;
-    let archive = &warrant.proof.archive;
+    let live = volume::of_archive(context, &due.proof.archive).await;
+    let live = live.map_err(|error| outcome::summary(&error))?;
+    if let Some(gone) = live.objection(&due.proof.archive, &marker.object_name()) {
+        return Err(gone);
+    }
+    let warrant = due.warrant(live.bound()).map_err(|_| changed())?;
+    let archive = &warrant.proof().archive;
     tracing::warn!(
         target: "audit",
         { database.name = physical.as_str(), archive.object = archive.object, archive.sha256 = archive.sha256 },

@@ -4,7 +4,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::Api;
 use kube::{Resource, ResourceExt};
 
-use super::{archive, obstacle, validate};
+use super::archive::{self, Awaited};
+use super::{obstacle, validate, volume};
 use crate::api::condition::{Summary, reason};
 use crate::api::deletion::DeletionPolicy;
 use crate::api::{Blueprint, ServerDatabase, Tenant, TenantDatabase, names};
@@ -17,7 +18,7 @@ use crate::postgres::adoption::Existing;
 use crate::postgres::connect::Connection;
 use crate::postgres::facts::{Marker, Phase};
 use crate::postgres::observe::{self, Markers, ObserveError};
-use crate::postgres::tombstone::{Proof, Tombstone, kept};
+use crate::postgres::tombstone::{Extent, Proof, Tombstone, kept};
 
 /// What a server database's turn needs.
 #[derive(Debug)]
@@ -38,8 +39,8 @@ pub struct Fetched {
     pub existing: Option<Existing>,
     /// Another object for the same database or the same claim, or another database that the object's name belongs to.
     pub rival: Option<Summary>,
-    /// What its archive waits for, in words.
-    pub archiving: Option<String>,
+    /// What its archive waits for.
+    pub archiving: Option<Awaited>,
 }
 
 impl Fetched {
@@ -93,8 +94,25 @@ pub async fn fetch(context: &Context, database: ServerDatabase) -> Result<Fetche
         }
         _ => None,
     };
+    let obstacle = match (&marker, &tombstone) {
+        (Ok(Some(row)), Some(buried)) if obstacle.is_none() => lost(context, &database, row, buried).await?,
+        _ => obstacle,
+    };
     let rival = rival(context, &database);
     Ok(Fetched { database, marker, claim, obstacle, tombstone, kept, existing, rival, archiving: None })
+}
+
+/// Whether the archive without which nothing is dropped is not where it was written any more.
+async fn lost(
+    context: &Context,
+    database: &ServerDatabase,
+    row: &Marker,
+    tombstone: &Tombstone,
+) -> Result<Option<Summary>, ApplyError> {
+    let due = tombstone.extent == Extent::Whole && validate::is_drop_due(database, row, Some(tombstone));
+    let Some(Proof { archive, .. }) = tombstone.proof(row).filter(|_| due) else { return Ok(None) };
+    let standing = volume::of_archive(context, &archive).await?;
+    Ok(standing.objection(&archive, &row.object_name()))
 }
 
 /// Another object for the same database or the same claim, by the stores; or another database of the same object, by the rows.

@@ -10,14 +10,17 @@ use std::time::Duration;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, EnvVar, PersistentVolumeClaimVolumeSource, Pod,
-    PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, Secret,
-    SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+    self as core, Capabilities, Container, EmptyDirVolumeSource, EnvVar, PersistentVolumeClaimVolumeSource,
+    Pod, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, Secret,
+    SecretVolumeSource, SecurityContext, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::ResourceExt;
+use serde_json::{Value, json};
 
+use super::evidence::plain;
+use super::volume::Standing;
 use crate::api::archive::{self, Outcome, Report, Verified};
 use crate::api::labels;
 use crate::api::names::{self, PhysicalName};
@@ -26,7 +29,7 @@ use crate::postgres::connect::AdminTarget;
 use crate::postgres::pool::PoolName;
 use crate::postgres::quote::Ident;
 use crate::postgres::scram::Password;
-use crate::postgres::tombstone::Archive;
+use crate::postgres::tombstone::{Archive, Volume};
 
 /// Where the binding is mounted, in a directory of its name.
 const BINDINGS: &str = "/bindings";
@@ -40,12 +43,21 @@ const DEADLINE: i64 = 6 * 3600;
 const FIRST_WAIT: u64 = 60;
 /// Longest wait between two attempts.
 const LONGEST_WAIT: u64 = 6 * 3600;
+/// Longest URL of an archive, as the object's status has it.
+const OBJECT_MAX: usize = 1024;
 /// Annotation of the Job: which generation of the database's row it archives.
 const GENERATION: &str = "tenantry.dev/generation";
 /// Annotation of the Job: which attempt it is.
 const ATTEMPT: &str = "tenantry.dev/attempt";
 /// Annotation of the Job: the archive's name in the store.
 const ARCHIVE: &str = "tenantry.dev/archive";
+/// Annotation of the Job: name of the claim of the volume that it writes to.
+const CLAIM: &str = "tenantry.dev/volume-claim";
+/// Annotation of the Job: UID of that claim.
+const CLAIM_UID: &str = "tenantry.dev/volume-claim-uid";
+
+/// Annotation of the Job: its archive was made while somebody could get in, and proves nothing.
+const OUTDATED: &str = "tenantry.dev/outdated";
 
 /// What an attempt is made of.
 #[derive(Clone, Debug)]
@@ -68,8 +80,8 @@ pub struct Wanted<'a> {
     pub archive: String,
     /// The scratch database.
     pub scratch: &'a PoolName,
-    /// Claim of the volume that archives are kept on.
-    pub volume: &'a str,
+    /// What archives are kept on, as it is now.
+    pub volume: &'a Volume,
     /// The image.
     pub image: &'a str,
 }
@@ -77,6 +89,11 @@ pub struct Wanted<'a> {
 /// Name of the archive in its store: of the server, the database, the row's generation and the attempt, whose `id` is drawn.
 pub fn archive_name(system: &str, physical: &PhysicalName, generation: i64, id: u32) -> String {
     format!("{system}/{physical}/{generation}-{id:08x}")
+}
+
+/// What is written to the Job of an attempt whose archive proves nothing any more.
+pub fn outdated() -> Value {
+    json!({"metadata": {"annotations": {OUTDATED: "true"}}})
 }
 
 impl Wanted<'_> {
@@ -118,6 +135,8 @@ impl Wanted<'_> {
             (GENERATION, self.generation.to_string()),
             (ATTEMPT, self.attempt.to_string()),
             (ARCHIVE, self.archive.clone()),
+            (CLAIM, self.volume.claim.clone()),
+            (CLAIM_UID, self.volume.uid.clone()),
         ];
         let annotations = annotations.map(|(name, value)| (name.to_owned(), value)).into();
         let spec = JobSpec {
@@ -134,13 +153,14 @@ impl Wanted<'_> {
     }
 
     fn pod(&self) -> PodSpec {
-        let volume = |name: &str| Volume { name: name.into(), ..Volume::default() };
+        let volume = |name: &str| core::Volume { name: name.into(), ..core::Volume::default() };
         let secret = SecretVolumeSource {
             secret_name: Some(self.name()),
             default_mode: Some(0o440),
             ..SecretVolumeSource::default()
         };
-        let claim = PersistentVolumeClaimVolumeSource { claim_name: self.volume.into(), read_only: None };
+        let claim = self.volume.claim.clone();
+        let claim = PersistentVolumeClaimVolumeSource { claim_name: claim, read_only: None };
         PodSpec {
             restart_policy: Some("Never".into()),
             automount_service_account_token: Some(false),
@@ -159,9 +179,9 @@ impl Wanted<'_> {
             }),
             containers: vec![self.container()],
             volumes: Some(vec![
-                Volume { secret: Some(secret), ..volume("binding") },
-                Volume { persistent_volume_claim: Some(claim), ..volume("store") },
-                Volume { empty_dir: Some(EmptyDirVolumeSource::default()), ..volume("tmp") },
+                core::Volume { secret: Some(secret), ..volume("binding") },
+                core::Volume { persistent_volume_claim: Some(claim), ..volume("store") },
+                core::Volume { empty_dir: Some(EmptyDirVolumeSource::default()), ..volume("tmp") },
             ]),
             ..PodSpec::default()
         }
@@ -257,8 +277,14 @@ pub struct Attempt {
     pub generation: i64,
     /// Name of the archive in the store.
     pub archive: String,
+    /// What it was to be written to, when the attempt began.
+    pub volume: Volume,
+    /// When its Job was made, in seconds since 1970.
+    pub made: i64,
     /// When it ended, in seconds since 1970, if it has.
     pub ended: Option<i64>,
+    /// Whether somebody could get in when its archive was to be recorded, and may have written what it lacks.
+    pub outdated: bool,
 }
 
 impl Attempt {
@@ -275,25 +301,38 @@ impl Attempt {
             number: said(ATTEMPT)?.parse().ok()?,
             generation: said(GENERATION)?.parse().ok()?,
             archive: said(ARCHIVE)?.clone(),
+            volume: Volume { claim: said(CLAIM)?.clone(), uid: said(CLAIM_UID)?.clone() },
+            made: job.creation_timestamp().map_or(i64::MAX, |made| made.0.as_second()),
             ended,
+            outdated: said(OUTDATED).is_some(),
         })
     }
 
-    /// What the attempt's pod reports, if it is its own. Anybody who may make pods could label one.
-    pub fn report(&self, pods: &[Pod]) -> Option<Report> {
+    /// The attempt's own among these pods. Anybody who may make pods could label one.
+    pub fn own<'a>(&self, pods: &'a [Pod]) -> impl Iterator<Item = &'a Pod> {
         let own = |pod: &&Pod| {
             let mut owners = pod.metadata.owner_references.iter().flatten();
             owners.any(|owner| owner.uid == self.uid && owner.controller == Some(true))
         };
-        let statuses =
-            pods.iter().filter(own).filter_map(|pod| pod.status.as_ref()?.container_statuses.as_ref());
+        pods.iter().filter(own)
+    }
+
+    /// What the attempt's own pod reports.
+    pub fn report(&self, pods: &[Pod]) -> Option<Report> {
+        let statuses = self.own(pods).filter_map(|pod| pod.status.as_ref()?.container_statuses.as_ref());
         let mut ends =
             statuses.flatten().filter_map(|it| it.state.as_ref()?.terminated.as_ref()?.message.clone());
         ends.find_map(|message| serde_json::from_str(&message).ok())
     }
 
-    /// The archive that the report tells of, or why there is none.
-    pub fn archive(&self, report: Option<&Report>, source: &Ident, system: &str) -> Result<Archive, String> {
+    /// The archive that the report tells of, or why there is none. `live` is the claim of its volume as it is by now.
+    pub fn archive(
+        &self,
+        report: Option<&Report>,
+        source: &Ident,
+        system: &str,
+        live: &Standing,
+    ) -> Result<Archive, String> {
         let Some(report) = report.filter(|report| report.version == archive::REPORT_VERSION) else {
             return Err(
                 "its pod left no report: it did not start, ran out of memory, or took too long".to_owned()
@@ -301,13 +340,29 @@ impl Attempt {
         };
         let verified = match &report.outcome {
             Outcome::Verified(verified) => verified,
-            Outcome::Failed(failed) => return Err(format!("{:?}: {}", failed.stage, failed.message)),
+            // It tells of what is in the tenant's database.
+            Outcome::Failed(failed) => return Err(format!("{:?}: {}", failed.stage, plain(&failed.message))),
         };
         let Verified { object, sha256, bytes, database, system_identifier, snapshot, rows, .. } = verified;
-        let right =
-            database == source.as_str() && system_identifier == system && object.contains(&self.archive);
+        let shown = object.len() <= OBJECT_MAX && object.bytes().all(|byte| byte.is_ascii_graphic());
+        let right = database == source.as_str()
+            && system_identifier == system
+            && shown
+            && object.contains(&self.archive);
         if !right {
-            return Err(format!("its report is of {database} on server {system_identifier}, as {object}"));
+            let of = plain(&format!("{database} on server {system_identifier}, as {object}"));
+            return Err(format!("its report is of {of}"));
+        }
+        if self.outdated {
+            return Err(
+                "somebody could get in when it was to be recorded, and may have written what it lacks".into(),
+            );
+        }
+        if live.bound() != Some(&self.volume) {
+            let Volume { claim, uid } = &self.volume;
+            return Err(format!(
+                "PersistentVolumeClaim {claim} (UID {uid}), which it was written to, is gone"
+            ));
         }
         Ok(Archive {
             object: object.clone(),
@@ -317,6 +372,7 @@ impl Attempt {
             taken_at: snapshot.taken_at.to_string(),
             system_identifier: system_identifier.clone(),
             generation: self.generation,
+            volume: Some(self.volume.clone()),
         })
     }
 
@@ -330,7 +386,6 @@ impl Attempt {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::jiff::Timestamp;
-    use serde_json::{Value, json};
 
     use super::*;
     use crate::api::archive::{Failed, Snapshot, Stage};
@@ -345,10 +400,14 @@ mod tests {
         TombstoneName::of(&physical()).database()
     }
 
-    struct Parts(PhysicalName, Ident, PoolName);
+    struct Parts(PhysicalName, Ident, PoolName, Volume);
 
     fn parts() -> Parts {
-        Parts(physical(), source(), PoolName::clone_of(7))
+        Parts(physical(), source(), PoolName::clone_of(7), volume("claim-uid"))
+    }
+
+    fn volume(uid: &str) -> Volume {
+        Volume { claim: "archives".into(), uid: uid.into() }
     }
 
     impl Parts {
@@ -363,7 +422,7 @@ mod tests {
                 attempt: 2,
                 archive: archive_name("76", &self.0, 4, 255),
                 scratch: &self.2,
-                volume: "archives",
+                volume: &self.3,
                 image: "example.org/archive:1",
             }
         }
@@ -462,19 +521,38 @@ mod tests {
         assert_eq!((attempt.number, attempt.generation, attempt.ended), (2, 4, Some(100)));
         assert_eq!(Attempt::of(&live(false)).unwrap().ended, None);
         let report = |outcome| Report::new(outcome);
-        let archive = |report: &Report| attempt.archive(Some(report), &source(), "76");
+        let live = Standing::Bound(volume("claim-uid"));
+        let archive = |report: &Report| attempt.archive(Some(report), &source(), "76", &live);
         let right = archive(&report(Outcome::Verified(verified()))).unwrap();
         assert_eq!((right.generation, right.rows, right.taken_at.as_str()), (4, 2, "1970-01-01T00:00:07Z"));
+        assert_eq!(right.volume, Some(volume("claim-uid")));
+        let report_of = Report::new(Outcome::Verified(verified()));
+        for live in [Standing::Missing, Standing::Leaving, Standing::Bound(volume("made again"))] {
+            let gone = attempt.archive(Some(&report_of), &source(), "76", &live).unwrap_err();
+            assert_eq!(
+                gone,
+                "PersistentVolumeClaim archives (UID claim-uid), which it was written to, is gone"
+            );
+        }
         for wrong in [
             Verified { database: "t_x_app".into(), ..verified() },
             Verified { system_identifier: "77".into(), ..verified() },
             Verified { object: "file:///archives/76/t_x_app/4-000000fe.dump".into(), ..verified() },
+            Verified { object: "file:///archives/76/t_x_app/4-000000ff.dump\n".into(), ..verified() },
+            Verified { object: format!("{}{}", verified().object, "x".repeat(1024)), ..verified() },
         ] {
             archive(&report(Outcome::Verified(wrong))).unwrap_err();
         }
         let failed = Failed { stage: Stage::Compare, message: "rows of t differ".into(), object: None };
         assert_eq!(archive(&report(Outcome::Failed(failed))).unwrap_err(), "Compare: rows of t differ");
-        attempt.archive(None, &source(), "76").unwrap_err();
+        let planted = "table \"a\u{1b}]0;x\u{7}\nb\" is gone".into();
+        let planted = Failed { stage: Stage::Dump, message: planted, object: None };
+        let told = archive(&report(Outcome::Failed(planted))).unwrap_err();
+        assert_eq!(told, "Dump: table \"a\\u{1b}]0;x\\u{7} b\" is gone");
+        let outdated = Attempt { outdated: true, ..attempt.clone() };
+        let told = outdated.archive(Some(&report(Outcome::Verified(verified()))), &source(), "76", &live);
+        assert!(told.unwrap_err().starts_with("somebody could get in"));
+        attempt.archive(None, &source(), "76", &live).unwrap_err();
         let told = serde_json::to_value(report(Outcome::Verified(verified()))).unwrap();
         assert_eq!(attempt.report(&[pod("another", &told)]), None);
         assert_eq!(
@@ -482,6 +560,18 @@ mod tests {
             Some(report(Outcome::Verified(verified())))
         );
         assert_eq!(attempt.report(&[pod("job-uid", &json!("out of memory"))]), None);
+    }
+
+    #[test]
+    fn an_attempt_whose_archive_proves_nothing_any_more_says_so_by_its_job() {
+        let mut job = serde_json::to_value(live(true)).unwrap();
+        assert!(!Attempt::of(&live(true)).unwrap().outdated);
+        let patch = outdated();
+        for (name, value) in patch["metadata"]["annotations"].as_object().unwrap() {
+            job["metadata"]["annotations"][name] = value.clone();
+        }
+        let read = Attempt::of(&serde_json::from_value(job).unwrap()).unwrap();
+        assert_eq!(read, Attempt { outdated: true, ..Attempt::of(&live(true)).unwrap() });
     }
 
     #[test]

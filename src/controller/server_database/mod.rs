@@ -5,14 +5,18 @@
 //! its object has to be corrected, or what has to be done to it; then apply or execute ([`act`]), and *status*.
 
 pub mod act;
+mod admission;
 pub mod archive;
 pub mod copies;
 pub mod ending;
+pub mod evidence;
 pub mod fetch;
 pub mod job;
+pub mod line;
 pub mod obstacle;
 pub mod status;
 pub mod validate;
+pub mod volume;
 
 use std::time::Duration;
 
@@ -56,24 +60,21 @@ impl Reconciler for Controller {
             return Ok(Next::Resync);
         }
         let mut fetched = fetch::fetch(context, database).await?;
-        let again = match archive::step(context, &fetched).await? {
-            Archiving::Idle => None,
+        let mut trouble = None;
+        match archive::step(context, &fetched).await? {
+            Archiving::Idle => {}
             Archiving::Recorded => return Ok(Next::After(Duration::ZERO)),
-            Archiving::Waiting(words, again) => {
-                fetched.archiving = Some(words);
-                again
-            }
-            Archiving::Failed(summary) => {
-                tell(context, &fetched, Some(&summary), true).await?;
-                return Ok(Next::Backoff);
-            }
-        };
-        let mut problem = validate::objection(&fetched);
+            Archiving::Waiting(awaited) => fetched.archiving = Some(awaited),
+            // The database itself does not wait for that.
+            Archiving::Failed(summary) => trouble = Some(summary),
+        }
+        let again = fetched.archiving.as_ref().and_then(|awaited| awaited.again);
+        let mut problem = validate::objection(&fetched).or_else(|| trouble.clone());
         // A person has to change something first, and is seen when it happens.
         let mut settled =
             fetched.marker.is_ok() && problem.as_ref().is_none_or(|it| matches!(it, Summary::Stalled { .. }));
         // Nobody tells us when a database that was to be there is made.
-        settled &= !fetched.is_missing();
+        settled &= !fetched.is_missing() && trouble.is_none();
         let server = &fetched.database.spec.server_ref.name;
         let mut is_closed = true;
         match (validate::validate(&fetched), &fetched.marker) {
@@ -93,6 +94,8 @@ impl Reconciler for Controller {
                 return Ok(Next::After(Duration::ZERO));
             }
             (Verdict::Remove, _) => return remove(context, &fetched.database).await,
+            // Nothing of an attempt outlasts its database.
+            (Verdict::Act(Act::Drop), _) if trouble.is_some() => {}
             (Verdict::Act(act), Ok(Some(row))) => match act::act(context, &fetched, server, row, act).await {
                 // What has become of it is read from the row, as any other time.
                 Ok(()) => return Ok(Next::After(Duration::ZERO)),

@@ -7,9 +7,11 @@ use super::fetch::Fetched;
 use super::validate::{asked, is_archive_wanted, is_beyond_return, is_snapshot_wanted};
 use crate::api::ServerDatabase;
 use crate::api::condition::{self, ARCHIVED, EXPOSED, Summary, reason};
-use crate::api::server_database::{ArchiveStatus, DatabasePhase, Management, ServerDatabaseStatus};
+use crate::api::server_database::{
+    ArchiveStatus, ArchivedTo, DatabasePhase, Management, ServerDatabaseStatus,
+};
 use crate::postgres::facts::{Marker, Phase};
-use crate::postgres::tombstone::{Archive, Proof};
+use crate::postgres::tombstone::{Archive, Proof, Volume};
 
 /// The status by the marker row, or by what kept us from it. One that is released and not `is_closed` yet, since sessions
 /// may be open, does not say that it is.
@@ -87,7 +89,8 @@ fn archived_is(conditions: &mut Vec<Condition>, fetched: &Fetched, marker: &Mark
         None if is_archive_wanted(&fetched.database, marker, fetched.tombstone.as_ref())
             || is_snapshot_wanted(fetched, marker) =>
         {
-            ("False", reason::ARCHIVING, format!("there is no verified archive yet, {}", awaited(fetched)))
+            let reason = fetched.archiving.as_ref().map_or(reason::ARCHIVING, |awaited| awaited.reason);
+            ("False", reason, format!("there is no verified archive yet, {}", awaited(fetched)))
         }
         None => return condition::remove(conditions, ARCHIVED),
     };
@@ -97,12 +100,16 @@ fn archived_is(conditions: &mut Vec<Condition>, fetched: &Fetched, marker: &Mark
 
 /// What a missing archive waits for.
 fn awaited(fetched: &Fetched) -> &str {
-    fetched.archiving.as_deref().unwrap_or("which it waits for")
+    fetched.archiving.as_ref().map_or("which it waits for", |awaited| &awaited.words)
 }
 
 fn archived(Proof { archive, verified_at, .. }: &Proof) -> ArchiveStatus {
-    let Archive { object, sha256, bytes, rows, taken_at, .. } = archive;
+    let Archive { object, sha256, bytes, rows, taken_at, volume, .. } = archive;
+    let volume = volume
+        .as_ref()
+        .map(|Volume { claim, uid }| ArchivedTo { claim_name: Some(claim.clone()), uid: Some(uid.clone()) });
     ArchiveStatus {
+        volume,
         object: Some(object.clone()),
         sha256: Some(sha256.clone()),
         bytes: i64::try_from(*bytes).ok(),

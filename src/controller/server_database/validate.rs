@@ -100,7 +100,7 @@ pub fn is_snapshot_wanted(fetched: &Fetched, marker: &Marker) -> bool {
 pub fn is_drop_due(database: &ServerDatabase, marker: &Marker, tombstone: Option<&Tombstone>) -> bool {
     let physical = PhysicalName::parse(&marker.physical_name);
     marker.adopted.is_none()
-        && physical.is_ok_and(|name| dropping::warrant(&name, marker, tombstone, asked(database)).is_ok())
+        && physical.is_ok_and(|name| dropping::due(&name, marker, tombstone, asked(database)).is_ok())
 }
 
 /// Whether a drop has gone so far that there is nothing to bring back: whatever is asked for now, by whatever object, the rest goes.

@@ -7,6 +7,7 @@ use tenantry::controller::database::tombstone::seal;
 use tenantry::controller::object::{Key, Kind};
 use tenantry::postgres::tombstone::Archive;
 
+use super::archiving::{VOLUME, claimed};
 use super::claims::{phase, rows, server_database, write_row};
 use super::shop;
 use super::site::{Site, Stage};
@@ -49,6 +50,7 @@ pub async fn archive(scene: &Stage<'_>, database: &Key) {
         taken_at: "2026-11-21T00:00:00Z".into(),
         system_identifier: row.get(1),
         generation: row.get(0),
+        volume: Some(claimed(scene, VOLUME).await),
     };
     for statement in &seal(&physical, archive).batches[0].statements {
         admin.execute(AssertSqlSafe(statement.sql().unwrap())).await.unwrap();

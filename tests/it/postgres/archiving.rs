@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use rand::RngExt;
 use sqlx::{Connection, PgConnection};
-use tenantry::controller::database::archiving::{admit, login, scratches, withdraw};
+use tenantry::controller::database::archiving::{Withdrawal, admit, login, scratches, withdraw};
 use tenantry::controller::database::plan::Plan;
 use tenantry::controller::database::tombstone::seal;
 use tenantry::controller::database::want::DatabaseSpec;
+use tenantry::postgres::guard::Watch;
+use tenantry::postgres::guard::decide::Who;
 use tenantry::postgres::observe::{self, Markers, Scope, catalog, markers};
 use tenantry::postgres::pool::{Member, PoolName};
 use tenantry::postgres::tombstone::TombstoneName;
@@ -54,7 +56,9 @@ async fn withdrawal(fixture: &Fixture, spec: &DatabaseSpec) -> Plan {
     }
     let facts = catalog(&mut reader, &scope).await.unwrap();
     reader.release().await;
-    withdraw(&spec.physical, &facts, &own).unwrap()
+    let Withdrawal { plan, kept } = withdraw(&spec.physical, &facts, &own).unwrap();
+    assert_eq!(kept, None);
+    plan
 }
 
 /// Everything of an archive that there is: scratch databases, rows, and whether the login is let in anywhere.
@@ -100,6 +104,14 @@ async fn an_archive_reaches_the_tombstone_and_its_scratch_database_as_the_tenant
     }
     let tenant = fixture.tenant(&super::fixture::login(&spec, 0), &buried).await;
     assert_eq!(sqlstate(tenant), "28000", "the tenant's own login stays refused");
+
+    // The guard knows it from a tenant's, while its scratch database is there.
+    run(&mut source, "SELECT pg_advisory_lock(7)").await;
+    let look = Watch::open(&fixture.pool).await.unwrap().look().await.unwrap();
+    let own = |who: &Who| matches!(who, Who::Tenant { login, .. } if *login == self::login(&spec.physical));
+    let seen: Vec<Who> = look.sessions.into_values().map(|session| session.who).filter(own).collect();
+    let (roles, database) = (spec.physical.to_string(), spec.physical.to_string());
+    assert_eq!(seen, [Who::Tenant { login: login(&spec.physical), roles, database, archives: true }]);
     source.close().await.unwrap();
 
     // One of its sessions has not ended, and is ended.

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use sqlx::Connection;
-use tenantry::controller::database::dropping::{Asked, drop_database, drop_on, is_there, remains, warrant};
+use tenantry::controller::database::dropping::{Asked, drop_database, drop_on, due, is_there, remains};
 use tenantry::controller::database::plan::{Conflict, Plan};
 use tenantry::controller::database::tombstone::{exhume, purged, seal};
 use tenantry::controller::database::want::DatabaseSpec;
 use tenantry::postgres::execute::ExecuteError;
 use tenantry::postgres::facts::Phase;
 use tenantry::postgres::observe;
-use tenantry::postgres::tombstone::{Archive, Extent, OwnRole, TombstoneName};
+use tenantry::postgres::tombstone::{Archive, Extent, OwnRole, TombstoneName, Volume};
 
 use super::converge::settled;
 use super::fixture::{Fixture, login, run, texts, want};
@@ -41,7 +41,12 @@ pub(super) async fn archive(fixture: &Fixture, spec: &DatabaseSpec) -> Archive {
         taken_at: "2026-11-21T00:00:00Z".into(),
         system_identifier: facts.server.system_identifier.clone(),
         generation: facts.markers[0].generation,
+        volume: Some(volume()),
     }
+}
+
+fn volume() -> Volume {
+    Volume { claim: "archives".into(), uid: "u".into() }
 }
 
 /// A tombstone with a verified archive, whose grace has ended.
@@ -76,7 +81,8 @@ async fn next(fixture: &Fixture, spec: &DatabaseSpec) -> (Plan, Vec<String>) {
     }
     let asked = Asked { purge: purged(marker), since: 0 };
     let tombstone = tombstone(fixture, spec).await;
-    let warrant = warrant(&spec.physical, marker, tombstone.as_ref(), asked).unwrap();
+    let due = due(&spec.physical, marker, tombstone.as_ref(), asked).unwrap();
+    let warrant = due.warrant(Some(&volume())).unwrap();
     (drop_database(&warrant, &facts).unwrap(), vec![])
 }
 

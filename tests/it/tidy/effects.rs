@@ -55,6 +55,8 @@ fn the_operators_role_covers_every_kind_that_it_touches() {
             }
             // A Secret may hold the only copy of a password: nothing of ours deletes one.
             Kind::Secret => &["get", "list", "watch", "create", "update"],
+            // What an attempt came to is noted on it.
+            Kind::Job => &["get", "list", "watch", "create", "update", "patch", "delete"],
             _ => &["get", "list", "watch", "create", "update", "delete"],
         }
     };

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use super::status::{self, Fate};
 use crate::support::wait::wait_until;
 
 /// Where the PostgreSQL client is, as an image has it by PATH.
@@ -56,9 +57,15 @@ async fn run(client: Client, job: Job) {
     let spec = template.spec.unwrap();
     let Some(root) = mounted(&client, &namespace, &job, &spec).await else { return };
     let container = &spec.containers[0];
-    let ended = start(root.path(), container).wait_with_output().await.unwrap();
-    let message = fs::read_to_string(root.path().join("report")).unwrap_or_default();
-    let code = ended.status.code().unwrap_or(137);
+    let fate = status::fate(Some(&spec));
+    let (status, code) = if fate == Fate::Running {
+        let ended = start(root.path(), container).wait_with_output().await.unwrap();
+        let message = fs::read_to_string(root.path().join("report")).unwrap_or_default();
+        let code = ended.status.code().unwrap_or(137);
+        (ended_pod(container, code, &message), Some(code))
+    } else {
+        (status::of_pod(fate, &spec), None)
+    };
     let labels = template.metadata.and_then(|it| it.labels).unwrap_or_default().into_iter();
     let name = format!("{}-pod", job.name_any());
     let metadata = ObjectMeta {
@@ -73,19 +80,23 @@ async fn run(client: Client, job: Job) {
     if pods.create(&PostParams::default(), &pod).await.is_err() {
         return;
     }
+    let status = Patch::Merge(json!({"status": status}));
+    pods.patch_status(&name, &PatchParams::default(), &status).await.unwrap();
+    let Some(code) = code else { return };
+    let jobs: Api<Job> = Api::namespaced(client, &namespace);
+    let end = Patch::Merge(json!({"status": ended_job(code == 0)}));
+    _ = jobs.patch_status(&job.name_any(), &PatchParams::default(), &end).await.unwrap();
+}
+
+fn ended_pod(container: &Container, code: i32, message: &str) -> Value {
     let terminated = json!({"exitCode": code, "message": message, "reason": "Completed"});
-    let status = json!({"status": {
+    json!({
         "phase": if code == 0 { "Succeeded" } else { "Failed" },
         "containerStatuses": [{
             "name": container.name, "image": container.image, "imageID": "", "ready": false, "restartCount": 0,
             "state": {"terminated": terminated},
         }],
-    }});
-    let patched = pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await;
-    patched.unwrap();
-    let jobs: Api<Job> = Api::namespaced(client, &namespace);
-    let end = Patch::Merge(json!({"status": ended_job(code == 0)}));
-    _ = jobs.patch_status(&job.name_any(), &PatchParams::default(), &end).await.unwrap();
+    })
 }
 
 fn ended_job(succeeded: bool) -> Value {

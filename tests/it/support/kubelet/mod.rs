@@ -11,7 +11,7 @@
 //! | [`UNSCHEDULABLE`] | find no node |
 //! | [`PENDING`] | are not ready, for no reason that shows |
 //!
-//! A failing Deployment gets one Pod object, as evidence for who looks why. Jobs run for real.
+//! A failing Deployment or Job gets one Pod object, as evidence for who looks why. Jobs whose image runs run for real.
 
 mod job;
 mod status;

@@ -85,6 +85,14 @@ impl Operator {
         operator
     }
 
+    /// An operator that makes archives with that image. It leads when this returns.
+    pub async fn start_with_archive_image(plane: &ControlPlane, image: &str) -> Self {
+        let operator =
+            Self::launch_with(plane, OperatorConfig { archive_image: image.into(), ..config(None) }).await;
+        operator.leads().await;
+        operator
+    }
+
     async fn launch_with(plane: &ControlPlane, config: OperatorConfig) -> Self {
         LazyLock::force(&LOG);
         let questions = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
