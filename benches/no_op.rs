@@ -14,6 +14,7 @@ use sqlx::AssertSqlSafe;
 use tempfile::NamedTempFile;
 use tenantry::api::deletion::DeletionPolicy;
 use tenantry::api::names::{CredentialName, DatabaseName, Group, PhysicalName, TenantId};
+use tenantry::controller::database::extensions::Wanted;
 use tenantry::controller::database::plan::plan;
 use tenantry::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
 use tenantry::postgres::bootstrap::bootstrap;
@@ -129,6 +130,7 @@ pub fn want(number: usize) -> DatabaseSpec {
         logins_allowed: true,
         adopted: None,
         deletion_policy: DeletionPolicy::Retain,
+        extensions: Wanted::default(),
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::microservice::MicroserviceSpec;
 use super::schema;
+use super::tenant_database::Extension;
 
 /// What every tenant of the blueprint gets.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,12 +55,17 @@ pub struct BlueprintSpec {
 }
 
 /// A database of every tenant of the blueprint.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BlueprintDatabase {
     /// Name of the TenantDatabase.
     #[schemars(length(min = 1, max = 24), pattern("^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
+    /// Extensions of PostgreSQL that it has, as `spec.extensions` of the TenantDatabase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub extensions: Option<Vec<Extension>>,
 }
 
 /// A service of every tenant of the blueprint.

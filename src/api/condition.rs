@@ -58,6 +58,10 @@ pub mod reason {
     pub const NO_SERVER: &str = "NoServer";
     /// The database server does not admit this namespace.
     pub const SERVER_NOT_ALLOWED: &str = "ServerNotAllowed";
+    /// The database server has no such extension.
+    pub const UNKNOWN_EXTENSION: &str = "UnknownExtension";
+    /// Nobody has allowed claims that extension.
+    pub const EXTENSION_NOT_ALLOWED: &str = "ExtensionNotAllowed";
     /// A bound database cannot change its server.
     pub const SERVER_CHANGE: &str = "ServerChangeNotSupported";
     /// The database server cannot be reached.

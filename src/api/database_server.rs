@@ -77,6 +77,16 @@ pub struct DatabaseServerSpec {
     #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub privileged_roles: Option<Vec<String>>,
+    /// Extensions that claims may ask for beside those that PostgreSQL trusts everybody with
+    /// (`pg_available_extension_versions.trusted`). Whoever names one vouches for it: some read files of the server or connect
+    /// to others. One that is no longer named stays where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 64),
+        inner(length(min = 1, max = 63), pattern("^[A-Za-z0-9_]+(-[A-Za-z0-9_]+)*$"))
+    )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub allowed_extensions: Option<Vec<String>>,
 }
 
 /// Where verified archives of databases are kept before they are dropped.

@@ -44,6 +44,13 @@ pub struct TenantDatabaseSpec {
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub credentials: Option<Vec<Credential>>,
+    /// Extensions of PostgreSQL that the database has: those that PostgreSQL trusts everybody with, and those that
+    /// spec.allowedExtensions of the DatabaseServer names. One that is not there is made in the version that the server
+    /// offers, in the schema `extensions`, which sessions look into after `public`. One that is no longer listed stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub extensions: Option<Vec<Extension>>,
     /// Limits of the database. What is absent comes from the tenant's plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<DatabaseLimits>,
@@ -55,6 +62,15 @@ pub struct TenantDatabaseSpec {
     /// Without it such a claim waits (ReleasedDatabaseExists).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fresh: Option<bool>,
+}
+
+/// An extension of PostgreSQL.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Extension {
+    /// Its name, as `pg_available_extensions` has it, for example `pg_trgm`.
+    #[schemars(length(min = 1, max = 63), pattern("^[A-Za-z0-9_]+(-[A-Za-z0-9_]+)*$"))]
+    pub name: String,
 }
 
 /// A credential: who may log in, and with which rights.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::adoption::Adopted;
+use super::extension::Extensions;
 use super::function::RestrictedFunction;
 use super::issue::Issue;
 use super::scram::Verifier;
@@ -228,6 +229,8 @@ pub struct Inside {
     pub defaults: BTreeMap<(String, DefaultKind), Acl>,
     /// Privileges on functions.
     pub functions: BTreeMap<RestrictedFunction, Acl>,
+    /// Extensions.
+    pub extensions: Extensions,
 }
 
 /// What default privileges are for.
@@ -365,6 +368,7 @@ impl Inside {
             functions: RestrictedFunction::of(version_number)
                 .map(|it| (it, [public(Privilege::Execute)].into()))
                 .collect(),
+            extensions: Extensions::of_new_database(),
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod adoption;
 pub mod bootstrap;
 pub mod connect;
 pub mod execute;
+pub mod extension;
 pub mod facts;
 pub mod fence;
 pub mod function;

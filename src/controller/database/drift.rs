@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use super::plan::Plan;
 use crate::postgres::facts::Grantee;
 use crate::postgres::quote::Ident;
-use crate::postgres::statement::{DatabaseChange, Object, RoleAttribute, Statement};
+use crate::postgres::statement::{DatabaseChange, ExtensionChange, Object, RoleAttribute, Statement};
 
 /// How many findings a message names.
 const NAMED: usize = 8;
@@ -117,6 +117,13 @@ fn finding(statement: &Statement, admin: &str) -> Option<String> {
         Statement::InsertMarker(marker) | Statement::UpdateMarker { marker, .. } => {
             format!("the marker row of database {} differs", marker.physical_name)
         }
+        Statement::Extension(change) => match change {
+            ExtensionChange::CreateHome { schema, .. } => format!("schema {} is gone", schema.as_str()),
+            ExtensionChange::Create { name, .. } => format!("extension {} is gone", name.as_str()),
+            ExtensionChange::LeadTo { database, schema } => {
+                format!("database {} does not look into schema {}", database.as_str(), schema.as_str())
+            }
+        },
         Statement::EndBackend(_)
         | Statement::Pool(_)
         | Statement::Tombstone(_)

@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::extensions;
 use super::names::Names;
 use super::privileges::privileges_of;
 use super::target::acting_as;
+use super::want::DatabaseSpec;
+use crate::api::server_database::Management;
+use crate::postgres::extension::Extensions;
 use crate::postgres::facts::{Acl, DefaultKind, Grantee, Inside, Membership, Privilege, Server};
 use crate::postgres::function::RestrictedFunction;
 use crate::postgres::quote::{Ident, QuoteError};
@@ -59,6 +63,22 @@ pub(super) fn of_owner(
     }
 }
 
+/// Whether what a settled database has inside is as the layout says.
+pub fn is_right(want: &DatabaseSpec, server: &Server, inside: Inside) -> Result<bool, QuoteError> {
+    let (names, nobody) = (Names::new(&want.physical)?, BTreeMap::new());
+    let statements = match want.management() {
+        Management::Full if !extensions::are_there(&want.extensions, &inside.extensions) => return Ok(false),
+        Management::Full => {
+            let known = Known::Has(inside);
+            let made = extensions::statements(&names, &want.extensions, &known)?;
+            [statements(&names, server, &nobody, &known)?, made].concat()
+        }
+        Management::Adopt => of_owner(&names, server, &nobody, &inside)?,
+        Management::Observe => vec![],
+    };
+    Ok(statements.is_empty())
+}
+
 /// Everybody has everything, as far as there is something to take.
 fn worst(names: &Names, version_number: u32) -> Inside {
     let everybody = [Grantee::Public].into_iter().chain(names.groups().map(role));
@@ -72,6 +92,7 @@ fn worst(names: &Names, version_number: u32) -> Inside {
         functions: RestrictedFunction::of(version_number)
             .map(|it| (it, all(&[Privilege::Execute])))
             .collect(),
+        extensions: Extensions::default(),
     }
 }
 

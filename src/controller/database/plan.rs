@@ -7,11 +7,10 @@ use super::names::Names;
 use super::stages::Stages;
 use super::target::{Login, Target};
 use super::want::{DatabaseSpec, PasswordWish};
-use super::{adopted, inside};
+use super::{adopted, extensions, inside};
 use crate::api::names::CredentialName;
-use crate::api::server_database::Management;
 use crate::postgres::adoption::NameError;
-use crate::postgres::facts::{DATABASE_OWNER, Facts, Inside, Marker, Phase, Server};
+use crate::postgres::facts::{DATABASE_OWNER, Facts, Marker, Phase};
 use crate::postgres::issue::Issue;
 use crate::postgres::quote::{Ident, QuoteError};
 use crate::postgres::scram::Verifier;
@@ -128,6 +127,8 @@ pub fn plan(want: &DatabaseSpec, have: &Facts) -> Result<Plan, Conflict> {
     if let Some(known) = target.known_inside(marker.map(|marker| marker.phase)) {
         let statements = inside::statements(&target.names, &have.server, &have.memberships, &known);
         stages.inside = statements.map_err(Conflict::Quote)?;
+        let made = extensions::statements(&target.names, &want.extensions, &known);
+        stages.extensions = made.map_err(Conflict::Quote)?;
     }
     Ok(stages.plan(&target.names.database))
 }
@@ -154,17 +155,6 @@ pub(super) fn logins<'a>(
         }
     }
     logins
-}
-
-/// Whether what a settled database has inside is as the layout says.
-pub fn is_right_inside(want: &DatabaseSpec, server: &Server, inside: Inside) -> Result<bool, QuoteError> {
-    let (names, nobody) = (Names::new(&want.physical)?, BTreeMap::new());
-    let statements = match want.management() {
-        Management::Full => inside::statements(&names, server, &nobody, &inside::Known::Has(inside))?,
-        Management::Adopt => inside::of_owner(&names, server, &nobody, &inside)?,
-        Management::Observe => vec![],
-    };
-    Ok(statements.is_empty())
 }
 
 /// Statements that release a database: every login is refused, everything else stays as it is. A database that is still

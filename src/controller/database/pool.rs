@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use data_encoding::BASE32_NOPAD;
 use sha2::{Digest, Sha256};
 
+use super::extensions;
 use super::inside::{self, Known};
 use super::names::Names;
 use super::plan::{Conflict, Plan, bound, issues, logins, standing};
@@ -166,7 +167,13 @@ pub fn adopt(want: &DatabaseSpec, have: &Facts, clone: &PoolName) -> Result<Opti
     for part in [stages.first, stages.reachable, stages.last] {
         statements.extend(part);
     }
-    Ok(Some(Plan { batches: vec![Batch::server(statements)] }))
+    let known = Known::Has(inside_of_copy(&have.server));
+    let made = extensions::statements(&target.names, &want.extensions, &known).map_err(Conflict::Quote)?;
+    let mut batches = vec![Batch::server(statements)];
+    if !made.is_empty() {
+        batches.push(Batch::database(target.names.database.clone(), made));
+    }
+    Ok(Some(Plan { batches }))
 }
 
 /// The clone gets the names; if somebody was faster, its row is not there.

@@ -21,6 +21,8 @@ pub(super) struct Stages {
     pub last: Vec<Statement>,
     /// The marker's outcome.
     pub outcome: Option<Statement>,
+    /// Extensions inside the database, which nothing else waits for: one that cannot be made keeps nobody out.
+    pub extensions: Vec<Statement>,
 }
 
 impl Stages {
@@ -38,6 +40,7 @@ impl Stages {
             batches.extend(some(Place::Database(database.clone()), self.inside));
             batches.extend(some(Place::Server, last.collect()));
         }
+        batches.extend(some(Place::Database(database.clone()), self.extensions));
         Plan { batches }
     }
 }

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::extensions::Wanted;
 use crate::api::deletion::DeletionPolicy;
 use crate::api::names::{CredentialName, DatabaseName, Group, PhysicalName, Side};
 use crate::api::server_database::Management;
@@ -33,6 +34,8 @@ pub struct DatabaseSpec {
     pub adopted: Option<Adopted>,
     /// What becomes of it when its claim goes.
     pub deletion_policy: DeletionPolicy,
+    /// Extensions.
+    pub extensions: Wanted,
 }
 
 impl DatabaseSpec {
@@ -61,6 +64,7 @@ impl DatabaseSpec {
             logins_allowed,
             adopted,
             deletion_policy,
+            extensions,
         } = self;
         let limit = connection_limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string());
         let open = if *logins_allowed { "open" } else { "closed" };
@@ -68,6 +72,8 @@ impl DatabaseSpec {
         texts.extend(adopted.as_ref().map(|adopted| adopted.management.as_str()));
         // What is said where nothing was said before says what it did.
         texts.extend(Some(deletion_policy.as_str()).filter(|_| *deletion_policy != DeletionPolicy::Retain));
+        texts.extend((!extensions.names.is_empty()).then_some("extensions"));
+        texts.extend(extensions.names.iter().map(String::as_str));
         for CredentialSpec { name, group, side, password: _, earlier_works, issue } in credentials {
             let earlier = if *earlier_works { "both" } else { "one" };
             texts.extend([name.as_str(), group.suffix(), side.suffix(), earlier]);

@@ -10,6 +10,7 @@ use crate::api::preview::{Action, DatabaseChange, KNOWN_AFTER_APPLY, SqlStatemen
 use crate::api::server_database::DatabasePhase;
 use crate::api::{DatabaseServer, ServerDatabase, TenantDatabase};
 use crate::controller::apply::ApplyError;
+use crate::controller::database::extensions::Wanted;
 use crate::controller::database::look::look;
 use crate::controller::database::want::{CredentialSpec, PasswordWish};
 use crate::controller::database::{plan, project, protection, refusal};
@@ -64,6 +65,12 @@ impl Rehearsal<'_> {
             }
         };
         let Planned { batches, provisioned } = planned;
+        if !validated.extensions.is_empty() && self.new_servers.contains(&validated.server) {
+            self.so_far().notes.push(format!(
+                "the extensions of TenantDatabase {key} are made when DatabaseServer {} has said which it has",
+                validated.server
+            ));
+        }
         let protected = protection::of(&self.world, &provisioned.marker);
         let mut declared = binding::declare(&fetched, &validated, &provisioned)?;
         declared.push(project::declared(&provisioned.marker, &validated.server, protected)?);
@@ -72,6 +79,9 @@ impl Rehearsal<'_> {
             if self.declare(declared).await == Standing::Amiss {
                 standing = Standing::Amiss;
             }
+        }
+        if let Some(problem) = &provisioned.lacking {
+            self.problem(Kind::TenantDatabase, &key, problem);
         }
         if !batches.is_empty() {
             let physical = &provisioned.physical;
@@ -85,7 +95,7 @@ impl Rehearsal<'_> {
                 ));
             }
         }
-        if standing == Standing::Firm {
+        if standing == Standing::Firm && provisioned.lacking.is_none() {
             self.has_database(fetched.claim, &validated, &provisioned);
         }
         Ok(())
@@ -102,14 +112,15 @@ impl Rehearsal<'_> {
         let mut session = session.map_err(|error| refusal::of_execute(&error))?;
         let prepared = provision::prepare(&self.world, &pool, &mut session, claim, secrets).await;
         session.close().await;
-        let Prepared { chosen, batches, logins, logins_allowed, rotating: _, again: _, mut taken, held: _ } =
+        let Prepared { chosen, batches, logins, logins_allowed, rotating: _, again: _, mut taken, held: _, lacking } =
             prepared?;
         // Another claim of the question gets another one.
         taken.iter_mut().for_each(Taken::uses);
         let target = pool.target();
         let at =
             At { host: target.host.clone(), port: target.port, ca: target.ca_pem.clone(), logins_allowed };
-        Ok(Planned { provisioned: at.provisioned(chosen, &batches, logins)?, batches })
+        let provisioned = Provisioned { lacking, ..at.provisioned(chosen, &batches, logins)? };
+        Ok(Planned { provisioned, batches })
     }
 
     /// The same for a server that does not exist yet: nothing is on it, and we are its superuser.
@@ -130,7 +141,8 @@ impl Rehearsal<'_> {
             let password = PasswordWish::Set(verifier);
             credentials.push(CredentialSpec::plain(name.clone(), access.group(), password));
         }
-        let want = provision::want(claim, &chosen.physical, credentials, claim.logins_allowed);
+        let none_yet = (claim.logins_allowed, Wanted::default());
+        let want = provision::want(claim, &chosen.physical, credentials, none_yet);
         let plan = plan::plan(&want, &Facts { server, ..Facts::default() });
         let batches = plan.map_err(|conflict| refusal::of_conflict(&conflict))?.batches;
         let spec = self.world.valid::<DatabaseServer>(&Key::cluster(&claim.server)).map(|server| server.spec);
@@ -257,6 +269,7 @@ impl At {
             rotating: Vec::new(),
             again: None,
             held: Held::default(),
+            lacking: None,
         })
     }
 }

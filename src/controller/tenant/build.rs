@@ -14,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::validate::Validated;
+use crate::api::blueprint::BlueprintDatabase;
 use crate::api::microservice::MicroserviceSpec;
 use crate::api::plan::PlanQuota;
 use crate::api::tenant::{Owner, OwnerKind};
@@ -54,8 +55,9 @@ pub fn build(tenant: &Validated) -> Result<Built, ApplyError> {
     if !tenant.owners.is_empty() {
         contents.push(declare.one(Kind::RoleBinding, &role_binding(tenant))?);
     }
-    for name in &tenant.databases {
-        let mut claim = TenantDatabase::new(name, TenantDatabaseSpec::default());
+    for BlueprintDatabase { name, extensions } in &tenant.databases {
+        let spec = TenantDatabaseSpec { extensions: extensions.clone(), ..TenantDatabaseSpec::default() };
+        let mut claim = TenantDatabase::new(name, spec);
         claim.metadata = meta(tenant, name);
         contents.push(declare.one(Kind::TenantDatabase, &claim)?);
     }
@@ -236,6 +238,7 @@ mod tests {
     use crate::api::microservice::Builtin;
     use crate::api::names::TenantId;
     use crate::api::plan::PlanSpec;
+    use crate::api::tenant_database::Extension;
     use serde_json::{Value, json};
 
     fn tenant() -> Validated {
@@ -248,7 +251,10 @@ mod tests {
                 quota: Some(PlanQuota { cpu: Some("2".into()), memory: Some("2Gi".into()), pods: Some(10) }),
                 ..PlanSpec::default()
             },
-            databases: vec!["app".into()],
+            databases: vec![BlueprintDatabase {
+                name: "app".into(),
+                extensions: Some(vec![Extension { name: "citext".into() }]),
+            }],
             services: vec![BlueprintService {
                 name: "user".into(),
                 spec: MicroserviceSpec { builtin: Some(Builtin::User), ..MicroserviceSpec::default() },
@@ -315,7 +321,8 @@ mod tests {
                 json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata("tenantry-owners"),
                     "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tenantry-tenant-owner"},
                     "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}]}),
-                json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "TenantDatabase", "metadata": metadata("app"), "spec": {}}),
+                json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "TenantDatabase", "metadata": metadata("app"),
+                    "spec": {"extensions": [{"name": "citext"}]}}),
                 json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "Microservice", "metadata": metadata("user"), "spec": {"builtin": "user"}}),
             ]
         );

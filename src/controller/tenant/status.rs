@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use super::TenantApplied;
 use super::fetch::Fetched;
 use super::validate::Validated;
+use crate::api::blueprint::BlueprintDatabase;
 use crate::api::condition::{self, READY, STALLED, SUSPENDED, Summary, reason};
 use crate::api::names::{self, TenantId};
 use crate::api::step::{Step, StepPhase};
@@ -66,7 +67,7 @@ fn identify(fetched: &Fetched, status: &mut TenantStatus) {
 type Part = (&'static str, Result<(), Summary>);
 
 fn parts(fetched: &Fetched, validated: &Validated, applied: &TenantApplied) -> [Part; 3] {
-    let claims = validated.databases.iter().map(|name| {
+    let claims = validated.databases.iter().map(|BlueprintDatabase { name, .. }| {
         let claim = fetched.claims.iter().find(|claim| claim.name_any() == *name);
         let state = claim.and_then(|claim| Some((claim.metadata.generation, claim.status.as_ref()?)));
         child_state("TenantDatabase", name, state)
@@ -95,7 +96,7 @@ fn logins(fetched: &Fetched, validated: &Validated) -> Result<(), Summary> {
         if validated.suspended {
             !refused && status.server_database.is_some()
         } else {
-            refused && validated.databases.contains(&claim.name_any())
+            refused && validated.databases.iter().any(|database| database.name == claim.name_any())
         }
     };
     let what = if validated.suspended { "refused" } else { "let in again" };
@@ -277,7 +278,7 @@ mod tests {
             id: TenantId::of_uid("uid-1"),
             namespace: "tenant-acme".into(),
             plan: PlanSpec::default(),
-            databases: vec!["app".into()],
+            databases: vec![BlueprintDatabase { name: "app".into(), ..BlueprintDatabase::default() }],
             services: vec![BlueprintService { name: "user".into(), spec: MicroserviceSpec::default() }],
             owners: vec![],
             suspended,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::ResourceExt;
 
 use super::fetch::Fetched;
-use crate::api::blueprint::BlueprintService;
+use crate::api::blueprint::{BlueprintDatabase, BlueprintService};
 use crate::api::condition::{Summary, reason};
 use crate::api::names::{self, TenantId};
 use crate::api::plan::PlanSpec;
@@ -24,8 +24,8 @@ pub struct Validated {
     pub namespace: String,
     /// Its plan.
     pub plan: PlanSpec,
-    /// Names of the claims that its blueprints ask for.
-    pub databases: Vec<String>,
+    /// Claims that its blueprints ask for.
+    pub databases: Vec<BlueprintDatabase>,
     /// Microservices that its blueprints ask for.
     pub services: Vec<BlueprintService>,
     /// Who may work in its namespace.
@@ -53,7 +53,7 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Summary> {
             return Err(Summary::Progressing { reason: reason::BLUEPRINT_NOT_FOUND, message });
         };
         for database in blueprint.spec.databases() {
-            if let Some(other) = databases.insert(database.name.clone(), name) {
+            if let Some((other, _)) = databases.insert(database.name.clone(), (name, database.clone())) {
                 return Err(clash("database", &database.name, other, name));
             }
         }
@@ -68,7 +68,7 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Summary> {
         id: TenantId::of_uid(&uid),
         namespace: names::tenant_namespace(&name),
         plan: plan.spec.clone(),
-        databases: databases.into_keys().collect(),
+        databases: databases.into_values().map(|(_, database)| database).collect(),
         services: services.into_values().map(|(_, service)| service).collect(),
         owners: spec.owners.clone().unwrap_or_default(),
         suspended: spec.is_suspended(),
@@ -88,7 +88,7 @@ fn clash(what: &str, name: &str, one: &str, other: &str) -> Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::blueprint::{BlueprintDatabase, BlueprintSpec};
+    use crate::api::blueprint::BlueprintSpec;
     use crate::api::microservice::MicroserviceSpec;
     use crate::api::schema::NameRef;
     use crate::api::tenant::TenantSpec;
@@ -112,7 +112,10 @@ mod tests {
         );
         tenant.metadata.uid = Some("uid-1".into());
         let blueprint = |name: &str, databases: &[&str], services: &[&str]| {
-            let databases = databases.iter().map(|name| BlueprintDatabase { name: (*name).into() }).collect();
+            let databases = databases
+                .iter()
+                .map(|name| BlueprintDatabase { name: (*name).into(), ..BlueprintDatabase::default() });
+            let databases = databases.collect();
             let services = services
                 .iter()
                 .map(|name| BlueprintService { name: (*name).into(), spec: MicroserviceSpec::default() })
@@ -138,7 +141,8 @@ mod tests {
             validate(&fetched(&[("a", Some((&["x"], &["s"]))), ("b", Some((&["y"], &["t"])))], true))
                 .unwrap();
         let services: Vec<&str> = validated.services.iter().map(|service| &*service.name).collect();
-        assert_eq!((validated.databases, services), (vec!["x".to_owned(), "y".to_owned()], vec!["s", "t"]));
+        let databases: Vec<&str> = validated.databases.iter().map(|database| &*database.name).collect();
+        assert_eq!((databases, services), (vec!["x", "y"], vec!["s", "t"]));
     }
 
     #[test]

@@ -100,6 +100,8 @@ fn gone(physical: &PhysicalName) -> Summary {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::api::database_server::DriftPolicy;
     use crate::api::deletion::DeletionPolicy;
@@ -114,6 +116,8 @@ mod tests {
             id: TenantId::of_uid("tenant-2"),
             tenant: "acme".into(),
             credentials: vec![],
+            extensions: BTreeSet::new(),
+            allowed_extensions: BTreeSet::new(),
             connection_limit: None,
             server: "main".into(),
             offered: offered.map(|name| PhysicalName::parse(name).unwrap()),

@@ -9,6 +9,7 @@ pub mod binding;
 pub mod choose;
 pub mod credentials;
 pub mod drift;
+mod extensions;
 pub mod fetch;
 #[cfg(test)]
 mod fixtures;
@@ -78,7 +79,11 @@ impl Reconciler for Controller {
             drift::tell(context, &fetched.claim, provisioned).await;
         }
         let next = match &provisioned {
-            Ok(provisioned) => Next::Resync.or_sooner(wait).or_sooner(provisioned.again),
+            Ok(provisioned) if provisioned.lacking.is_none() => {
+                Next::Resync.or_sooner(wait).or_sooner(provisioned.again)
+            }
+            // What is missing may be there the next time, and nobody says so.
+            Ok(provisioned) => Next::Backoff.or_sooner(provisioned.again),
             Err(_) => Next::Backoff,
         };
         Ok(next.or_sooner(fetched.until_closed().filter(|_| validated.logins_allowed)))

@@ -10,6 +10,7 @@ use crate::api::ServerDatabase;
 use crate::api::condition::Summary;
 use crate::api::names::{DatabaseName, PhysicalName, TenantId};
 use crate::controller::context::Context;
+use crate::controller::database::extensions::Wanted;
 use crate::controller::database::plan::{Conflict, Plan};
 use crate::controller::database::want::{CredentialSpec, DatabaseSpec};
 use crate::controller::database::{look, plan, pool, refusal};
@@ -29,7 +30,7 @@ use super::credentials::{self, Basis, Decided, Rotating};
 use super::fetch::{Fetched, SUSPEND_LIMIT};
 use super::standing::{self, Held};
 use super::validate::Validated;
-use super::{drift, place, room};
+use super::{drift, extensions, place, room};
 
 /// What a claim has on its server.
 #[derive(Clone, Debug)]
@@ -54,6 +55,8 @@ pub struct Provisioned {
     pub again: Option<Duration>,
     /// What the turn leaves to the next.
     pub held: Held,
+    /// What the database lacks of what is asked for, if all else is there.
+    pub lacking: Option<Summary>,
 }
 
 /// Makes the server as the claim wants it.
@@ -75,10 +78,17 @@ pub async fn provision(
             session.close().await;
             Err(summary)
         }
-        Ok(Prepared { chosen, batches, logins, logins_allowed, rotating, again, mut taken, held }) => {
+        Ok(Prepared { chosen, batches, logins, logins_allowed, rotating, again, mut taken, mut held, lacking }) => {
             taken.iter_mut().for_each(Taken::uses);
             drift::announce(context, fetched, &held).await;
-            run(session, &batches).await?;
+            let last = batches.iter().position(Batch::makes_extensions).unwrap_or(batches.len());
+            run(session, &batches[..last]).await?;
+            let made = extensions::make(context, &pool, claim, &batches[last..]).await;
+            if made.is_err() {
+                // It is still to be made, and not gone.
+                held.declared.clone_from(&claim.declared);
+            }
+            let lacking = lacking.or(made.err());
             let known = chosen.rows.first().filter(|_| batches.is_empty()).cloned();
             let marker = match known {
                 Some(marker) => marker,
@@ -96,6 +106,7 @@ pub async fn provision(
                 rotating,
                 again,
                 held,
+                lacking,
             })
         }
     }
@@ -203,6 +214,8 @@ pub(crate) struct Prepared<'a> {
     pub taken: Option<Taken<'a>>,
     /// What the turn leaves to the next.
     pub held: Held,
+    /// What the database will lack of what is asked for.
+    pub lacking: Option<Summary>,
 }
 
 /// For what a claim's statements are sent.
@@ -232,10 +245,18 @@ pub(crate) async fn prepare<'a>(
     let logins_allowed = claim.logins_allowed && !(claim.suspended && all_closed(&chosen, &facts));
     let basis = Basis { claim, physical: &chosen.physical, facts: &facts, held: secrets, logins_allowed };
     let Decided { specs, mut logins, rotating, again } = credentials::decide(context, pool, &basis).await?;
-    let want = want(claim, &chosen.physical, specs, logins_allowed);
+    let extensions::Asked { wanted, refused, is_unseen } =
+        extensions::ask(session, claim, &chosen.physical, &facts).await;
+    let want = want(claim, &chosen.physical, specs, (logins_allowed, wanted));
     let plan = planned(&want, &facts, taken.as_mut()).map_err(|conflict| refusal::of_conflict(&conflict))?;
     let held = standing::hold(claim, &want, &facts, secrets, &plan);
-    let held = held.map_err(|conflict| refusal::of_conflict(&conflict))?;
+    let mut held = held.map_err(|conflict| refusal::of_conflict(&conflict))?;
+    let mut lacking = refused;
+    if is_unseen && held.declared != claim.declared {
+        lacking = Some(extensions::unseen(&chosen.physical));
+        // Whoever sees it as declared would take what is missing for drift.
+        held.declared.clone_from(&claim.declared);
+    }
     let mut batches = plan.batches;
     if held.is_left_alone() {
         batches.clear();
@@ -245,7 +266,7 @@ pub(crate) async fn prepare<'a>(
         });
     }
     room::hold(&mut batches, capacity);
-    Ok(Prepared { chosen, batches, logins, logins_allowed, rotating, again, taken, held })
+    Ok(Prepared { chosen, batches, logins, logins_allowed, rotating, again, taken, held, lacking })
 }
 
 /// What the claim's database is to be like.
@@ -253,7 +274,7 @@ pub(crate) fn want(
     claim: &Validated,
     physical: &PhysicalName,
     credentials: Vec<CredentialSpec>,
-    logins_allowed: bool,
+    (logins_allowed, extensions): (bool, Wanted),
 ) -> DatabaseSpec {
     DatabaseSpec {
         physical: physical.clone(),
@@ -270,6 +291,7 @@ pub(crate) fn want(
         logins_allowed,
         adopted: claim.given.as_ref().map(|given| given.adopted.clone()),
         deletion_policy: claim.deletion_policy,
+        extensions,
     }
 }
 

@@ -22,6 +22,7 @@ use crate::api::server_database::Management;
 use crate::controller::context::Context;
 use crate::controller::database::drift::{self, Drift};
 use crate::controller::database::fleet::Fleet;
+use crate::controller::database::inside;
 use crate::controller::database::plan::{self, Conflict, Plan};
 use crate::controller::database::want::{DatabaseSpec, PasswordWish};
 use crate::controller::object::{Key, Kind};
@@ -186,7 +187,7 @@ impl Standings {
 
 /// Remembers what a turn that went through wanted and found.
 pub(super) fn keep(context: &Context, claim: &Validated, provisioned: &Provisioned) {
-    let still = provisioned.rotating.is_empty();
+    let still = provisioned.rotating.is_empty() && provisioned.lacking.is_none();
     let Some(expected) = provisioned.held.expected.clone().filter(|_| still) else { return };
     let held = Held {
         drift: provisioned.held.drift.clone().filter(|drift| !drift.corrected),
@@ -268,5 +269,5 @@ async fn is_right_inside(context: &Context, key: &Key, settled: &Settled) -> Opt
     let mut session = pool.database(&Ident::from(physical)).await.ok()?;
     let inside: Inside = observe::inside(&mut session).await.ok()?;
     session.release().await;
-    plan::is_right_inside(&settled.expected.want, &settled.expected.server, inside).ok()
+    inside::is_right(&settled.expected.want, &settled.expected.server, inside).ok()
 }

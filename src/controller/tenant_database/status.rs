@@ -74,8 +74,9 @@ pub fn status(
                 (true, true) => "suspending: logins are refused when the workloads have ended".to_owned(),
                 (false, _) => on_server(claim, provisioned),
             };
-            let mut status = with(fetched, &Summary::Ready { message }, now);
-            if provisioned.marker.management() == Management::Observe {
+            let summary = provisioned.lacking.clone().unwrap_or(Summary::Ready { message });
+            let mut status = with(fetched, &summary, now);
+            if summary.is_ready() && provisioned.marker.management() == Management::Observe {
                 observed(fetched, &mut status, now);
             }
             if provisioned.logins_allowed {
@@ -88,7 +89,8 @@ pub fn status(
         }
         Err(problem) => with(fetched, problem, now),
     };
-    status.steps = steps(fetched, provisioned.as_ref().err());
+    let problem = provisioned.as_ref().map_or_else(Some, |provisioned| provisioned.lacking.as_ref());
+    status.steps = steps(fetched, problem);
     let elsewhere = matches!(provisioned, Err(Summary::Progressing { reason: reason::NO_SERVER, .. }));
     // It has nothing on that server, and may find another one.
     status.server = Some(claim.server.clone()).filter(|_| !elsewhere || status.server_database.is_some());

@@ -38,6 +38,10 @@ pub struct Validated {
     pub tenant: String,
     /// Credentials.
     pub credentials: Vec<ValidCredential>,
+    /// Extensions.
+    pub extensions: BTreeSet<String>,
+    /// Those that the server's admin vouches for; none if none are asked for.
+    pub allowed_extensions: BTreeSet<String>,
     /// Greatest number of connections.
     pub connection_limit: Option<u32>,
     /// The server that the database is on, or goes to.
@@ -141,6 +145,8 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
             Some(given) if given.adopted.management == Management::Observe => vec![],
             _ => credentials(fetched)?,
         },
+        extensions: claim.spec.extensions.iter().flatten().map(|it| it.name.clone()).collect(),
+        allowed_extensions: allowed_extensions(fetched, &server),
         connection_limit: connection_limit(fetched.plan.as_ref(), claim),
         suspended: tenant.spec.is_suspended(),
         logins_allowed: !(tenant.spec.is_suspended() && ended),
@@ -196,6 +202,13 @@ fn requested(claim: &TenantDatabase) -> Option<String> {
 fn drift_policy(fetched: &Fetched, server: &str) -> DriftPolicy {
     let server = fetched.servers.iter().find(|known| known.name == server);
     server.and_then(|known| known.spec.drift_policy).unwrap_or_default()
+}
+
+/// What the server's admin lets claims have of extensions, for a claim that asks for some.
+fn allowed_extensions(fetched: &Fetched, server: &str) -> BTreeSet<String> {
+    let asks = fetched.claim.spec.extensions.as_ref().is_some_and(|asked| !asked.is_empty());
+    let server = fetched.servers.iter().find(|known| asks && known.name == server);
+    server.and_then(|known| known.spec.allowed_extensions.clone()).into_iter().flatten().collect()
 }
 
 fn invalid(message: String) -> Summary {

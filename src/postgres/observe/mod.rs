@@ -17,6 +17,7 @@ use super::facts::{
 use super::function::RestrictedFunction;
 mod elevated;
 mod existing;
+mod extensions;
 mod issues;
 mod markers;
 mod memberships;
@@ -27,6 +28,7 @@ mod tombstone;
 
 pub use elevated::elevated_roles;
 pub use existing::existing;
+pub use extensions::available;
 pub use issues::issues;
 pub use markers::{Markers, markers};
 pub use pace::pace;
@@ -219,6 +221,19 @@ fn enter(inside: &mut Inside, row: &PgRow) -> Result<(), sqlx::Error> {
     let (about, subject, kind): (String, String, String) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     let acl = match about.as_str() {
+        "extension" => {
+            inside.extensions.installed.insert(subject, kind);
+            return Ok(());
+        }
+        "path" => {
+            inside.extensions.search_path = Some(subject);
+            return Ok(());
+        }
+        "home" => {
+            let home = inside.extensions.homes.entry(subject).or_default();
+            home.owner = kind;
+            &mut home.acl
+        }
         "schema" => inside.public.get_or_insert_default(),
         "default" => match DefaultKind::from_catalog(&kind) {
             Some(kind) => inside.defaults.entry((subject, kind)).or_default(),

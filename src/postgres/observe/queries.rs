@@ -123,6 +123,18 @@ SELECT 'default', pg_get_userbyid(p.defaclrole)::text, p.defaclobjtype::text, \
 FROM pg_default_acl p LEFT JOIN LATERAL aclexplode(p.defaclacl) a ON true \
 WHERE p.defaclnamespace = 0 \
 UNION ALL \
+SELECT 'extension', e.extname::text, n.nspname::text, NULL, NULL, NULL \
+FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace \
+UNION ALL \
+SELECT 'home', n.nspname::text, pg_get_userbyid(n.nspowner)::text, \
+       CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee)::text END, a.privilege_type, a.is_grantable \
+FROM pg_namespace n LEFT JOIN LATERAL aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a ON true \
+WHERE n.nspname = 'extensions' OR n.nspowner = (SELECT oid FROM pg_roles WHERE rolname = 'tenantry_databases') \
+UNION ALL \
+SELECT 'path', split_part(c.setting, '=', 2), '', NULL, NULL, NULL \
+FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase CROSS JOIN LATERAL unnest(s.setconfig) AS c (setting) \
+WHERE s.setrole = 0 AND d.datname = current_database() AND starts_with(c.setting, 'search_path=') \
+UNION ALL \
 SELECT 'function', f.oid::regprocedure::text, '', CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee)::text END, \
        a.privilege_type, a.is_grantable \
 FROM pg_proc f LEFT JOIN LATERAL aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) a ON true \

@@ -38,6 +38,11 @@ impl Batch {
         Self { place: Place::Server, statements }
     }
 
+    /// Whether it makes extensions.
+    pub fn makes_extensions(&self) -> bool {
+        self.statements.iter().any(|statement| matches!(statement, Statement::Extension(_)))
+    }
+
     /// Statements inside a database.
     pub fn database(name: Ident, statements: Vec<Statement>) -> Self {
         Self { place: Place::Database(name), statements }

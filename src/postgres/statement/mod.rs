@@ -5,6 +5,7 @@
 
 mod batch;
 mod drop;
+mod extension;
 mod marker;
 mod pool;
 mod render;
@@ -21,6 +22,7 @@ use crate::api::names::{CredentialName, PhysicalName};
 pub use batch::{Batch, Place};
 pub use drop::DropChange;
 pub(super) use drop::{CLIENT, logins_let_in};
+pub use extension::ExtensionChange;
 pub use pool::PoolChange;
 pub(super) use render::optional;
 pub use tombstone::TombstoneChange;
@@ -167,6 +169,8 @@ pub enum Statement {
     Pool(PoolChange),
     /// Renames a database out of the way, or back.
     Tombstone(TombstoneChange),
+    /// Changes what a database has of extensions.
+    Extension(ExtensionChange),
     /// Writes the row of a credential.
     WriteIssue {
         /// Its database.
@@ -313,6 +317,7 @@ impl Statement {
             | Self::InsertMarker(_)
             | Self::UpdateMarker { .. }
             | Self::Pool(_)
+            | Self::Extension(_)
             | Self::WriteIssue { .. }
             | Self::CreateCredentialTable
             | Self::CreateOperatorSchema

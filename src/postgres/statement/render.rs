@@ -75,6 +75,7 @@ pub(super) fn render(
         }
         Statement::Pool(change) => change.sql()?,
         Statement::Tombstone(change) => change.sql()?,
+        Statement::Extension(change) => change.sql(),
         Statement::WriteIssue { database, credential, issue } => issue::write(database, credential, issue)?,
         Statement::CreateOperatorSchema => format!("CREATE SCHEMA {OPERATOR_DATABASE}"),
         Statement::CreateMarkerTable => marker::CREATE_MARKER_TABLE.to_owned(),

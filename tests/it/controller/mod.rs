@@ -16,6 +16,7 @@ mod deletion;
 mod deletion_policy;
 mod drift;
 pub mod dropping;
+mod extensions;
 mod fencing;
 mod guard;
 mod leadership;

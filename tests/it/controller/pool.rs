@@ -72,6 +72,8 @@ async fn claims_take_databases_of_the_pool_and_it_is_filled_up_again() {
 
     scene.patch(Kind::DatabaseServer, &server, sized(3)).await;
     let first = holds(&site, 3).await;
+    let databases = json!([{"name": "orders", "extensions": [{"name": "citext"}]}, {"name": "users"}]);
+    scene.patch(Kind::Blueprint, &scene.cluster("shop"), json!({"spec": {"databases": databases}})).await;
     scene.create(Kind::Tenant, &scene.cluster("acme"), shop::tenant(&scene)).await;
     scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
     let log = site.postgres.log();
@@ -92,7 +94,7 @@ async fn claims_take_databases_of_the_pool_and_it_is_filled_up_again() {
     // A tenant sees every role's name and may grant it something: that keeps this one from going, and nobody else.
     let role = last.iter().find_map(|it| it.strip_prefix("role ")?.strip_suffix("_ro false")).unwrap();
     let mut tenant = session(&scene, &binding(&scene, "orders-app").await).await.unwrap();
-    let grant = format!("create table mine (); grant select on mine to {role}_ro");
+    let grant = format!("create table mine (text citext); grant select on mine to {role}_ro");
     tenant.execute(sqlx::raw_sql(AssertSqlSafe(grant))).await.unwrap();
     let unwanted = json!({"spec": {"warmPool": null}});
     scene.patch(Kind::DatabaseServer, &server, unwanted.clone()).await;

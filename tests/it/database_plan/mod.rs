@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use tenantry::api::deletion::DeletionPolicy;
 use tenantry::api::names::{CredentialName, DatabaseName, Group, PhysicalName, Side, TenantId};
+use tenantry::controller::database::extensions::Wanted;
 use tenantry::controller::database::plan::{Conflict, Plan, plan, release};
 use tenantry::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
 use tenantry::postgres::facts::{
@@ -47,6 +48,7 @@ fn want(credentials: &[&str], connection_limit: Option<u32>, logins_allowed: boo
         logins_allowed,
         adopted: None,
         deletion_policy: DeletionPolicy::Retain,
+        extensions: Wanted::default(),
     }
 }
 

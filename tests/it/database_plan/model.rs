@@ -149,6 +149,7 @@ impl Model {
             | Statement::CreateCredentialTable => panic!("bootstrap's: {text}"),
             Statement::LockMarkers | Statement::RequireRoom { .. } => panic!("that is a claim's: {text}"),
             Statement::Pool(_) => panic!("that is the warm pool's: {text}"),
+            Statement::Extension(_) => panic!("none is asked for: {text}"),
             Statement::Tombstone(_) => panic!("that is a purge's: {text}"),
             Statement::EndBackend(_) => panic!("that is the guard's: {text}"),
         }

@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use tenantry::api::deletion::DeletionPolicy;
 use tenantry::api::names::{CredentialName, DatabaseName, Group, PhysicalName, TenantId};
+use tenantry::controller::database::extensions::Wanted;
 use tenantry::controller::database::look::look;
 use tenantry::controller::database::plan::{Conflict, Plan, plan, release};
 use tenantry::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
@@ -175,6 +176,7 @@ pub fn want(credentials: &[&str]) -> DatabaseSpec {
         logins_allowed: true,
         adopted: None,
         deletion_policy: DeletionPolicy::Retain,
+        extensions: Wanted::default(),
     }
 }
 

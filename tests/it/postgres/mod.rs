@@ -26,6 +26,7 @@ mod connect;
 mod converge;
 mod crash;
 mod dropping;
+mod extensions;
 mod fence;
 mod fixture;
 mod isolation;

@@ -1,0 +1,108 @@
+//! Extensions that a blueprint or a claim asks for, from the operator's side: made, found missing, and refused by name.
+
+use serde_json::{Value, json};
+use sqlx::{Executor, Row};
+use tenantry::controller::object::{Key, Kind};
+
+use super::claims::{binding, session};
+use super::scene::condition;
+use super::shop;
+use super::site::{Site, Stage};
+
+/// Extensions in the claim's database but for the one that each has.
+async fn installed(scene: &Stage<'_>, claim: &str) -> Vec<String> {
+    let database = binding(scene, &format!("{claim}-app")).await["database"].clone();
+    let mut admin = scene.site.postgres.admin(&database).await;
+    let sql = "select extname::text from pg_extension where extname <> 'plpgsql' order by 1";
+    let rows = admin.fetch_all(sql).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+fn extensions(names: &[&str]) -> Value {
+    names.iter().map(|name| json!({"name": name})).collect()
+}
+
+/// The Tenant `acme` with one database `orders` that has these extensions by its blueprint.
+async fn tenant_with<'a>(site: &'a Site, names: &[&str]) -> Stage<'a> {
+    let scene = Stage::new(site).await;
+    let databases = json!([{"name": "orders", "extensions": extensions(names)}]);
+    scene.create(Kind::Plan, &scene.cluster("small"), shop::plan(&scene)).await;
+    scene.create(Kind::Blueprint, &scene.cluster("shop"), json!({"databases": databases})).await;
+    scene.create(Kind::Tenant, &scene.cluster("acme"), shop::tenant(&scene)).await;
+    scene
+}
+
+#[tokio::test]
+async fn a_blueprints_extensions_are_made_and_one_that_is_missing_is_made_again() {
+    let site = Site::shared().await;
+    let scene = tenant_with(&site, &["citext", "pg_trgm"]).await;
+    scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
+    let claim = scene.inside("acme", "orders");
+    let bound = binding(&scene, "orders-app").await;
+    let mut app = session(&scene, &bound).await.unwrap();
+    let made = "create table note (text citext); create index on note using gin (text gin_trgm_ops)";
+    app.execute(sqlx::raw_sql(made)).await.unwrap();
+
+    let mut admin = site.postgres.admin(&bound["database"]).await;
+    admin.execute("drop extension pg_trgm cascade").await.unwrap();
+    let request = json!({"metadata": {"annotations": {"tenantry.dev/reconcile-requested-at": "now"}}});
+    scene.patch(Kind::TenantDatabase, &claim, request).await;
+    let answer = scene
+        .until(Kind::TenantDatabase, &claim, "was compared", |claim| {
+            let answer = &claim["status"]["lastReconcile"];
+            (answer["requestedAt"] == "now").then(|| answer.clone())
+        })
+        .await;
+    assert_eq!(
+        (&answer["found"], &answer["corrected"]),
+        (&json!(["extension pg_trgm is gone"]), &json!(true))
+    );
+    assert_eq!(installed(&scene, "orders").await, ["citext", "pg_trgm"]);
+
+    // What its tables are made of stays, whoever asks for it no more.
+    let none = json!({"spec": {"databases": [{"name": "orders"}]}});
+    scene.patch(Kind::Blueprint, &scene.cluster("shop"), none).await;
+    scene
+        .until(Kind::TenantDatabase, &claim, "asks for none", |claim| {
+            claim["spec"]["extensions"].is_null().then_some(())
+        })
+        .await;
+    scene.ready(Kind::TenantDatabase, &claim).await;
+    assert_eq!(installed(&scene, "orders").await, ["citext", "pg_trgm"]);
+}
+
+#[tokio::test]
+async fn what_may_not_be_made_is_named_and_everything_else_is_there() {
+    let site = Site::shared().await;
+    let scene = tenant_with(&site, &["citext", "dblink", "nonesuch"]).await;
+    let claim = scene.inside("acme", "orders");
+    let said = scene.refused(Kind::TenantDatabase, &claim, "ExtensionNotAllowed").await;
+    for text in ["\"dblink\" is not one", "spec.allowedExtensions", "no extension \"nonesuch\"", "citext, "] {
+        assert!(said.contains(text), "{text} in {said}");
+    }
+    // It is Stalled, with a database, a login and what was trusted.
+    let status = scene.get(Kind::TenantDatabase, &claim).await.unwrap();
+    assert_eq!(condition(&status, "Stalled").map(|it| &it["status"]), Some(&json!("True")));
+    assert_eq!(status["status"]["steps"][0]["lastError"].as_str(), Some(&*said));
+    assert_eq!(installed(&scene, "orders").await, ["citext"]);
+    let bound = binding(&scene, "orders-app").await;
+    drop(session(&scene, &bound).await.unwrap());
+
+    let server = Key::cluster(&site.server);
+    let allowed = |names: &[&str]| json!({"spec": {"allowedExtensions": names}});
+    scene.patch(Kind::DatabaseServer, &server, allowed(&["dblink"])).await;
+    let fixed =
+        json!({"spec": {"databases": [{"name": "orders", "extensions": extensions(&["citext", "dblink"])}]}});
+    scene.patch(Kind::Blueprint, &scene.cluster("shop"), fixed).await;
+    scene.ready(Kind::TenantDatabase, &claim).await;
+    assert_eq!(installed(&scene, "orders").await, ["citext", "dblink"]);
+    scene.patch(Kind::DatabaseServer, &server, json!({"spec": {"allowedExtensions": null}})).await;
+    scene.ready(Kind::TenantDatabase, &claim).await;
+
+    // Names that only look like one are refused by the schema.
+    for name in ["", "a--b", "-a", "../a", "a\"; DROP DATABASE b; --", "a b", &"a".repeat(64)] {
+        let spec = json!({"extensions": [{"name": name}]});
+        let refused = scene.try_create(Kind::TenantDatabase, &scene.inside("acme", "bad"), spec).await;
+        assert!(matches!(refused, Err(kube::Error::Api(status)) if status.code == 422), "{name:?}");
+    }
+}
