@@ -40,6 +40,9 @@ pub const ISSUED_AT: &str = "tenantry.dev/issued-at";
 /// On a ServerDatabase: UID of its Tenant, which is gone, and the deletion policy that it said last, if its row said one that
 /// keeps less.
 pub const KEPT_BY: &str = "tenantry.dev/kept-by";
+/// On a ServerDatabase: generation in which the operator has written `spec.purge`, as a deletion policy asks. If that is gone by
+/// then, somebody has taken it back.
+pub const PURGE_ASKED: &str = "tenantry.dev/purge-asked";
 /// On a claim, with the name of a credential behind it: asks for a rotation whenever its value changes.
 pub const ROTATE: &str = "rotate.tenantry.dev/";
 /// On a claim, with the name of a credential behind it: says, whenever its value changes, that others know the

@@ -30,7 +30,7 @@ use crate::api::{
 };
 use crate::postgres::execute::Session;
 use crate::postgres::facts::Marker;
-use crate::postgres::observe;
+use crate::postgres::observe::{self, Coming};
 use crate::resilience::brake::{self, Pace, Standing, Verdict};
 
 /// Deletions count for so long.
@@ -107,14 +107,16 @@ impl Brakes {
     }
 }
 
-/// Whether the database of that row may be released or removed on the server, in the session that is to do it.
+/// Whether the database of that row may be released or removed on the server, in the session that is to do it. `coming` is what of the
+/// same kind is about to be: of many that a server knows at once, none is the first.
 pub async fn admits(
     context: &Context,
     server: &str,
     session: &mut Session<'_>,
     row: &Marker,
+    coming: Coming,
 ) -> Result<(), Summary> {
-    let read = observe::pace(session.reader(), WINDOW, Some(&row.physical_name)).await;
+    let read = observe::pace(session.reader(), WINDOW, Some(&row.physical_name), coming).await;
     let (recent, all) = read.map_err(|error| refusal::of_observe(&error))?;
     let next = Pace { recent: recent.saturating_add(1), all };
     let why =

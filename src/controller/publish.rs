@@ -74,13 +74,18 @@ where
     Ok(())
 }
 
-/// Merge-patches the spec of an object of ours, on the version of it that was read.
-pub async fn patch_spec<K: OwnKind>(context: &Context, object: &K, spec: Value) -> Result<(), ApplyError>
+/// Merge-patches annotations and spec of an object of ours, on the version of it that was read.
+pub async fn patch_spec<K: OwnKind>(
+    context: &Context,
+    object: &K,
+    (annotations, spec): (Value, Value),
+) -> Result<(), ApplyError>
 where
     Stores: StoreOf<K>,
 {
     let (key, uid) = (Key::of(object.meta()), object.uid().unwrap_or_default());
-    let patch = json!({"metadata": {"resourceVersion": object.resource_version()}, "spec": spec});
+    let metadata = json!({"resourceVersion": object.resource_version(), "annotations": annotations});
+    let patch = json!({"metadata": metadata, "spec": spec});
     let written = context.gate.patch(K::KIND, &key, &uid, None, patch).await?;
     remember::<K>(context, written);
     Ok(())

@@ -47,6 +47,14 @@ pub fn bury(
     Ok(plan)
 }
 
+/// Statements that keep a released database, whatever was in force when it was released. It is no other database by that: its generation
+/// stays.
+pub fn spare(physical: &PhysicalName, marker: &Marker) -> Plan {
+    let (physical, generation) = (physical.clone(), marker.generation);
+    let spare = Statement::Tombstone(TombstoneChange::Spare { physical, generation });
+    Plan { batches: vec![Batch::server(vec![spare])] }
+}
+
 /// Statements that record a verified archive of a tombstone, and close it in the same transaction: nobody can write
 /// what the archive lacks.
 pub fn seal(physical: &PhysicalName, archive: Archive) -> Plan {

@@ -15,6 +15,7 @@ use crate::controller::database::{project, protection};
 use crate::controller::object::Key;
 use crate::controller::{outcome, triggers};
 use crate::postgres::facts::{Marker, Phase};
+use crate::postgres::observe::{self, Markers};
 
 /// What a row is known by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -172,7 +173,9 @@ pub async fn project(context: &Context, server: &str, markers: &[Marker]) {
         if marker.phase == Phase::Creating && context.stores.tenant_databases.get(&claim).is_some() {
             continue;
         }
-        if context.stores.server_databases.get(&key).is_none() {
+        if context.stores.server_databases.get(&key).is_none()
+            && is_still_there(context, server, marker).await
+        {
             // One object that cannot be made keeps nobody from the others, and none from using the server.
             if let Err(error) = make(context, server, marker).await {
                 let message = outcome::chain(&error);
@@ -184,6 +187,20 @@ pub async fn project(context: &Context, server: &str, markers: &[Marker]) {
             }
         }
     }
+}
+
+/// Whether the server still has the row. A tombstone may have been dropped since the rows were read, and its object gone with it: one
+/// that is made again would show nothing for ever.
+async fn is_still_there(context: &Context, server: &str, marker: &Marker) -> bool {
+    if !marker.is_tombstone() {
+        return true;
+    }
+    let Some(pool) = context.servers.pool(server) else { return false };
+    // Who does not hear of it now asks again with the next look.
+    let Ok(mut connection) = pool.operator().await else { return false };
+    let rows = observe::markers(&mut connection, &Markers::Physical(&marker.physical_name)).await;
+    connection.release().await;
+    rows.is_ok_and(|rows| !rows.is_empty())
 }
 
 async fn make(context: &Context, server: &str, marker: &Marker) -> Result<(), ApplyError> {

@@ -13,7 +13,7 @@ use crate::controller::servers::NoLook;
 use crate::postgres::bootstrap::{self, Parts};
 use crate::postgres::connect::{AdminTarget, ConnectError, Connection, ServerPool};
 use crate::postgres::facts::{ElevatedRole, Facts, Marker, Server};
-use crate::postgres::observe::{self, Markers, ObserveError, Scope};
+use crate::postgres::observe::{self, Coming, Markers, ObserveError, Scope};
 use crate::postgres::pool::Member;
 use crate::postgres::quote::Ident;
 
@@ -156,7 +156,7 @@ async fn settle(
     let noted = context.servers.gate().fences().see(&mut connection).await;
     noted.map_err(|error| refusal::of_fence(&error))?;
     let released = if brake::is_engaged(context, name) {
-        observe::pace(&mut connection, brake::WINDOW, None).await.map(Some)
+        observe::pace(&mut connection, brake::WINDOW, None, Coming::All).await.map(Some)
     } else {
         Ok(None)
     };

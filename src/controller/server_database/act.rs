@@ -22,6 +22,7 @@ use crate::controller::outcome;
 use crate::controller::worker::key_of;
 use crate::postgres::execute::Session;
 use crate::postgres::facts::Marker;
+use crate::postgres::observe::Coming;
 use crate::postgres::record::Cause;
 
 /// How long a tombstone is kept.
@@ -34,6 +35,8 @@ pub enum Act {
     Release,
     /// The same for one whose row says so already: its release was cut short.
     Close,
+    /// It is kept from now on, whatever was in force when it was released: somebody wants it back.
+    Spare,
     /// It is renamed out of the way.
     Bury,
     /// It gets its name back.
@@ -49,7 +52,7 @@ impl Act {
         match self {
             Self::Release | Self::Close => "release",
             Self::Bury => "purge",
-            Self::Exhume => "undelete",
+            Self::Spare | Self::Exhume => "undelete",
             Self::Drop | Self::Finish => "drop",
         }
     }
@@ -60,6 +63,15 @@ impl Act {
 
     const fn is_braked(self) -> bool {
         matches!(self, Self::Release | Self::Bury | Self::Drop)
+    }
+
+    /// What counts with it for the brake.
+    const fn coming(self) -> Coming {
+        match self {
+            Self::Bury => Coming::Ends,
+            Self::Drop => Coming::Drops,
+            Self::Release | Self::Close | Self::Spare | Self::Exhume | Self::Finish => Coming::Nothing,
+        }
     }
 }
 
@@ -85,8 +97,10 @@ pub async fn act(
     let _turn = if act.is_braked() { Some(context.brakes.turn(server).await) } else { None };
     let mut session =
         context.servers.gate().open(&pool, cause).await.map_err(|error| refusal::of_execute(&error))?;
-    let mut admitted =
-        if act.is_braked() { brake::admits(context, server, &mut session, marker).await } else { Ok(()) };
+    let mut admitted = Ok(());
+    if act.is_braked() {
+        admitted = brake::admits(context, server, &mut session, marker, act.coming()).await;
+    }
     if admitted.is_ok() && act.is_of_a_purge() {
         admitted = still(context, fetched, marker).await;
     }
@@ -154,6 +168,7 @@ async fn planned(
     let plan = match act {
         Act::Release => plan::release(marker, &facts),
         Act::Close => plan::close(marker, &facts),
+        Act::Spare => Ok(tombstone::spare(physical, marker)),
         Act::Bury => tombstone::bury(physical, marker, &facts, GRACE),
         // One that is dropped already cannot come back: what is left of it goes.
         Act::Exhume if dropping::is_beyond_return(physical, marker, &facts) => {

@@ -37,7 +37,7 @@ use super::queue::Lane;
 use super::worker::{Reconciler, key_of};
 use crate::api::ServerDatabase;
 use crate::api::condition::{Summary, reason};
-use crate::api::labels::PROTECTED;
+use crate::api::labels::{PROTECTED, PURGE_ASKED};
 use crate::api::server_database::Management;
 use crate::postgres::facts::Marker;
 
@@ -89,8 +89,9 @@ impl Reconciler for Controller {
                 return Ok(Next::After(wait.unwrap_or_default()));
             }
             (Verdict::Purge, Ok(Some(row))) => {
+                let asked = json!({PURGE_ASKED: row.generation.to_string()});
                 let purge = json!({"purge": {"generation": row.generation}});
-                patch_spec(context, &fetched.database, purge).await?;
+                patch_spec(context, &fetched.database, (asked, purge)).await?;
                 return Ok(Next::After(Duration::ZERO));
             }
             (Verdict::Remove, _) => return remove(context, &fetched.database).await,

@@ -1,12 +1,14 @@
 //! Step 2: what has to happen to a database. Pure.
 
+use kube::ResourceExt;
+
 use super::act::Act;
 use super::fetch::{Claim, Fetched};
-use crate::api::ServerDatabase;
 use crate::api::condition::{Summary, reason};
 use crate::api::deletion::DeletionPolicy;
 use crate::api::names::PhysicalName;
 use crate::api::server_database::DatabasePhase;
+use crate::api::{ServerDatabase, labels};
 use crate::controller::database::dropping::{self, Asked};
 use crate::controller::database::tombstone;
 use crate::postgres::facts::{Marker, Phase};
@@ -48,6 +50,7 @@ pub fn validate(fetched: &Fetched) -> Verdict {
         (Phase::Released, _) if is_purge_due(&fetched.database, marker) && fetched.obstacle.is_none() => {
             Verdict::Act(Act::Bury)
         }
+        (Phase::Released, _) if is_wanted_back(&fetched.database, marker) => Verdict::Act(Act::Spare),
         (Phase::Released, _) if is_end_due(&fetched.database, marker) && fetched.obstacle.is_none() => {
             Verdict::Purge
         }
@@ -115,14 +118,25 @@ pub fn is_purge_due(database: &ServerDatabase, marker: &Marker) -> bool {
     ours && marker.phase == Phase::Released && named == Some(marker.generation)
 }
 
-/// Whether what was in force when the database was released asks for its end, and the object does not yet. One whose `claimRef` an
-/// admin has changed since is wanted back.
+/// Whether what was in force when the database was released asks for its end, and the object does not yet.
 pub fn is_end_due(database: &ServerDatabase, marker: &Marker) -> bool {
-    let ours = marker.adopted.is_none() && database.spec.adoption().is_none();
-    let asked = marker.deletion_policy == DeletionPolicy::Delete && database.spec.purge.is_none();
+    is_to_end(database, marker) && !is_wanted_back(database, marker)
+}
+
+/// Whether somebody has changed the `claimRef` of a database that was to be purged, or has taken back the purge that the object asked
+/// for. Only the object says so, and its row has to know, since an object can be lost.
+pub fn is_wanted_back(database: &ServerDatabase, marker: &Marker) -> bool {
     let left = &database.spec.claim_ref.uid;
-    let wanted_back = left.is_none() || *left != marker.claim.uid;
-    ours && asked && !wanted_back && marker.phase == Phase::Released
+    let asked = database.annotations().get(labels::PURGE_ASKED);
+    let taken_back = asked.is_some_and(|asked| *asked == marker.generation.to_string());
+    is_to_end(database, marker) && (left.is_none() || *left != marker.claim.uid || taken_back)
+}
+
+/// Whether what was in force when the database was released asks for its end, and its object asks for nothing.
+fn is_to_end(database: &ServerDatabase, marker: &Marker) -> bool {
+    let ours = marker.adopted.is_none() && database.spec.adoption().is_none();
+    let silent = marker.deletion_policy == DeletionPolicy::Delete && database.spec.purge.is_none();
+    ours && silent && marker.phase == Phase::Released
 }
 
 /// Why the purge that the object asks for is not done, if it is not.
@@ -248,7 +262,13 @@ mod tests {
         for claim in [None, Some("next".to_owned())] {
             let mut wanted = delete(Phase::Released, None, None);
             wanted.database.spec.claim_ref.uid = claim;
-            assert_eq!(validate(&wanted), Verdict::Keep);
+            assert_eq!(validate(&wanted), Verdict::Act(Act::Spare));
+        }
+        // Somebody has taken back what the object asked for, of this generation or of an earlier one.
+        for (asked, verdict) in [("4", Verdict::Act(Act::Spare)), ("3", Verdict::Purge)] {
+            let mut silent = delete(Phase::Released, None, None);
+            silent.database.metadata.annotations = Some([(labels::PURGE_ASKED.into(), asked.into())].into());
+            assert_eq!(validate(&silent), verdict, "{asked}");
         }
         let mut given = delete(Phase::Released, None, None);
         given.database.spec.management = Some(Management::Adopt);

@@ -31,7 +31,7 @@ pub use existing::existing;
 pub use extensions::available;
 pub use issues::issues;
 pub use markers::{Markers, markers};
-pub use pace::pace;
+pub use pace::{Coming, pace};
 pub use pool::{databases, pool};
 pub use tombstone::{dependencies, insiders, kept_archive, tombstone};
 

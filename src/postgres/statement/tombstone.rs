@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::DropChange;
 use super::marker::EPOCH;
+use crate::api::deletion::DeletionPolicy;
 use crate::api::names::PhysicalName;
 use crate::postgres::facts::Phase;
 use crate::postgres::quote::{Ident, Literal, QuoteError};
@@ -36,6 +37,13 @@ pub enum TombstoneChange {
         /// Name that it gets.
         to: Ident,
     },
+    /// Keeps a released database that was to be purged.
+    Spare {
+        /// Name of the database.
+        physical: PhysicalName,
+        /// Generation that its row was read with.
+        generation: i64,
+    },
     /// Records that an archive was verified of a released database that is kept.
     Keep {
         /// Name of the database.
@@ -62,7 +70,11 @@ impl TombstoneChange {
     /// Number of rows that have to change.
     pub(super) const fn expected_rows(&self) -> Option<u64> {
         match self {
-            Self::Bury { .. } | Self::Exhume { .. } | Self::Keep { .. } | Self::RecordLogin { .. } => Some(1),
+            Self::Bury { .. }
+            | Self::Exhume { .. }
+            | Self::Spare { .. }
+            | Self::Keep { .. }
+            | Self::RecordLogin { .. } => Some(1),
             Self::CreateTable | Self::AdmitPhase | Self::Rename { .. } => None,
             Self::End(change) => change.expected_rows(),
         }
@@ -78,6 +90,7 @@ impl TombstoneChange {
             Self::CreateTable
             | Self::AdmitPhase
             | Self::Exhume { .. }
+            | Self::Spare { .. }
             | Self::Keep { .. }
             | Self::RecordLogin { .. } => false,
         }
@@ -105,7 +118,13 @@ impl TombstoneChange {
                 )
             }
             Self::Rename { from, to } => format!("ALTER DATABASE {from} RENAME TO {to}"),
-            // When the row became what it is stays: the deletion brake counts by that.
+            // When the row became what it is stays, here and below: the deletion brake counts by that.
+            Self::Spare { physical, generation } => format!(
+                "UPDATE tenantry.marker SET deletion_policy = '{}', epoch = {EPOCH} \
+                 WHERE physical_name = '{physical}' AND phase = '{}' AND generation = {generation}",
+                DeletionPolicy::Retain.as_str(),
+                Phase::Released
+            ),
             Self::Keep { physical, archive } => super::drop::keep(physical, archive)?,
             Self::RecordLogin { physical, phase, generation, login } => {
                 let login = Literal::new(login.as_str())?;

@@ -9,6 +9,7 @@ use tenantry::api::labels;
 use tenantry::controller::object::{Key, Kind};
 
 use super::claims::{binding, phase, session};
+use super::dropping::{archive, looked_at, purge};
 use super::scene::{A_MINUTE, condition};
 use super::shop;
 use super::site::{Site, Stage};
@@ -159,7 +160,74 @@ async fn of_many_claims_deleted_at_once_the_first_are_released_and_the_others_go
             over.then_some(())
         })
         .await;
+
+    what_a_restored_server_would_purge_or_drop_at_once_waits(&scene, &databases).await;
     operator.stop().await;
+}
+
+/// The brake is not engaged when it begins, and all of the databases were released long ago.
+async fn what_a_restored_server_would_purge_or_drop_at_once_waits(scene: &Stage<'_>, databases: &[Key]) {
+    let mut admin = scene.site.postgres.admin("tenantry").await;
+    let server = Key::cluster(&scene.site.server);
+    scene.patch(Kind::Tenant, &scene.cluster("acme"), json!({"spec": {"deletionPolicy": "Delete"}})).await;
+    // The server is restored to a state in which all of them are to be purged: none of them is the first.
+    let restored = "update tenantry.marker set deletion_policy = 'Delete' where phase = 'Released'";
+    admin.execute(restored).await.unwrap();
+    let look = async |when: &str| {
+        for database in databases {
+            looked_at(scene, database, when).await;
+        }
+    };
+    look("restored").await;
+    let (nonce, message) = engaged(scene).await;
+    assert!(message.starts_with("within 10 minutes 5 of 6 databases on the server would"), "{message}");
+    for database in databases {
+        scene.refused(Kind::ServerDatabase, database, "DeletionBrake").await;
+        phase(scene, database, "Released").await;
+    }
+    // Who takes back what is held up need not do it twice, nor who gives the database to a claim: its row says so.
+    let [first, second, others @ ..] = databases else { panic!("{databases:?}") };
+    scene.patch(Kind::ServerDatabase, first, json!({"spec": {"purge": null}})).await;
+    scene
+        .patch(Kind::ServerDatabase, second, json!({"spec": {"purge": null, "claimRef": {"uid": null}}}))
+        .await;
+    for kept in [first, second] {
+        scene
+            .until(Kind::ServerDatabase, kept, "is kept", |database| {
+                let asked = database["spec"]["purge"].is_null();
+                (asked && database["status"]["deletionPolicy"] == "Retain").then_some(())
+            })
+            .await;
+    }
+    answer(scene, &format!("proceed-{nonce}")).await;
+    for database in others {
+        phase(scene, database, "Tombstoned").await;
+    }
+    for kept in [first, second] {
+        phase(scene, kept, "Released").await;
+        purge(scene, kept).await;
+    }
+
+    // Nor is the first of those whose grace has ended dropped.
+    admin.execute("update tenantry.marker set changed_at = now() - interval '11 minutes'").await.unwrap();
+    scene.patch(Kind::DatabaseServer, &server, json!({"metadata": {"labels": {"looked": "again"}}})).await;
+    let over = |server: &Value| server["status"]["deletionBrake"].is_null().then_some(());
+    scene.until(Kind::DatabaseServer, &server, "has no brake engaged", over).await;
+    for database in databases {
+        archive(scene, database).await;
+    }
+    admin.execute("update tenantry.tombstone set droppable_at = now()").await.unwrap();
+    look("grace-over").await;
+    let (nonce, message) = engaged(scene).await;
+    assert!(message.starts_with("within 10 minutes 5 of 6 databases on the server would"), "{message}");
+    for database in databases {
+        scene.refused(Kind::ServerDatabase, database, "DeletionBrake").await;
+        phase(scene, database, "Tombstoned").await;
+    }
+    answer(scene, &format!("proceed-{nonce}")).await;
+    for database in databases {
+        scene.gone(Kind::ServerDatabase, database).await;
+    }
 }
 
 /// Without their CRDs every tenant and every database's object look deleted.
