@@ -114,6 +114,10 @@ pub struct DatabaseChange {
     /// Whether it loses its claim: logins are refused, everything is kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub released: bool,
+    /// Whether it is purged with that, as its deletion policy says: renamed out of the way, then archived, and dropped when its grace
+    /// has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub purged: bool,
     /// What is sent to the server, in order.
     pub steps: Vec<SqlStep>,
 }
@@ -205,6 +209,7 @@ mod tests {
             server: "main".into(),
             database: "t_x_app".into(),
             released: true,
+            purged: false,
             steps: vec![SqlStep {
                 place: "server".into(),
                 transaction: false,

@@ -66,8 +66,14 @@ impl Ink {
     }
 
     fn database(&self, text: &mut String, change: &DatabaseChange) {
-        let DatabaseChange { action, namespace, claim, server, database, released, steps } = change;
-        let end = if *released { " is released: logins are refused, everything is kept" } else { "" };
+        let DatabaseChange { action, namespace, claim, server, database, released, purged, steps } = change;
+        let end = match (released, purged) {
+            (_, true) => {
+                " is released and purged, as its deletionPolicy Delete says: it is renamed out of the way, archived, and dropped after its grace"
+            }
+            (true, false) => " is released: logins are refused, everything is kept",
+            (false, false) => "",
+        };
         let title = format!(
             "TenantDatabase {namespace}/{claim} on DatabaseServer {server}: database {database}{end}"
         );
@@ -161,6 +167,7 @@ mod tests {
                 server: "main".into(),
                 database: "t_x_orders".into(),
                 released: true,
+                purged: false,
                 steps: vec![
                     SqlStep {
                         place: "server".into(),
@@ -210,6 +217,17 @@ Plan: 1 to add, 2 to change, 1 to destroy
             ["32", "33", "31"].iter().fold(plain, |text, ink| text.replace(&format!("\u{1b}[{ink}m"), "")),
             expected
         );
+    }
+
+    #[test]
+    fn a_database_that_is_dropped_in_the_end_counts_as_destroyed() {
+        let mut preview = preview();
+        let database = &mut preview.databases[0];
+        (database.action, database.purged) = (Action::Destroy, true);
+        preview.count();
+        let text = render(&preview, false);
+        let title = "\n- TenantDatabase tenant-acme/orders on DatabaseServer main: database t_x_orders is released and purged, as";
+        assert!(text.contains(title) && text.ends_with("1 to add, 1 to change, 2 to destroy\n"), "{text}");
     }
 
     #[test]

@@ -5,18 +5,20 @@ use kube::ResourceExt;
 use super::rehearsal::{Rehearsal, Standing};
 use crate::api::condition::{Summary, reason};
 use crate::api::database_server::DatabaseServerSpec;
-use crate::api::names::{PhysicalName, Side};
+use crate::api::deletion::DeletionPolicy;
+use crate::api::names::{self, PhysicalName, Side};
 use crate::api::preview::{Action, DatabaseChange, KNOWN_AFTER_APPLY, SqlStatement, SqlStep};
 use crate::api::server_database::DatabasePhase;
-use crate::api::{DatabaseServer, ServerDatabase, TenantDatabase};
+use crate::api::{DatabaseServer, ServerDatabase, Tenant, TenantDatabase};
 use crate::controller::apply::ApplyError;
 use crate::controller::database::extensions::Wanted;
 use crate::controller::database::look::look;
 use crate::controller::database::want::{CredentialSpec, PasswordWish};
-use crate::controller::database::{plan, project, protection, refusal};
+use crate::controller::database::{plan, project, protection, refusal, tombstone};
 use crate::controller::database_server::managed;
 use crate::controller::object::{Key, Kind};
 use crate::controller::pool::known::Taken;
+use crate::controller::server_database::act::GRACE;
 use crate::controller::tenant_database::binding::{self, Login, Logins, Secrets};
 use crate::controller::tenant_database::choose::{Chosen, choose};
 use crate::controller::tenant_database::provision::{self, Prepared, Provisioned};
@@ -112,15 +114,24 @@ impl Rehearsal<'_> {
         let mut session = session.map_err(|error| refusal::of_execute(&error))?;
         let prepared = provision::prepare(&self.world, &pool, &mut session, claim, secrets).await;
         session.close().await;
-        let Prepared { chosen, batches, logins, logins_allowed, rotating: _, again: _, mut taken, held: _, lacking } =
-            prepared?;
+        let Prepared {
+            chosen,
+            batches,
+            logins,
+            logins_allowed,
+            rotating: _,
+            again: _,
+            mut taken,
+            held: _,
+            lacking,
+        } = prepared?;
         // Another claim of the question gets another one.
         taken.iter_mut().for_each(Taken::uses);
         let target = pool.target();
         let at =
             At { host: target.host.clone(), port: target.port, ca: target.ca_pem.clone(), logins_allowed };
         let provisioned = Provisioned { lacking, ..at.provisioned(chosen, &batches, logins)? };
-        Ok(Planned { provisioned, batches })
+        Ok(Planned { batches, provisioned })
     }
 
     /// The same for a server that does not exist yet: nothing is on it, and we are its superuser.
@@ -207,16 +218,36 @@ impl Rehearsal<'_> {
         let facts = look(&pool, &mut reader, &physical, rows).await;
         reader.release().await;
         let facts = facts.map_err(|error| refusal::of_look(&error))?;
-        let plan = plan::release(&row, &facts).map_err(|conflict| refusal::of_conflict(&conflict))?;
+        let policy = self.policy(&row);
+        let row = Marker { deletion_policy: policy, ..row };
+        let mut batches =
+            plan::release(&row, &facts).map_err(|conflict| refusal::of_conflict(&conflict))?.batches;
+        let purged = policy == DeletionPolicy::Delete;
+        if purged {
+            let released = Marker { phase: Phase::Released, generation: row.generation + 1, ..row.clone() };
+            let buried = tombstone::bury(&physical, &released, &facts, GRACE);
+            // By then its logins are refused.
+            batches.extend(buried.map_err(|conflict| refusal::of_conflict(&conflict))?.batches.pop());
+        }
         Ok(Some(DatabaseChange {
-            action: Action::Change,
+            action: if purged { Action::Destroy } else { Action::Change },
             namespace: row.claim.namespace,
             claim: row.claim.name,
             server: server.clone(),
             database: physical.to_string(),
             released: true,
-            steps: steps(&plan.batches),
+            purged,
+            steps: steps(&batches),
         }))
+    }
+
+    /// What would become of the bound database of that row: what the row says, unless its tenant keeps more.
+    fn policy(&self, row: &Marker) -> DeletionPolicy {
+        let tenant = names::tenant_of_namespace(&row.claim.namespace);
+        let tenant: Option<Tenant> = tenant.and_then(|name| self.world.valid(&Key::cluster(name)));
+        let own = tenant.filter(|it| it.metadata.uid.as_deref() == Some(&*row.tenant_uid));
+        let said = own.map(|tenant| tenant.spec.deletion_policy.unwrap_or_default());
+        said.filter(|_| row.adopted.is_none()).max(Some(row.deletion_policy)).unwrap_or_default()
     }
 
     fn send(&mut self, claim: &Key, server: &str, physical: &PhysicalName, batches: &[Batch]) {
@@ -229,6 +260,7 @@ impl Rehearsal<'_> {
             server: server.to_owned(),
             database: physical.to_string(),
             released: false,
+            purged: false,
             steps: steps(batches),
         });
     }

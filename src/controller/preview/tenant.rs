@@ -24,7 +24,7 @@ impl Rehearsal<'_> {
         };
         if tenant.metadata.deletion_timestamp.is_some() {
             let note = format!(
-                "Tenant {name} is being deleted: its namespace goes, its databases are released and kept"
+                "Tenant {name} is being deleted: its namespace goes, its databases are released, and kept or purged as their deletionPolicy says"
             );
             self.so_far().notes.push(note);
             return Ok(());

@@ -26,7 +26,7 @@ use crate::postgres::observe::Coming;
 use crate::postgres::record::Cause;
 
 /// How long a tombstone is kept.
-const GRACE: Duration = Duration::from_hours(7 * 24);
+pub const GRACE: Duration = Duration::from_hours(7 * 24);
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -58,7 +58,7 @@ pub async fn finalize(context: &Context, fetched: &Fetched) -> Result<Next, Appl
             context.gate.delete(Kind::Namespace, &key, &live.uid().unwrap_or_default()).await?;
         }
         let message = format!(
-            "waiting until Namespace {} is gone; its databases are released and kept{}",
+            "waiting until Namespace {} is gone; its databases are released, and kept or purged as their deletionPolicy says{}",
             key.name,
             remains(&live)
         );

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use tempfile::TempDir;
 use tenantry::api::names::TenantId;
-use tenantry::api::preview::{PATH, Preview, TOKEN_HEADER};
-use tenantry::controller::object::Kind;
+use tenantry::api::preview::{Action, PATH, Preview, TOKEN_HEADER};
+use tenantry::controller::object::{Key, Kind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -220,8 +220,27 @@ async fn a_plan_shows_what_the_operator_then_does_and_changes_nothing() {
     assert_golden("plan.txt", &transcript);
     assert!(desk.preview(&["tenant", &acme]).await.is_empty(), "nothing of that was done");
 
+    a_purge_is_shown_with_the_release(&desk, &smaller).await;
     passwords_are_replaced_and_not_shown(&desk, &mut admin, &login).await;
     operator.stop().await;
+}
+
+/// Under the policy Delete what is released is renamed out of the way, too.
+async fn a_purge_is_shown_with_the_release(desk: &Desk<'_>, smaller: &str) {
+    let (tenant, claim) = (desk.scene.cluster("acme"), desk.scene.inside("acme", "app"));
+    desk.scene.patch(Kind::Tenant, &tenant, json!({"spec": {"deletionPolicy": "Delete"}})).await;
+    let claim = desk.scene.ready(Kind::TenantDatabase, &claim).await;
+    let database = Key::cluster(claim["status"]["serverDatabase"].as_str().unwrap());
+    let heard = |database: &Value| (database["status"]["deletionPolicy"] == "Delete").then_some(());
+    desk.scene.until(Kind::ServerDatabase, &database, "says Delete", heard).await;
+    let purged = desk.preview(&["-f", smaller]).await;
+    let [change] = &purged.databases[..] else { panic!("{purged:?}") };
+    let last = change.steps.last().unwrap().statements.last().unwrap();
+    assert_eq!((change.action, change.released, change.purged), (Action::Destroy, true, true));
+    assert!(last.destructive && last.sql.contains("RENAME TO \"tombstone_t_"), "{last:?}");
+    desk.scene.patch(Kind::Tenant, &tenant, json!({"spec": {"deletionPolicy": null}})).await;
+    let heard = |database: &Value| (database["status"]["deletionPolicy"] == "Retain").then_some(());
+    desk.scene.until(Kind::ServerDatabase, &database, "says Retain", heard).await;
 }
 
 /// Neither the password that was there nor the next one is in a plan, whether the login is replaced or set right.
@@ -254,7 +273,7 @@ async fn a_plan_shows_which_databases_are_taken_from_a_warm_pool() {
     let operator = Operator::start(&site).await;
     operator.stands_at_its_door(&site).await;
     let desk = Desk::new(&site).await;
-    let server = tenantry::controller::object::Key::cluster(&site.server);
+    let server = Key::cluster(&site.server);
     let sized = json!({"spec": {"warmPool": {"size": 1}, "capacity": {"databases": 9}}});
     desk.scene.patch(Kind::DatabaseServer, &server, sized).await;
     desk.scene.ready(Kind::DatabaseServer, &server).await;
