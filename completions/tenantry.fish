@@ -431,6 +431,7 @@ complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_s
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l scratch -d 'Empty database on the same server that the archive is restored into to prove it' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l store -d 'Where the archive goes: file:///a/mounted/folder' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l name -d 'Path of the archive in the store, without ending' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l reread -d 'Make no archive: read the one of that name again, which has to have this SHA-256' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l tools -d 'Folder of pg_dump and pg_restore, which must not be older than the server; found by PATH if not given' -r -F
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l report -d 'File that the report is written to' -r -F
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l log -d 'Which events are logged, for example info or tenantry=debug' -r

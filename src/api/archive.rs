@@ -15,6 +15,8 @@ pub const SCRATCH: &str = "TENANTRY_ARCHIVE_SCRATCH";
 pub const STORE: &str = "TENANTRY_ARCHIVE_STORE";
 /// Variable with the path of the archive in the store, without ending: `SYSTEMID/DATABASE/GENERATION`.
 pub const NAME: &str = "TENANTRY_ARCHIVE_NAME";
+/// Variable with the SHA-256 that a stored dump has to have: with it no archive is made, but the one of that name is read again.
+pub const REREAD: &str = "TENANTRY_ARCHIVE_REREAD";
 /// Variable with the folder of `pg_dump` and `pg_restore`; without it they are found by `PATH`.
 pub const TOOLS: &str = "TENANTRY_ARCHIVE_TOOLS";
 /// Variable with the file that the report is written to.
@@ -43,6 +45,8 @@ pub struct Report {
 pub enum Outcome {
     /// What is stored was restored, and nothing differs.
     Verified(Verified),
+    /// What was stored was read again, and is what it was.
+    Unchanged(Unchanged),
     /// There is no archive.
     Failed(Failed),
 }
@@ -75,6 +79,18 @@ pub struct Verified {
     pub content_sha256: String,
     /// What made the dump, as in `pg_dump 15.18`.
     pub tool: String,
+}
+
+/// An archive that was read again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unchanged {
+    /// URL of the stored dump.
+    pub object: String,
+    /// SHA-256 of its bytes, in hexadecimal digits.
+    pub sha256: String,
+    /// How many there are.
+    pub bytes: u64,
 }
 
 /// The moment that a dump shows.
@@ -172,6 +188,14 @@ mod tests {
             "bytes": 5, "database": "t_abc_app", "systemIdentifier": "7",
             "snapshot": {"lsn": "0/1A", "takenAt": "2026-11-21T22:00:00Z"},
             "tables": 1, "rows": 2, "sequences": 3, "largeObjects": 4, "contentSha256": "aa", "tool": "pg_dump 15.18",
+        });
+        assert_eq!(serde_json::to_value(&report).unwrap(), wanted);
+        assert_eq!(serde_json::from_value::<Report>(wanted).unwrap(), report);
+        let unchanged =
+            Unchanged { object: "file:///archives/7.dump".into(), sha256: "00ff".into(), bytes: 5 };
+        let report = Report::new(Outcome::Unchanged(unchanged));
+        let wanted = json!({
+            "version": 1, "outcome": "Unchanged", "object": "file:///archives/7.dump", "sha256": "00ff", "bytes": 5,
         });
         assert_eq!(serde_json::to_value(&report).unwrap(), wanted);
         assert_eq!(serde_json::from_value::<Report>(wanted).unwrap(), report);

@@ -152,6 +152,8 @@ pub mod reason {
     pub const ARCHIVING: &str = "Archiving";
     /// The archive waits until others that waited longer are made.
     pub const QUEUED: &str = "Queued";
+    /// The archive of a database that is to be dropped is read again.
+    pub const REREADING: &str = "RereadingArchive";
     /// Somebody can still get into a database that is to be archived or dropped.
     pub const STILL_OPEN: &str = "StillOpen";
     /// Something on the server depends on roles that would be dropped.

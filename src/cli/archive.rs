@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
 use crate::api::archive::{
-    Failed, NAME, Outcome, REPORT, REPORT_DEFAULT, Report, SCRATCH, STORE, Stage, TOOLS,
+    Failed, NAME, Outcome, REPORT, REPORT_DEFAULT, REREAD, Report, SCRATCH, STORE, Stage, TOOLS,
 };
-use crate::services::archive::{self, ArchiveConfig, ObjectName, parse_store};
+use crate::services::archive::{self, ArchiveConfig, ObjectName, RereadConfig, parse_store};
 use crate::telemetry::{LogFormat, init_logging};
 
 /// Flags of `run archive`.
@@ -21,14 +21,17 @@ pub struct ArchiveArgs {
     #[arg(long, env = "SERVICE_BINDING_ROOT", default_value = "/bindings", value_name = "DIRECTORY")]
     bindings: PathBuf,
     /// Empty database on the same server that the archive is restored into to prove it
-    #[arg(long, env = SCRATCH, value_name = "DATABASE")]
-    scratch: String,
+    #[arg(long, env = SCRATCH, value_name = "DATABASE", required_unless_present = "reread")]
+    scratch: Option<String>,
     /// Where the archive goes: file:///a/mounted/folder
     #[arg(long, env = STORE, value_name = "URL")]
     store: String,
     /// Path of the archive in the store, without ending
     #[arg(long, env = NAME, value_name = "NAME")]
     name: String,
+    /// Make no archive: read the one of that name again, which has to have this SHA-256
+    #[arg(long, env = REREAD, value_name = "SHA256", conflicts_with = "scratch")]
+    reread: Option<String>,
     /// Folder of pg_dump and pg_restore, which must not be older than the server; found by PATH if not given
     #[arg(long, env = TOOLS, value_name = "DIRECTORY")]
     tools: Option<PathBuf>,
@@ -45,13 +48,22 @@ pub async fn run(args: ArchiveArgs, shutdown: CancellationToken) -> Result<Exit,
     init_logging(LogFormat::Json, &args.log).map_err(|error| Failure::from_error("failed to log", &error))?;
     let report_file = args.report.clone();
     let report = match config(args) {
-        Ok(config) => archive::run(config, shutdown).await,
+        Ok(Work::Archive(config)) => archive::run(config, shutdown).await,
+        Ok(Work::Reread(config)) => archive::reread(config, shutdown).await,
         Err(message) => Report::new(Outcome::Failed(Failed { stage: Stage::Dump, message, object: None })),
     };
     write(&report, &report_file)?;
     match report.outcome {
         Outcome::Verified(verified) => {
             tracing::info!(object = verified.object, sha256 = verified.sha256, "the archive is verified");
+            Ok(Exit::Success)
+        }
+        Outcome::Unchanged(unchanged) => {
+            tracing::info!(
+                object = unchanged.object,
+                sha256 = unchanged.sha256,
+                "the archive is what it was"
+            );
             Ok(Exit::Success)
         }
         Outcome::Failed(failed) => {
@@ -62,23 +74,28 @@ pub async fn run(args: ArchiveArgs, shutdown: CancellationToken) -> Result<Exit,
     }
 }
 
+/// What there is to do.
+enum Work {
+    Archive(ArchiveConfig),
+    Reread(RereadConfig),
+}
+
 /// Every flag has its place: one that is left out does not compile.
-fn config(args: ArchiveArgs) -> Result<ArchiveConfig, String> {
-    let ArchiveArgs { bindings, scratch, store, name, tools, report: _, log: _ } = args;
+fn config(args: ArchiveArgs) -> Result<Work, String> {
+    let ArchiveArgs { bindings, scratch, store, name, reread, tools, report: _, log: _ } = args;
+    let store = parse_store(&store).map_err(|error| error.to_string())?;
+    let name = ObjectName::parse(&name).map_err(|error| error.to_string())?;
+    if let Some(sha256) = reread {
+        return Ok(Work::Reread(RereadConfig { store, name, sha256 }));
+    }
+    let scratch = scratch.ok_or("no scratch database is named: --scratch")?;
     let tools = match tools {
         Some(folder) => folder,
         None => by_path(&std::env::var_os("PATH").unwrap_or_default())
             .ok_or("pg_dump is in no folder of PATH: say where it is with --tools")?,
     };
-    Ok(ArchiveConfig {
-        bindings,
-        scratch,
-        store: parse_store(&store).map_err(|error| error.to_string())?,
-        name: ObjectName::parse(&name).map_err(|error| error.to_string())?,
-        tools,
-        temporary: std::env::temp_dir(),
-        new_id: Uuid::now_v7,
-    })
+    let (temporary, new_id) = (std::env::temp_dir(), Uuid::now_v7);
+    Ok(Work::Archive(ArchiveConfig { bindings, scratch, store, name, tools, temporary, new_id }))
 }
 
 /// The first folder of PATH that has pg_dump.

@@ -2,7 +2,7 @@
 //!
 //! Nothing plans a drop without a [`Warrant`]. A drop is [`due`] when somebody asked for exactly this database's end while its
 //! grace ran, the grace has ended, and an archive of it is verified; [`Due::warrant`] takes a look at what the archive is kept
-//! on besides. The statements ask for the same again where they run, by the server's clock and in the session that drops;
+//! on besides, and that it was read again there. The statements ask for the same again where they run, by the server's clock and in the session that drops;
 //! what they find otherwise ends them.
 //!
 //! # The order
@@ -40,6 +40,15 @@ pub struct Due<'a> {
     pub proof: Proof,
 }
 
+/// That what is on a volume was read again, just before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reread {
+    /// SHA-256 of what is there.
+    pub sha256: String,
+    /// The volume.
+    pub volume: Volume,
+}
+
 /// That a tombstone may be dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warrant<'a>(Due<'a>);
@@ -59,6 +68,8 @@ pub enum Lacking {
     TimelyRequest,
     /// What the archive was written to is not there any more.
     Volume,
+    /// Nobody has read the archive again, or it is not what it was.
+    Reread,
 }
 
 /// Whether the end of the tombstone of that row is due.
@@ -85,10 +96,15 @@ pub fn due<'a>(
 }
 
 impl<'a> Due<'a> {
-    /// Whether it may be dropped: `live` is the volume that the archive's claim has by a read of just now, if it has one.
-    pub fn warrant(self, live: Option<&Volume>) -> Result<Warrant<'a>, Lacking> {
-        let kept = live.is_some() && live == self.proof.archive.volume.as_ref();
-        if kept { Ok(Warrant(self)) } else { Err(Lacking::Volume) }
+    /// Whether it may be dropped: `live` is the volume that the archive's claim has by a read of just now, if it has one, and
+    /// `reread` is what was read again there.
+    pub fn warrant(self, live: Option<&Volume>, reread: Option<&Reread>) -> Result<Warrant<'a>, Lacking> {
+        let archive = &self.proof.archive;
+        let Some(volume) = archive.volume.as_ref().filter(|volume| live == Some(volume)) else {
+            return Err(Lacking::Volume);
+        };
+        let is_whole = |reread: &Reread| reread.sha256 == archive.sha256 && reread.volume == *volume;
+        if reread.is_some_and(is_whole) { Ok(Warrant(self)) } else { Err(Lacking::Reread) }
     }
 }
 
@@ -290,19 +306,37 @@ mod tests {
         Volume { claim: claim.into(), uid: uid.into() }
     }
 
+    fn reread() -> Reread {
+        Reread { sha256: "0f".repeat(32), volume: volume("archives", "u") }
+    }
+
     #[test]
     fn there_is_no_warrant_unless_the_very_volume_that_the_archive_was_written_to_is_there() {
         let (name, row) = (physical(), marker(Phase::Tombstoned));
         let due = due(&name, &row, Some(&tombstone(4, true)), Asked { purge: Some(3), since: 0 }).unwrap();
+        let reread = reread();
         for live in [None, Some(volume("archives", "made again")), Some(volume("other", "u"))] {
-            assert_eq!(due.clone().warrant(live.as_ref()), Err(Lacking::Volume), "{live:?}");
+            assert_eq!(due.clone().warrant(live.as_ref(), Some(&reread)), Err(Lacking::Volume), "{live:?}");
         }
-        assert_eq!(due.clone().warrant(Some(&volume("archives", "u"))), Ok(Warrant(due.clone())));
+        let live = volume("archives", "u");
+        assert_eq!(due.clone().warrant(Some(&live), Some(&reread)), Ok(Warrant(due.clone())));
+        let others = [
+            None,
+            Some(Reread { sha256: "0e".repeat(32), ..reread.clone() }),
+            Some(Reread { volume: volume("archives", "made again"), ..reread.clone() }),
+        ];
+        for other in others {
+            assert_eq!(due.clone().warrant(Some(&live), other.as_ref()), Err(Lacking::Reread), "{other:?}");
+        }
         // What was recorded before volumes were proves nothing about where it is.
         let mut before = due;
         before.proof.archive.volume = None;
         for live in [None, Some(volume("archives", "u"))] {
-            assert_eq!(before.clone().warrant(live.as_ref()), Err(Lacking::Volume), "{live:?}");
+            assert_eq!(
+                before.clone().warrant(live.as_ref(), Some(&reread)),
+                Err(Lacking::Volume),
+                "{live:?}"
+            );
         }
     }
 
@@ -334,7 +368,7 @@ mod tests {
         let asked = Asked { purge: Some(3), since: 0 };
         let tombstone = tombstone(4, true);
         let due = due(&name, &row, Some(&tombstone), asked).unwrap();
-        let warrant = due.warrant(Some(&volume("archives", "u"))).unwrap();
+        let warrant = due.warrant(Some(&volume("archives", "u")), Some(&reread())).unwrap();
         let plan = drop_database(&warrant, &facts(database))?;
         let only = |batch: &Batch| {
             assert_eq!(batch.statements.len(), 1);

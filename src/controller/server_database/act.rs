@@ -176,7 +176,7 @@ async fn planned(
         }
         Act::Exhume => tombstone::exhume(physical, marker, &facts),
         Act::Drop => {
-            return ending::planned(context, session, &fetched.database, physical, marker, &facts).await;
+            return ending::planned(context, session, fetched, physical, marker, &facts).await;
         }
         Act::Finish => return ending::finished(session, physical, marker, &facts).await,
     };

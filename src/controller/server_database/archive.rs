@@ -12,8 +12,9 @@ use rand::RngExt;
 
 use super::act::Act;
 use super::admission::{Admitted, Recorded};
+use super::attempt::Attempt;
 use super::fetch::{Fetched, failed};
-use super::job::{Attempt, Wanted, archive_name, outdated};
+use super::job::{ATTEMPTS, Wanted, Work, archive_name, outdated};
 use super::validate::{Verdict, is_archive_wanted, is_snapshot_wanted, validate};
 use super::{evidence, line, volume};
 use crate::api::condition::{Summary, reason};
@@ -33,7 +34,7 @@ use crate::postgres::scram::{Password, Verifier};
 use crate::postgres::tombstone::source;
 
 /// When it is looked again at what nobody tells us of: a volume that is made, a pod that begins.
-const LOOK_AGAIN: Duration = Duration::from_secs(20);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(20);
 /// The same for one that waits in line: whoever makes room calls the next ones, but may die before.
 const IN_LINE: Duration = Duration::from_mins(5);
 
@@ -128,11 +129,13 @@ pub(super) fn store(context: &Context, server: &str) -> Option<String> {
     Some(server?.spec.archive?.volume.claim_name)
 }
 
-/// The Jobs that were made for the database, with their UIDs.
+/// The Jobs of attempts at an archive of the database, with their UIDs.
 fn jobs(context: &Context, physical: &PhysicalName) -> Vec<(Key, String)> {
     let all = context.gate.children_in(Kind::Job, SERVERS_NAMESPACE).into_iter();
-    let own =
-        all.filter(|(_, child)| child.owner_uid.as_deref() == Some(physical.as_str()) && !child.deleting);
+    let own = all.filter(|(key, child)| {
+        let own = child.owner_uid.as_deref() == Some(physical.as_str()) && !child.deleting;
+        own && key.name.starts_with(ATTEMPTS)
+    });
     own.map(|(key, child)| (key, child.uid.to_string())).collect()
 }
 
@@ -158,7 +161,7 @@ impl Turn<'_> {
     async fn go_on(&self, jobs: &[(Key, String)], claim: &str) -> Stepped {
         let mut attempts = vec![];
         for (key, _) in jobs {
-            attempts.extend(self.read(key).await?.as_ref().and_then(Attempt::of));
+            attempts.extend(read(self.context, key).await?.as_ref().and_then(Attempt::of));
         }
         attempts.retain(|attempt| attempt.generation == self.row.generation);
         attempts.sort_by_key(|attempt| attempt.number);
@@ -183,7 +186,7 @@ impl Turn<'_> {
             self.delete(jobs).await?;
         }
         let live = volume::read(self.context, &attempt.volume.claim).await?;
-        let pods = self.pods(attempt).await?;
+        let pods = pods(self.context, attempt).await?;
         let words = match evidence::held_up(attempt, &pods, &live, self.context.now()) {
             Some(why) => format!("which Job {} is to make: {why}", attempt.job),
             None => format!("which Job {} makes", attempt.job),
@@ -197,7 +200,7 @@ impl Turn<'_> {
             Ok(system) => system,
             Err(summary) => return Ok(Err(summary)),
         };
-        let report = attempt.report(&self.pods(attempt).await?);
+        let report = attempt.report(&pods(self.context, attempt).await?);
         let live = volume::read(self.context, &attempt.volume.claim).await?;
         let why = match attempt.archive(report.as_ref(), &self.source(), &system, &live) {
             Ok(archive) => match self.record(archive).await {
@@ -268,7 +271,7 @@ impl Turn<'_> {
             generation: self.row.generation,
             attempt,
             archive: archive_name(&system, physical, self.row.generation, id),
-            scratch: &scratch,
+            work: Work::Archive(&scratch),
             volume,
             image: &context.config.archive_image,
         };
@@ -320,23 +323,25 @@ impl Turn<'_> {
         }
     }
 
-    async fn read(&self, key: &Key) -> Result<Option<Job>, ApplyError> {
-        let api: Api<Job> = Api::namespaced(self.context.client.clone(), SERVERS_NAMESPACE);
-        api.get_opt(&key.name).await.map_err(|source| failed(Kind::Job, key, source))
-    }
-
-    async fn pods(&self, attempt: &Attempt) -> Result<Vec<Pod>, ApplyError> {
-        let api: Api<Pod> = Api::namespaced(self.context.client.clone(), SERVERS_NAMESPACE);
-        let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", attempt.job));
-        let key = Key::namespaced(SERVERS_NAMESPACE, &attempt.job);
-        let pods = api.list(&of_job).await.map_err(|source| failed(Kind::Job, &key, source))?;
-        Ok(pods.items)
-    }
-
     async fn delete(&self, jobs: &[(Key, String)]) -> Result<(), ApplyError> {
         for (key, uid) in jobs {
             self.context.gate.delete(Kind::Job, key, uid).await?;
         }
         Ok(())
     }
+}
+
+/// Reads a Job live.
+pub(super) async fn read(context: &Context, key: &Key) -> Result<Option<Job>, ApplyError> {
+    let api: Api<Job> = Api::namespaced(context.client.clone(), SERVERS_NAMESPACE);
+    api.get_opt(&key.name).await.map_err(|source| failed(Kind::Job, key, source))
+}
+
+/// Reads the pods that say they are an attempt's.
+pub(super) async fn pods(context: &Context, attempt: &Attempt) -> Result<Vec<Pod>, ApplyError> {
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), SERVERS_NAMESPACE);
+    let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", attempt.job));
+    let key = Key::namespaced(SERVERS_NAMESPACE, &attempt.job);
+    let pods = api.list(&of_job).await.map_err(|source| failed(Kind::Job, &key, source))?;
+    Ok(pods.items)
 }

@@ -3,9 +3,9 @@
 //! The tombstone's row is read again in the session that drops, and then, live, what its archive is kept on; the statements ask
 //! for the same once more.
 
+use super::fetch::Fetched;
 use super::validate::asked;
 use super::volume;
-use crate::api::ServerDatabase;
 use crate::api::condition::{Summary, reason};
 use crate::api::names::PhysicalName;
 use crate::controller::context::Context;
@@ -26,7 +26,7 @@ const NAMED: usize = 4;
 pub async fn planned(
     context: &Context,
     session: &mut Session<'_>,
-    database: &ServerDatabase,
+    fetched: &Fetched,
     physical: &PhysicalName,
     marker: &Marker,
     facts: &Facts,
@@ -36,14 +36,15 @@ pub async fn planned(
     }
     let tombstone = observe::tombstone(session.reader(), physical).await;
     let tombstone = tombstone.map_err(|error| refusal::of_observe(&error))?;
-    let due = dropping::due(physical, marker, tombstone.as_ref(), asked(database)).map_err(|_| changed())?;
+    let due = dropping::due(physical, marker, tombstone.as_ref(), asked(&fetched.database))
+        .map_err(|_| changed())?;
     alone(session, physical, &tombstone::source(physical, marker)).await?;
     let live = volume::of_archive(context, &due.proof.archive).await;
     let live = live.map_err(|error| outcome::summary(&error))?;
     if let Some(gone) = live.objection(&due.proof.archive, &marker.object_name()) {
         return Err(gone);
     }
-    let warrant = due.warrant(live.bound()).map_err(|_| changed())?;
+    let warrant = due.warrant(live.bound(), fetched.reread.as_ref()).map_err(|_| changed())?;
     let archive = &warrant.proof().archive;
     tracing::warn!(
         target: "audit",

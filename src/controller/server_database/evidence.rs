@@ -5,7 +5,7 @@
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use k8s_openapi::jiff::Timestamp;
 
-use super::job::Attempt;
+use super::attempt::Attempt;
 use super::volume::Standing;
 use crate::api::labels::SERVERS_NAMESPACE;
 
@@ -125,6 +125,7 @@ mod tests {
             volume: volume("u"),
             made: 100,
             ended: None,
+            sha256: None,
             outdated: false,
         }
     }

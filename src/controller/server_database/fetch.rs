@@ -11,6 +11,7 @@ use crate::api::deletion::DeletionPolicy;
 use crate::api::{Blueprint, ServerDatabase, Tenant, TenantDatabase, names};
 use crate::controller::apply::ApplyError;
 use crate::controller::context::Context;
+use crate::controller::database::dropping::Reread;
 use crate::controller::database::{refusal, rivals};
 use crate::controller::object::{Key, Kind};
 use crate::controller::worker::key_of;
@@ -41,6 +42,8 @@ pub struct Fetched {
     pub rival: Option<Summary>,
     /// What its archive waits for.
     pub archiving: Option<Awaited>,
+    /// What was read again of its archive, just before it is dropped.
+    pub reread: Option<Reread>,
 }
 
 impl Fetched {
@@ -99,7 +102,18 @@ pub async fn fetch(context: &Context, database: ServerDatabase) -> Result<Fetche
         _ => obstacle,
     };
     let rival = rival(context, &database);
-    Ok(Fetched { database, marker, claim, obstacle, tombstone, kept, existing, rival, archiving: None })
+    Ok(Fetched {
+        database,
+        marker,
+        claim,
+        obstacle,
+        tombstone,
+        kept,
+        existing,
+        rival,
+        archiving: None,
+        reread: None,
+    })
 }
 
 /// Whether the archive without which nothing is dropped is not where it was written any more.

@@ -1,27 +1,23 @@
-//! The Job that makes an archive, and what it has come to. Pure.
+//! The Job that makes an archive, or reads one again. Pure. What it has come to is an [`Attempt`](super::attempt::Attempt).
 //!
 //! Each attempt is a Job of its own, numbered, with one pod that is never started again. A Job stays until the next attempt is due
 //! or the archive is recorded: it is the record of when the last one ended, and of how many there were. Its Secret belongs to it
 //! and goes with it; the login that it opens is refused by then.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
     self as core, Capabilities, Container, EmptyDirVolumeSource, EnvVar, PersistentVolumeClaimVolumeSource,
-    Pod, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, Secret,
+    PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, Secret,
     SecretVolumeSource, SecurityContext, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use super::evidence::plain;
-use super::volume::Standing;
-use crate::api::archive::{self, Outcome, Report, Verified};
+use crate::api::archive;
 use crate::api::labels;
 use crate::api::names::{self, PhysicalName};
 use crate::controller::database::archiving;
@@ -39,25 +35,22 @@ const STORE: &str = "/archives";
 const USER: i64 = 65_532;
 /// Longest run of one attempt.
 const DEADLINE: i64 = 6 * 3600;
-/// Wait after the first failure; each further one doubles it, up to [`LONGEST_WAIT`].
-const FIRST_WAIT: u64 = 60;
-/// Longest wait between two attempts.
-const LONGEST_WAIT: u64 = 6 * 3600;
-/// Longest URL of an archive, as the object's status has it.
-const OBJECT_MAX: usize = 1024;
+/// What the names of attempts' Jobs begin with.
+pub const ATTEMPTS: &str = "archive-";
 /// Annotation of the Job: which generation of the database's row it archives.
-const GENERATION: &str = "tenantry.dev/generation";
+pub(super) const GENERATION: &str = "tenantry.dev/generation";
 /// Annotation of the Job: which attempt it is.
-const ATTEMPT: &str = "tenantry.dev/attempt";
+pub(super) const ATTEMPT: &str = "tenantry.dev/attempt";
 /// Annotation of the Job: the archive's name in the store.
-const ARCHIVE: &str = "tenantry.dev/archive";
+pub(super) const ARCHIVE: &str = "tenantry.dev/archive";
 /// Annotation of the Job: name of the claim of the volume that it writes to.
-const CLAIM: &str = "tenantry.dev/volume-claim";
+pub(super) const CLAIM: &str = "tenantry.dev/volume-claim";
 /// Annotation of the Job: UID of that claim.
-const CLAIM_UID: &str = "tenantry.dev/volume-claim-uid";
-
+pub(super) const CLAIM_UID: &str = "tenantry.dev/volume-claim-uid";
+/// Annotation of the Job: the SHA-256 that the archive which it reads again has to have.
+pub(super) const SHA256: &str = "tenantry.dev/sha256";
 /// Annotation of the Job: its archive was made while somebody could get in, and proves nothing.
-const OUTDATED: &str = "tenantry.dev/outdated";
+pub(super) const OUTDATED: &str = "tenantry.dev/outdated";
 
 /// What an attempt is made of.
 #[derive(Clone, Debug)]
@@ -78,12 +71,28 @@ pub struct Wanted<'a> {
     pub attempt: u32,
     /// Name of the archive in the store.
     pub archive: String,
-    /// The scratch database.
-    pub scratch: &'a PoolName,
+    /// What its pod does.
+    pub work: Work<'a>,
     /// What archives are kept on, as it is now.
     pub volume: &'a Volume,
     /// The image.
     pub image: &'a str,
+}
+
+/// What a Job's pod does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work<'a> {
+    /// It makes an archive, with that scratch database.
+    Archive(&'a PoolName),
+    /// It reads one again, which has to have that SHA-256. It has nothing but the volume.
+    Reread(&'a str),
+}
+
+/// Name in its store of an archive that was recorded, as [`archive_name`] gave it.
+pub fn stored_name(archive: &Archive, physical: &PhysicalName) -> Option<String> {
+    let folder = format!("/{}/{physical}/", archive.system_identifier);
+    let at = archive.object.rfind(&folder)?;
+    archive.object[at + 1..].strip_suffix(".dump").map(str::to_owned)
 }
 
 /// Name of the archive in its store: of the server, the database, the row's generation and the attempt, whose `id` is drawn.
@@ -99,12 +108,24 @@ pub fn outdated() -> Value {
 impl Wanted<'_> {
     /// Name of the Job of an attempt, and of its Secret.
     pub fn job_name(object: &str, attempt: u32) -> String {
-        format!("archive-{object}-{attempt}")
+        format!("{ATTEMPTS}{object}-{attempt}")
+    }
+
+    /// Name of the Job that reads the archive again.
+    pub fn reread_name(object: &str) -> String {
+        format!("reread-{object}")
     }
 
     /// Name of this one.
     pub fn name(&self) -> String {
-        Self::job_name(self.object, self.attempt)
+        match self.work {
+            Work::Archive(_) => Self::job_name(self.object, self.attempt),
+            Work::Reread(_) => Self::reread_name(self.object),
+        }
+    }
+
+    const fn is_archive(&self) -> bool {
+        matches!(self.work, Work::Archive(_))
     }
 
     fn meta(&self) -> ObjectMeta {
@@ -138,7 +159,11 @@ impl Wanted<'_> {
             (CLAIM, self.volume.claim.clone()),
             (CLAIM_UID, self.volume.uid.clone()),
         ];
-        let annotations = annotations.map(|(name, value)| (name.to_owned(), value)).into();
+        let mut annotations: BTreeMap<_, _> =
+            annotations.map(|(name, value)| (name.to_owned(), value)).into();
+        if let Work::Reread(sha256) = self.work {
+            annotations.insert(SHA256.to_owned(), sha256.to_owned());
+        }
         let spec = JobSpec {
             backoff_limit: Some(0),
             active_deadline_seconds: Some(DEADLINE),
@@ -160,7 +185,9 @@ impl Wanted<'_> {
             ..SecretVolumeSource::default()
         };
         let claim = self.volume.claim.clone();
-        let claim = PersistentVolumeClaimVolumeSource { claim_name: claim, read_only: None };
+        let read_only = (!self.is_archive()).then_some(true);
+        let claim = PersistentVolumeClaimVolumeSource { claim_name: claim, read_only };
+        let binding = core::Volume { secret: Some(secret), ..volume("binding") };
         PodSpec {
             restart_policy: Some("Never".into()),
             automount_service_account_token: Some(false),
@@ -178,11 +205,16 @@ impl Wanted<'_> {
                 ..PodSecurityContext::default()
             }),
             containers: vec![self.container()],
-            volumes: Some(vec![
-                core::Volume { secret: Some(secret), ..volume("binding") },
-                core::Volume { persistent_volume_claim: Some(claim), ..volume("store") },
-                core::Volume { empty_dir: Some(EmptyDirVolumeSource::default()), ..volume("tmp") },
-            ]),
+            volumes: Some(
+                [
+                    self.is_archive().then_some(binding),
+                    Some(core::Volume { persistent_volume_claim: Some(claim), ..volume("store") }),
+                    Some(core::Volume { empty_dir: Some(EmptyDirVolumeSource::default()), ..volume("tmp") }),
+                ]
+                .into_iter()
+                .flatten()
+                .collect(),
+            ),
             ..PodSpec::default()
         }
     }
@@ -194,12 +226,16 @@ impl Wanted<'_> {
             read_only: read_only.then_some(true),
             ..VolumeMount::default()
         };
-        let variables = [
-            ("SERVICE_BINDING_ROOT", BINDINGS.to_owned()),
-            (archive::SCRATCH, self.scratch.as_str().to_owned()),
-            (archive::STORE, format!("file://{STORE}")),
-            (archive::NAME, self.archive.clone()),
-        ];
+        let mut variables = match self.work {
+            Work::Archive(scratch) => vec![
+                ("SERVICE_BINDING_ROOT", BINDINGS.to_owned()),
+                (archive::SCRATCH, scratch.as_str().to_owned()),
+            ],
+            Work::Reread(sha256) => vec![(archive::REREAD, sha256.to_owned())],
+        };
+        variables
+            .extend([(archive::STORE, format!("file://{STORE}")), (archive::NAME, self.archive.clone())]);
+        let binding = mount("binding", format!("{BINDINGS}/{}", archive::BINDING), true);
         let variable = |(name, value): (&str, String)| EnvVar {
             name: name.into(),
             value: Some(value),
@@ -214,7 +250,7 @@ impl Wanted<'_> {
             image: Some(self.image.to_owned()),
             image_pull_policy: Some("IfNotPresent".into()),
             args: Some(vec!["run".into(), "archive".into()]),
-            env: Some(variables.map(variable).into()),
+            env: Some(variables.into_iter().map(variable).collect()),
             resources: Some(ResourceRequirements {
                 requests: amounts(Some("100m"), "128Mi"),
                 limits: amounts(None, "512Mi"),
@@ -226,11 +262,16 @@ impl Wanted<'_> {
                 capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
                 ..SecurityContext::default()
             }),
-            volume_mounts: Some(vec![
-                mount("binding", format!("{BINDINGS}/{}", archive::BINDING), true),
-                mount("store", STORE.into(), false),
-                mount("tmp", "/tmp".into(), false),
-            ]),
+            volume_mounts: Some(
+                [
+                    self.is_archive().then_some(binding),
+                    Some(mount("store", STORE.into(), !self.is_archive())),
+                    Some(mount("tmp", "/tmp".into(), false)),
+                ]
+                .into_iter()
+                .flatten()
+                .collect(),
+            ),
             ..Container::default()
         }
     }
@@ -264,131 +305,15 @@ impl Wanted<'_> {
     }
 }
 
-/// An attempt, as its Job shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// Name of its Job.
-    pub job: String,
-    /// UID of its Job.
-    pub uid: String,
-    /// Counts from 1.
-    pub number: u32,
-    /// Generation of the row that it archives.
-    pub generation: i64,
-    /// Name of the archive in the store.
-    pub archive: String,
-    /// What it was to be written to, when the attempt began.
-    pub volume: Volume,
-    /// When its Job was made, in seconds since 1970.
-    pub made: i64,
-    /// When it ended, in seconds since 1970, if it has.
-    pub ended: Option<i64>,
-    /// Whether somebody could get in when its archive was to be recorded, and may have written what it lacks.
-    pub outdated: bool,
-}
-
-impl Attempt {
-    /// The attempt of a Job. `None` for one that is none of ours.
-    pub fn of(job: &Job) -> Option<Self> {
-        let said = |name: &str| job.annotations().get(name);
-        let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
-        let mut over =
-            conditions.filter(|it| it.status == "True" && matches!(&*it.type_, "Complete" | "Failed"));
-        let ended = over.next().map(|it| it.last_transition_time.as_ref().map_or(0, |at| at.0.as_second()));
-        Some(Self {
-            job: job.name_any(),
-            uid: job.uid()?,
-            number: said(ATTEMPT)?.parse().ok()?,
-            generation: said(GENERATION)?.parse().ok()?,
-            archive: said(ARCHIVE)?.clone(),
-            volume: Volume { claim: said(CLAIM)?.clone(), uid: said(CLAIM_UID)?.clone() },
-            made: job.creation_timestamp().map_or(i64::MAX, |made| made.0.as_second()),
-            ended,
-            outdated: said(OUTDATED).is_some(),
-        })
-    }
-
-    /// The attempt's own among these pods. Anybody who may make pods could label one.
-    pub fn own<'a>(&self, pods: &'a [Pod]) -> impl Iterator<Item = &'a Pod> {
-        let own = |pod: &&Pod| {
-            let mut owners = pod.metadata.owner_references.iter().flatten();
-            owners.any(|owner| owner.uid == self.uid && owner.controller == Some(true))
-        };
-        pods.iter().filter(own)
-    }
-
-    /// What the attempt's own pod reports.
-    pub fn report(&self, pods: &[Pod]) -> Option<Report> {
-        let statuses = self.own(pods).filter_map(|pod| pod.status.as_ref()?.container_statuses.as_ref());
-        let mut ends =
-            statuses.flatten().filter_map(|it| it.state.as_ref()?.terminated.as_ref()?.message.clone());
-        ends.find_map(|message| serde_json::from_str(&message).ok())
-    }
-
-    /// The archive that the report tells of, or why there is none. `live` is the claim of its volume as it is by now.
-    pub fn archive(
-        &self,
-        report: Option<&Report>,
-        source: &Ident,
-        system: &str,
-        live: &Standing,
-    ) -> Result<Archive, String> {
-        let Some(report) = report.filter(|report| report.version == archive::REPORT_VERSION) else {
-            return Err(
-                "its pod left no report: it did not start, ran out of memory, or took too long".to_owned()
-            );
-        };
-        let verified = match &report.outcome {
-            Outcome::Verified(verified) => verified,
-            // It tells of what is in the tenant's database.
-            Outcome::Failed(failed) => return Err(format!("{:?}: {}", failed.stage, plain(&failed.message))),
-        };
-        let Verified { object, sha256, bytes, database, system_identifier, snapshot, rows, .. } = verified;
-        let shown = object.len() <= OBJECT_MAX && object.bytes().all(|byte| byte.is_ascii_graphic());
-        let right = database == source.as_str()
-            && system_identifier == system
-            && shown
-            && object.contains(&self.archive);
-        if !right {
-            let of = plain(&format!("{database} on server {system_identifier}, as {object}"));
-            return Err(format!("its report is of {of}"));
-        }
-        if self.outdated {
-            return Err(
-                "somebody could get in when it was to be recorded, and may have written what it lacks".into(),
-            );
-        }
-        if live.bound() != Some(&self.volume) {
-            let Volume { claim, uid } = &self.volume;
-            return Err(format!(
-                "PersistentVolumeClaim {claim} (UID {uid}), which it was written to, is gone"
-            ));
-        }
-        Ok(Archive {
-            object: object.clone(),
-            sha256: sha256.clone(),
-            bytes: *bytes,
-            rows: *rows,
-            taken_at: snapshot.taken_at.to_string(),
-            system_identifier: system_identifier.clone(),
-            generation: self.generation,
-            volume: Some(self.volume.clone()),
-        })
-    }
-
-    /// How long after its end the next attempt is made.
-    pub fn wait(&self) -> Duration {
-        let doublings = self.number.saturating_sub(1).min(16);
-        Duration::from_secs((FIRST_WAIT << doublings).min(LONGEST_WAIT))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Pod;
     use k8s_openapi::jiff::Timestamp;
 
+    use super::super::attempt::Attempt;
+    use super::super::volume::Standing;
     use super::*;
-    use crate::api::archive::{Failed, Snapshot, Stage};
+    use crate::api::archive::{Failed, Outcome, Report, Snapshot, Stage, Unchanged, Verified};
     use crate::postgres::tombstone::TombstoneName;
 
     fn physical() -> PhysicalName {
@@ -421,7 +346,7 @@ mod tests {
                 generation: 4,
                 attempt: 2,
                 archive: archive_name("76", &self.0, 4, 255),
-                scratch: &self.2,
+                work: Work::Archive(&self.2),
                 volume: &self.3,
                 image: "example.org/archive:1",
             }
@@ -560,6 +485,64 @@ mod tests {
             Some(report(Outcome::Verified(verified())))
         );
         assert_eq!(attempt.report(&[pod("job-uid", &json!("out of memory"))]), None);
+    }
+
+    #[test]
+    fn an_archive_is_read_again_by_a_job_that_has_nothing_but_the_volume() {
+        let (parts, sha256) = (parts(), "0f".repeat(32));
+        let recorded = Archive {
+            object: verified().object,
+            sha256: sha256.clone(),
+            bytes: 5,
+            system_identifier: "76".into(),
+            ..Archive::default()
+        };
+        let name = stored_name(&recorded, &parts.0).unwrap();
+        assert_eq!(name, parts.wanted().archive);
+        for object in [
+            "file:///archives/users",
+            "file:///archives/77/t_x_app/4-000000ff.dump",
+            "file:///archives/76/t_x_app/4",
+        ] {
+            assert_eq!(
+                stored_name(&Archive { object: object.into(), ..recorded.clone() }, &parts.0),
+                None,
+                "{object}"
+            );
+        }
+        let wanted = Wanted { work: Work::Reread(&sha256), archive: name, ..parts.wanted() };
+        let mut job = wanted.job();
+        job.metadata.uid = Some("job-uid".into());
+        let attempt = Attempt::of(&job).unwrap();
+        assert_eq!((attempt.job.as_str(), attempt.sha256.as_ref()), ("reread-t-x-app", Some(&sha256)));
+        let pod = serde_json::to_value(&job).unwrap()["spec"]["template"]["spec"].clone();
+        assert_eq!(
+            pod["volumes"],
+            json!([
+                {"name": "store", "persistentVolumeClaim": {"claimName": "archives", "readOnly": true}},
+                {"name": "tmp", "emptyDir": {}},
+            ])
+        );
+        let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+        assert_eq!(mounts.len(), 2);
+        assert_eq!(mounts[0], json!({"name": "store", "mountPath": "/archives", "readOnly": true}));
+        assert_eq!(
+            pod["containers"][0]["env"],
+            json!([
+                {"name": "TENANTRY_ARCHIVE_REREAD", "value": sha256},
+                {"name": "TENANTRY_ARCHIVE_STORE", "value": "file:///archives"},
+                {"name": "TENANTRY_ARCHIVE_NAME", "value": "76/t_x_app/4-000000ff"},
+            ])
+        );
+        let found = |outcome| attempt.reread(Some(&Report::new(outcome)), &recorded);
+        let unchanged = Unchanged { object: verified().object, sha256: sha256.clone(), bytes: 5 };
+        assert_eq!(found(Outcome::Unchanged(unchanged.clone())), Ok(()));
+        found(Outcome::Unchanged(Unchanged { bytes: 6, ..unchanged.clone() })).unwrap_err();
+        found(Outcome::Unchanged(Unchanged { sha256: "0e".repeat(32), ..unchanged })).unwrap_err();
+        found(Outcome::Verified(verified())).unwrap_err();
+        let gone = Failed { stage: Stage::Fetch, message: "it is\ngone".into(), object: None };
+        assert_eq!(found(Outcome::Failed(gone)), Err("it is gone".to_owned()));
+        attempt.reread(None, &recorded).unwrap_err();
     }
 
     #[test]

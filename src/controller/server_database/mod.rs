@@ -7,6 +7,7 @@
 pub mod act;
 mod admission;
 pub mod archive;
+pub mod attempt;
 pub mod copies;
 pub mod ending;
 pub mod evidence;
@@ -14,6 +15,7 @@ pub mod fetch;
 pub mod job;
 pub mod line;
 pub mod obstacle;
+pub mod reread;
 pub mod status;
 pub mod validate;
 pub mod volume;
@@ -26,6 +28,7 @@ use serde_json::json;
 use self::act::Act;
 use self::archive::Archiving;
 use self::fetch::Fetched;
+use self::reread::Rereading;
 use self::validate::Verdict;
 use super::apply::ApplyError;
 use super::context::Context;
@@ -68,7 +71,12 @@ impl Reconciler for Controller {
             // The database itself does not wait for that.
             Archiving::Failed(summary) => trouble = Some(summary),
         }
-        let again = fetched.archiving.as_ref().and_then(|awaited| awaited.again);
+        let mut again = fetched.archiving.as_ref().and_then(|awaited| awaited.again);
+        match reread::step(context, &fetched).await? {
+            Rereading::Idle => {}
+            Rereading::Done(reread) => fetched.reread = Some(reread),
+            Rereading::Waiting(summary, wait) => (fetched.obstacle, again) = (Some(summary), Some(wait)),
+        }
         let mut problem = validate::objection(&fetched).or_else(|| trouble.clone());
         // A person has to change something first, and is seen when it happens.
         let mut settled =

@@ -208,6 +208,7 @@ mod tests {
             existing: None,
             rival: None,
             archiving: None,
+            reread: None,
         }
     }
 

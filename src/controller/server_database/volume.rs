@@ -112,7 +112,7 @@ impl Standing {
 }
 
 /// Nothing brings it back but another archive.
-fn lost(archive: &Archive, object: &str, gone: &str) -> Summary {
+pub fn lost(archive: &Archive, object: &str, gone: &str) -> Summary {
     let message = format!(
         "nothing is dropped without its archive, and {} cannot be relied on: {gone}; everything is kept; to have another one made: \
          tenantry undelete {object}, then tenantry purge {object}",

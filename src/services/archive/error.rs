@@ -56,6 +56,18 @@ pub enum Cause {
         /// How much is there.
         read_bytes: u64,
     },
+    /// What is stored is not what was verified.
+    #[error(
+        "failed to find the archive as it was verified: its SHA-256 was {sha256}, and {read_bytes} bytes with SHA-256 {read_sha256} are there"
+    )]
+    Another {
+        /// What was verified.
+        sha256: String,
+        /// What is there.
+        read_sha256: String,
+        /// How much is there.
+        read_bytes: u64,
+    },
     /// The manifest.
     #[error("failed to write the manifest as JSON")]
     Manifest(#[source] serde_json::Error),

@@ -9,6 +9,8 @@
 //! 5. *Compare*: the scratch database is read as the first one was, and may differ in nothing.
 //! 6. The report is stored beside the dump as its manifest. A dump without one is no archive.
 //!
+//! [`reread`] reads one again, later, without a database.
+//!
 //! # Guarantees
 //! - Every session is a login that is only a member of the database's owner group: what a tenant planted runs, if at all,
 //!   with the tenant's own rights. A database of which such a login does not see everything is refused, not dumped in part.
@@ -39,7 +41,7 @@ use self::read::{Extension, Moment};
 use self::store::{Held, Stored, Upload};
 use self::summary::{LARGE_OBJECT, ROWS, SEQUENCE, Summary};
 use self::tools::Tools;
-use crate::api::archive::{BINDING, Failed, Outcome, Report, Stage, Verified};
+use crate::api::archive::{BINDING, Failed, Outcome, Report, Stage, Unchanged, Verified};
 use crate::services::database::binding::Binding;
 
 /// Bytes that are taken from `pg_dump` at once.
@@ -62,6 +64,36 @@ pub struct ArchiveConfig {
     pub temporary: PathBuf,
     /// Makes names of files: UUIDs of version 7.
     pub new_id: fn() -> Uuid,
+}
+
+/// What the role is told to read an archive again.
+#[derive(Clone, Debug)]
+pub struct RereadConfig {
+    /// Folder of the store.
+    pub store: PathBuf,
+    /// Name of the archive in it.
+    pub name: ObjectName,
+    /// SHA-256 that its dump had when it was verified, in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Reads a verified archive again, unless `shutdown` comes first: it is there, and it is what it was.
+pub async fn reread(config: RereadConfig, shutdown: CancellationToken) -> Report {
+    let read = shutdown.run_until_cancelled(read_again(&config)).await;
+    match read.unwrap_or(Err(Cause::Stopped).at(Stage::Fetch)) {
+        Ok(unchanged) => Report::new(Outcome::Unchanged(unchanged)),
+        Err(error) => failed(&error, None),
+    }
+}
+
+async fn read_again(config: &RereadConfig) -> Result<Unchanged, ArchiveError> {
+    let (object, download) = store::reread(&config.store, &config.name).await.at(Stage::Fetch)?;
+    let (read_sha256, read_bytes) = download.finish().await.at(Stage::Fetch)?;
+    if read_sha256 != config.sha256 {
+        let sha256 = config.sha256.clone();
+        return Err(Cause::Another { sha256, read_sha256, read_bytes }).at(Stage::Fetch);
+    }
+    Ok(Unchanged { object, sha256: read_sha256, bytes: read_bytes })
 }
 
 /// A dump in the store that is still to prove itself.

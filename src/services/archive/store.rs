@@ -30,6 +30,9 @@ pub enum StoreError {
     /// Every name is taken.
     #[error("failed to store {}: there are 1000 archives of that name; remove some", .0.display())]
     Full(PathBuf),
+    /// What is there is no archive.
+    #[error("failed to find the archive {}: there is no such dump with its manifest", .0.display())]
+    NoArchive(PathBuf),
     /// A file or folder cannot be written.
     #[error("failed to write {}", path.display())]
     Write {
@@ -69,6 +72,16 @@ pub struct Upload {
     place: Place,
     hash: Sha256,
     bytes: u64,
+}
+
+/// Begins to read the archive of that name again: its URL, and its bytes.
+pub async fn reread(root: &Path, name: &ObjectName) -> Result<(String, Download), StoreError> {
+    let path = Place { root: root.to_owned(), name: name.clone() }.attempt(1);
+    if !path.is_file() || !path.with_extension("json").is_file() {
+        return Err(StoreError::NoArchive(path));
+    }
+    let stored = Stored { path, sha256: String::new(), bytes: 0 };
+    Ok((stored.url(), stored.read().await?))
 }
 
 /// A stored dump that is being read.

@@ -140,9 +140,22 @@ async fn a_purged_database_is_archived_by_a_pod_of_its_own_and_then_dropped_afte
     purge(&scene, &users).await;
     let again = archived(&scene, &users).await;
     assert_eq!(again["volume"]["uid"], second.uid, "{again}");
+
+    // Somebody changes a byte of what is stored, and takes it back.
+    let file = volume(&claim).join(stored(&again));
+    let whole = std::fs::read(&file).unwrap();
+    let before = left(&scene, &users).await;
+    std::fs::write(&file, [&whole[..], b"x"].concat()).unwrap();
     time_passes(&scene, &users).await;
     looked_at(&scene, &users, "after its second grace").await;
+    let said = scene.refused(Kind::ServerDatabase, &users, "ArchiveMissing").await;
+    assert!(said.contains("failed to find the archive as it was verified"), "{said}");
+    assert_eq!(left(&scene, &users).await, before);
+    std::fs::write(&file, whole).unwrap();
+    let reread = Key::namespaced(SERVERS_NAMESPACE, &format!("reread-{}", users.name));
+    scene.delete(Kind::Job, &reread).await;
     scene.gone(Kind::ServerDatabase, &users).await;
+    scene.gone(Kind::Job, &reread).await;
     assert_eq!(left(&scene, &users).await, Vec::<String>::new());
     assert!(volume(&claim).join(stored(&again)).exists(), "the archive outlasts everything");
     operator.stop().await;

@@ -1,6 +1,8 @@
 //! The end of a purged database: with a verified archive and after its grace, and against nobody's word.
 
+use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use tenantry::api::names::PhysicalName;
 use tenantry::controller::database::tombstone::seal;
@@ -11,6 +13,7 @@ use super::archiving::{VOLUME, claimed};
 use super::claims::{phase, rows, server_database, write_row};
 use super::shop;
 use super::site::{Site, Stage};
+use crate::support::volume;
 
 /// What the blueprint asks for without the database `users`.
 fn without_users() -> Value {
@@ -42,14 +45,21 @@ pub async fn archive(scene: &Stage<'_>, database: &Key) {
     let sql = "select m.generation, (select system_identifier::text from pg_control_system()) \
                from tenantry.marker m where physical_name = $1";
     let row = sqlx::query(sql).bind(physical.as_str()).fetch_one(&mut admin).await.unwrap();
+    let (generation, system): (i64, String) = (row.get(0), row.get(1));
+    let content = format!("what is in {physical}");
+    let name = format!("{system}/{physical}/{generation}-0000000a");
+    let file = volume(VOLUME).join(format!("{name}.dump"));
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, &content).unwrap();
+    std::fs::write(file.with_extension("json"), "{}").unwrap();
     let archive = Archive {
-        object: "file:///archives/users".into(),
-        sha256: "0f".repeat(32),
-        bytes: 1,
+        object: format!("file:///archives/{name}.dump"),
+        sha256: HEXLOWER.encode(&Sha256::digest(&content)),
+        bytes: content.len() as u64,
         rows: 1,
         taken_at: "2026-11-21T00:00:00Z".into(),
-        system_identifier: row.get(1),
-        generation: row.get(0),
+        system_identifier: system,
+        generation,
         volume: Some(claimed(scene, VOLUME).await),
     };
     for statement in &seal(&physical, archive).batches[0].statements {
@@ -97,9 +107,7 @@ async fn a_purged_database_is_dropped_after_its_grace_and_never_against_protecti
         .until(Kind::ServerDatabase, &users, "shows its archive", |database| {
             let ready = super::scene::condition(database, "Ready")?;
             let message = ready["message"].as_str()?;
-            message
-                .starts_with("renamed out of the way, and archived as file:///archives/users:")
-                .then_some(())
+            message.starts_with("renamed out of the way, and archived as file:///archives/").then_some(())
         })
         .await;
     time_passes(&scene, &users).await;

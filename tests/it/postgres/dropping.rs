@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use sqlx::Connection;
-use tenantry::controller::database::dropping::{Asked, drop_database, drop_on, due, is_there, remains};
+use tenantry::controller::database::dropping::{
+    Asked, Reread, drop_database, drop_on, due, is_there, remains,
+};
 use tenantry::controller::database::plan::{Conflict, Plan};
 use tenantry::controller::database::tombstone::{exhume, purged, seal};
 use tenantry::controller::database::want::DatabaseSpec;
@@ -82,7 +84,8 @@ async fn next(fixture: &Fixture, spec: &DatabaseSpec) -> (Plan, Vec<String>) {
     let asked = Asked { purge: purged(marker), since: 0 };
     let tombstone = tombstone(fixture, spec).await;
     let due = due(&spec.physical, marker, tombstone.as_ref(), asked).unwrap();
-    let warrant = due.warrant(Some(&volume())).unwrap();
+    let reread = Reread { sha256: due.proof.archive.sha256.clone(), volume: volume() };
+    let warrant = due.warrant(Some(&volume()), Some(&reread)).unwrap();
     (drop_database(&warrant, &facts).unwrap(), vec![])
 }
 

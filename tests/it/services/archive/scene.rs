@@ -163,14 +163,14 @@ impl Scene {
     pub async fn verified(&self) -> Verified {
         match self.run().await {
             Outcome::Verified(verified) => verified,
-            Outcome::Failed(failed) => panic!("{failed:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
     pub async fn failed(&self) -> Failed {
         match self.run().await {
             Outcome::Failed(failed) => failed,
-            Outcome::Verified(verified) => panic!("{verified:?}"),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use tenantry::api::archive::Stage;
-use tenantry::services::archive::Cause;
+use tenantry::api::archive::{Failed, Outcome, Stage, Unchanged, Verified};
+use tenantry::services::archive::{ArchiveConfig, Cause, RereadConfig, reread};
+use tokio_util::sync::CancellationToken;
 
 use super::VERSIONS;
 use super::scene::Scene;
@@ -44,6 +45,39 @@ async fn a_byte_a_piece_or_the_whole_object_that_changed_in_the_store_is_found_b
     }
     let (stage, message) = verdict(&scene, async |path| fs::remove_file(path).unwrap()).await;
     assert_eq!(stage, Stage::Fetch, "{message}");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_archive_is_read_again_without_a_database_and_has_to_be_what_was_verified() {
+    let scene = Scene::new(VERSIONS[0]).await;
+    scene.tenant("CREATE TABLE t AS SELECT 1 AS id").await;
+    let verified = scene.verified().await;
+    let read = async || {
+        let ArchiveConfig { store, name, .. } = scene.config();
+        let config = RereadConfig { store, name, sha256: verified.sha256.clone() };
+        reread(config, CancellationToken::new()).await.outcome
+    };
+    let Verified { object, sha256, bytes, .. } = verified.clone();
+    assert_eq!(read().await, Outcome::Unchanged(Unchanged { object, sha256, bytes }));
+
+    let failed = async |what: &str| match read().await {
+        Outcome::Failed(Failed { stage: Stage::Fetch, message, object: None }) => {
+            assert!(message.contains(what), "{message}");
+        }
+        other => panic!("{other:?}"),
+    };
+    let (dump, manifest) = (scene.store().join("7612/app/7.dump"), scene.store().join("7612/app/7.json"));
+    let (whole, report) = (fs::read(&dump).unwrap(), fs::read(&manifest).unwrap());
+    fs::write(&dump, &whole[1..]).unwrap();
+    failed(&format!("failed to find the archive as it was verified: its SHA-256 was {}", verified.sha256))
+        .await;
+    fs::write(&dump, &whole).unwrap();
+    fs::remove_file(&manifest).unwrap();
+    failed("there is no such dump with its manifest").await;
+    fs::write(&manifest, report).unwrap();
+    fs::remove_file(&dump).unwrap();
+    failed("there is no such dump with its manifest").await;
     scene.end().await;
 }
 

@@ -1,0 +1,152 @@
+//! The archive of a tombstone is read again before its database is dropped: by a Job that has nothing but the volume, and reports
+//! whether the file on it is the one that was verified.
+//!
+//! As with attempts, the Job is the record: what it found counts for [`FRESH`] seconds, and the operator remembers nothing.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+
+use super::archive::{LOOK_AGAIN, pods, read};
+use super::attempt::Attempt;
+use super::fetch::Fetched;
+use super::job::{Wanted, Work, stored_name};
+use super::validate::is_drop_due;
+use super::{evidence, volume};
+use crate::api::condition::{Summary, reason};
+use crate::api::labels::SERVERS_NAMESPACE;
+use crate::controller::apply::{ApplyError, Declared};
+use crate::controller::context::Context;
+use crate::controller::database::dropping::Reread;
+use crate::controller::object::{Key, Kind};
+use crate::postgres::facts::Marker;
+use crate::postgres::tombstone::{Archive, Extent, source};
+
+/// How long what was found counts, in seconds.
+const FRESH: i64 = 3600;
+/// How long after one that was not found as it was it is looked for again, in seconds.
+const AGAIN: i64 = 600;
+
+/// How it stands with reading an archive again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rereading {
+    /// Nothing is to be dropped, or something stands against that.
+    Idle,
+    /// It was found as it was verified, just now.
+    Done(Reread),
+    /// It is being read, or was not found as it was; and when to look again.
+    Waiting(Summary, Duration),
+}
+
+/// Has the archive of a database read again that is to be dropped now.
+pub async fn step(context: &Context, fetched: &Fetched) -> Result<Rereading, ApplyError> {
+    let Ok(row) = &fetched.marker else { return Ok(Rereading::Idle) };
+    let name = Wanted::reread_name(&fetched.database.name_any());
+    let key = Key::namespaced(SERVERS_NAMESPACE, &name);
+    let child = context.gate.child(Kind::Job, &key).filter(|child| !child.deleting);
+    let Some((row, archive)) = row.as_ref().and_then(|row| Some((row, due(fetched, row)?))) else {
+        if let Some(child) = child {
+            context.gate.delete(Kind::Job, &key, &child.uid).await?;
+        }
+        return Ok(Rereading::Idle);
+    };
+    if fetched.obstacle.is_some() {
+        return Ok(Rereading::Idle);
+    }
+    let turn = Turn { context, fetched, row, archive: &archive };
+    let job = if child.is_some() { read(context, &key).await? } else { None };
+    match job.as_ref().and_then(Attempt::of) {
+        Some(attempt) if turn.is_of_this(&attempt) => turn.look_at(&key, &attempt).await,
+        Some(attempt) => turn.begin_anew(&key, &attempt.uid).await,
+        None => turn.begin().await,
+    }
+}
+
+/// The archive of a database that is to be dropped now, as far as anything else says.
+fn due(fetched: &Fetched, row: &Marker) -> Option<Archive> {
+    let tombstone = fetched.tombstone.as_ref().filter(|tombstone| tombstone.extent == Extent::Whole)?;
+    let due = is_drop_due(&fetched.database, row, Some(tombstone));
+    tombstone.proof(row).filter(|_| due).map(|proof| proof.archive)
+}
+
+/// One turn's view.
+struct Turn<'a> {
+    context: &'a Context,
+    fetched: &'a Fetched,
+    row: &'a Marker,
+    archive: &'a Archive,
+}
+
+impl Turn<'_> {
+    /// Whether it reads this archive, where it was written to.
+    fn is_of_this(&self, attempt: &Attempt) -> bool {
+        attempt.sha256.as_deref() == Some(&*self.archive.sha256)
+            && Some(&attempt.volume) == self.archive.volume.as_ref()
+            && attempt.generation == self.archive.generation
+    }
+
+    async fn look_at(&self, key: &Key, attempt: &Attempt) -> Result<Rereading, ApplyError> {
+        let pods = pods(self.context, attempt).await?;
+        let now = self.context.now();
+        let Some(ended) = attempt.ended else {
+            let live = volume::of_archive(self.context, self.archive).await?;
+            let why = evidence::held_up(attempt, &pods, &live, now);
+            return Ok(self.reading(why.as_deref(), LOOK_AGAIN));
+        };
+        let age = now.as_second().saturating_sub(ended);
+        match attempt.reread(attempt.report(&pods).as_ref(), self.archive) {
+            Ok(()) if age < FRESH => {
+                let (sha256, volume) = (self.archive.sha256.clone(), attempt.volume.clone());
+                Ok(Rereading::Done(Reread { sha256, volume }))
+            }
+            Err(why) if age < AGAIN => {
+                let again = Duration::from_secs(u64::try_from(AGAIN - age).unwrap_or(1));
+                let lost = volume::lost(self.archive, &self.row.object_name(), &why);
+                Ok(Rereading::Waiting(lost, again))
+            }
+            Ok(()) | Err(_) => self.begin_anew(key, &attempt.uid).await,
+        }
+    }
+
+    async fn begin_anew(&self, key: &Key, uid: &str) -> Result<Rereading, ApplyError> {
+        self.context.gate.delete(Kind::Job, key, uid).await?;
+        Ok(self.reading(None, Duration::from_secs(1)))
+    }
+
+    async fn begin(&self) -> Result<Rereading, ApplyError> {
+        let Self { context, fetched, row, archive } = *self;
+        let object = row.object_name();
+        let parts = row.physical().ok().and_then(|physical| {
+            let name = stored_name(archive, &physical)?;
+            Some((physical, name, archive.volume.as_ref()?))
+        });
+        let Some((physical, name, volume)) = parts else {
+            let lost = volume::lost(archive, &object, "it has no name that it could be found by");
+            return Ok(Rereading::Waiting(lost, Duration::from_secs(FRESH.unsigned_abs())));
+        };
+        let wanted = Wanted {
+            physical: &physical,
+            source: &source(&physical, row),
+            object: &object,
+            namespace: &row.claim.namespace,
+            server: &fetched.database.spec.server_ref.name,
+            generation: archive.generation,
+            attempt: 1,
+            archive: name,
+            work: Work::Reread(&archive.sha256),
+            volume,
+            image: &context.config.archive_image,
+        };
+        context.gate.apply(&Declared::new(Kind::Job, physical.as_str(), &wanted.job())?).await?;
+        Ok(self.reading(None, LOOK_AGAIN))
+    }
+
+    fn reading(&self, why: Option<&str>, again: Duration) -> Rereading {
+        let (name, object) = (Wanted::reread_name(&self.row.object_name()), &self.archive.object);
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        let message = format!(
+            "its grace has ended, and before it is dropped its archive {object} is read again, by Job {name}{why}"
+        );
+        Rereading::Waiting(Summary::Progressing { reason: reason::REREADING, message }, again)
+    }
+}
