@@ -1233,7 +1233,7 @@ _tenantry() {
             return 0
             ;;
         tenantry__subcmd__run__subcmd__archive)
-            opts="-n -s -h --bindings --scratch --store --name --reread --tools --report --log --namespace --kubeconfig --context --cluster --user --server --token --as --as-group --as-uid --request-timeout --insecure-skip-tls-verify --certificate-authority --tls-server-name --help"
+            opts="-n -s -h --bindings --scratch --restorer --store --name --reread --tools --report --log --namespace --kubeconfig --context --cluster --user --server --token --as --as-group --as-uid --request-timeout --insecure-skip-tls-verify --certificate-authority --tls-server-name --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1244,6 +1244,10 @@ _tenantry() {
                     return 0
                     ;;
                 --scratch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --restorer)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -429,6 +429,7 @@ complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_s
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from user" -s h -l help -d 'Print help'
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l bindings -d 'Directory of service bindings; the database to archive is the one in its directory archive' -r -F
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l scratch -d 'Empty database on the same server that the archive is restored into to prove it' -r
+complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l restorer -d 'Login that restores into the scratch database, with the same password and no way into the database itself; the binding\'s own if not given' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l store -d 'Where the archive goes: file:///a/mounted/folder' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l name -d 'Path of the archive in the store, without ending' -r
 complete -c tenantry -n "__fish_tenantry_using_subcommand run; and __fish_seen_subcommand_from archive" -l reread -d 'Make no archive: read the one of that name again, which has to have this SHA-256' -r

@@ -15,6 +15,8 @@ pub const SCRATCH: &str = "TENANTRY_ARCHIVE_SCRATCH";
 pub const STORE: &str = "TENANTRY_ARCHIVE_STORE";
 /// Variable with the path of the archive in the store, without ending: `SYSTEMID/DATABASE/GENERATION`.
 pub const NAME: &str = "TENANTRY_ARCHIVE_NAME";
+/// Variable with the login that restores into the scratch database, with the password of the binding's login.
+pub const RESTORER: &str = "TENANTRY_ARCHIVE_RESTORER";
 /// Variable with the SHA-256 that a stored dump has to have: with it no archive is made, but the one of that name is read again.
 pub const REREAD: &str = "TENANTRY_ARCHIVE_REREAD";
 /// Variable with the folder of `pg_dump` and `pg_restore`; without it they are found by `PATH`.

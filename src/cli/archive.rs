@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
 use crate::api::archive::{
-    Failed, NAME, Outcome, REPORT, REPORT_DEFAULT, REREAD, Report, SCRATCH, STORE, Stage, TOOLS,
+    Failed, NAME, Outcome, REPORT, REPORT_DEFAULT, REREAD, RESTORER, Report, SCRATCH, STORE, Stage, TOOLS,
 };
 use crate::services::archive::{self, ArchiveConfig, ObjectName, RereadConfig, parse_store};
 use crate::telemetry::{LogFormat, init_logging};
@@ -23,6 +23,9 @@ pub struct ArchiveArgs {
     /// Empty database on the same server that the archive is restored into to prove it
     #[arg(long, env = SCRATCH, value_name = "DATABASE", required_unless_present = "reread")]
     scratch: Option<String>,
+    /// Login that restores into the scratch database, with the same password and no way into the database itself; the binding's own if not given
+    #[arg(long, env = RESTORER, value_name = "LOGIN")]
+    restorer: Option<String>,
     /// Where the archive goes: file:///a/mounted/folder
     #[arg(long, env = STORE, value_name = "URL")]
     store: String,
@@ -82,7 +85,7 @@ enum Work {
 
 /// Every flag has its place: one that is left out does not compile.
 fn config(args: ArchiveArgs) -> Result<Work, String> {
-    let ArchiveArgs { bindings, scratch, store, name, reread, tools, report: _, log: _ } = args;
+    let ArchiveArgs { bindings, scratch, restorer, store, name, reread, tools, report: _, log: _ } = args;
     let store = parse_store(&store).map_err(|error| error.to_string())?;
     let name = ObjectName::parse(&name).map_err(|error| error.to_string())?;
     if let Some(sha256) = reread {
@@ -95,7 +98,7 @@ fn config(args: ArchiveArgs) -> Result<Work, String> {
             .ok_or("pg_dump is in no folder of PATH: say where it is with --tools")?,
     };
     let (temporary, new_id) = (std::env::temp_dir(), Uuid::now_v7);
-    Ok(Work::Archive(ArchiveConfig { bindings, scratch, store, name, tools, temporary, new_id }))
+    Ok(Work::Archive(ArchiveConfig { bindings, scratch, restorer, store, name, tools, temporary, new_id }))
 }
 
 /// The first folder of PATH that has pg_dump.

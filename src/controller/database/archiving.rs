@@ -1,16 +1,18 @@
-//! What an archive of a tombstone, or of a released database that is kept, is made with: a login and a scratch database, both for it alone. Pure.
+//! What an archive of a tombstone, or of a released database that is kept, is made with: two logins and a scratch database, all for it alone. Pure.
 //!
-//! The login is only a member of the database's owner group and becomes it, as a tenant's login does: what a tenant has
-//! planted runs, if at all, with the tenant's own rights. The marker row records it before it exists, beside the tenant's logins,
-//! so it is refused like them wherever those are, and goes with them. No credential's login has its name: those end in `_a` or `_b`.
+//! The logins are only members of the database's owner group and become it, as a tenant's login does: what a tenant has
+//! planted runs, if at all, with the tenant's own rights. One reads the database. It runs when the dump is restored, so the other
+//! one restores, which may connect to the scratch database and to no other: a login can change its own password, and tell it.
+//! The marker row records both before they exist, beside the tenant's logins, so they are refused like them wherever those are,
+//! and go with them. No credential's login has such a name: those end in `_a` or `_b`.
 //!
 //! The scratch database is one of the [warm pool](super::pool)'s names and rows, recorded before it is made, and prepared as a tenant's
 //! database is, for this one's groups. Its row says whose archive it is for; the pool neither fills nor takes it.
 //!
-//! [`admit`] makes both, and lets the login in last. [`withdraw`] refuses the login and drops the scratch database, from any
+//! [`admit`] makes all of it, and lets the logins in last. [`withdraw`] refuses the logins and drops the scratch database, from any
 //! state that an interrupted `admit` or `withdraw` leaves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::inside;
 use super::names::Names;
@@ -27,12 +29,21 @@ use crate::postgres::scram::Verifier;
 use crate::postgres::statement::{DatabaseChange, Object, PoolChange, Statement, TombstoneChange};
 use crate::postgres::tombstone::{self, TombstoneName};
 
-/// Connections of the login: the archive's own, those of the dump and the restore, and one that is ending.
+/// Connections of each login: the archive's own, that of the dump or the restore, and those that are ending.
 const CONNECTIONS: u32 = 4;
 
-/// Name of the login.
+/// Name of the login that reads the database.
 pub fn login(physical: &PhysicalName) -> String {
     format!("{physical}_archive")
+}
+
+/// Name of the login that restores.
+pub fn restorer(physical: &PhysicalName) -> String {
+    format!("{physical}_restore")
+}
+
+fn logins(physical: &PhysicalName) -> [String; 2] {
+    [login(physical), restorer(physical)]
 }
 
 /// The scratch databases among the pool's rows that are for an archive of that database.
@@ -41,7 +52,7 @@ pub fn scratches<'a>(physical: &PhysicalName, members: &'a [Member]) -> Vec<&'a 
     members.iter().filter(|member| member.layout == layout).collect()
 }
 
-/// Statements that make login and scratch database for an archive of the database of that row. `scratch` is a new name.
+/// Statements that make logins and scratch database for an archive of the database of that row. `scratch` is a new name.
 pub fn admit(
     physical: &PhysicalName,
     marker: &Marker,
@@ -50,65 +61,80 @@ pub fn admit(
     verifier: Verifier,
 ) -> Result<Plan, Conflict> {
     let source = tombstone::source(physical, marker);
-    if !have.databases.contains_key(source.as_str()) {
+    let Some(database) = have.databases.get(source.as_str()) else {
         return Err(Conflict::Missing { name: source.as_str().to_owned() });
-    }
-    let login = login(physical);
-    let recorded = marker.logins.contains(&login);
-    if have.roles.contains_key(&login) && !recorded {
-        return Err(Conflict::NameConflict { what: "role", name: login });
-    }
-    let role = Ident::parse(&login).map_err(Conflict::Quote)?;
+    };
     let mut stages = Stages::default();
-    if !recorded {
-        let record = TombstoneChange::RecordLogin {
-            physical: physical.clone(),
-            phase: marker.phase,
-            generation: marker.generation,
-            login: role.clone(),
-        };
-        stages.first.push(Statement::Tombstone(record));
-    }
-    let record = PoolChange::Record { name: scratch.clone(), layout: archive_of(physical) };
-    stages.first.push(Statement::Pool(record));
+    record(physical, marker, have, scratch, &mut stages)?;
 
     let names = named(physical, scratch.database())?;
+    // Nobody learns a password of the other's: what is planted has none.
     let password = PasswordWish::Set(verifier);
     let open = Login { open: true, group: Some(Group::Owner), password: Some(&password) };
-    let target = Target::new(names, have, BTreeMap::from([(login.clone(), open)]));
+    let target = Target::new(names, have, logins(physical).map(|login| (login, open)).into());
     target.logins(Some(CONNECTIONS), &mut stages)?;
     let group = target.names.owner.clone();
-    let membership = Membership { group: group.as_str().to_owned(), member: login.clone() };
-    if !have.memberships.contains_key(&membership) {
-        stages.first.push(Statement::GrantRole { group: group.clone(), member: role.clone() });
+    for login in logins(physical) {
+        let membership = Membership { group: group.as_str().to_owned(), member: login.clone() };
+        if !have.memberships.contains_key(&membership) {
+            let member = Ident::parse(&login).map_err(Conflict::Quote)?;
+            stages.first.push(Statement::GrantRole { group: group.clone(), member });
+        }
     }
     target.database(None, &mut stages)?;
     if let Some(known) = target.known_inside(None) {
         let statements = inside::statements(&target.names, &have.server, &have.memberships, &known);
         stages.inside = statements.map_err(Conflict::Quote)?;
     }
-    if have.databases[source.as_str()].connection_limit.is_some_and(|limit| limit < CONNECTIONS) {
+    if database.connection_limit.is_some_and(|limit| limit < CONNECTIONS) {
         // Nobody else gets in, and the claim that gets the database sets its own limit.
         let change = DatabaseChange::ConnectionLimit(Some(CONNECTIONS));
         stages.last.push(Statement::AlterDatabase { name: source.clone(), change });
     }
+    let reader = login(physical);
+    let role = Ident::parse(&reader).map_err(Conflict::Quote)?;
     stages.last.push(Statement::SetGroupInDatabase { role, database: source.clone(), group });
     stages.last.push(Statement::Grant {
         object: Object::Database(source),
         privileges: BTreeSet::from([Privilege::Connect]),
-        grantee: Grantee::Role(login),
+        grantee: Grantee::Role(reader),
     });
     Ok(stages.plan(&target.names.database))
 }
 
-/// Statements that refuse the login, if there is one, and end its sessions in that database.
+/// Everything is recorded before it exists.
+fn record(
+    physical: &PhysicalName,
+    marker: &Marker,
+    have: &Facts,
+    scratch: &PoolName,
+    stages: &mut Stages,
+) -> Result<(), Conflict> {
+    for login in logins(physical).into_iter().filter(|login| !marker.logins.contains(login)) {
+        if have.roles.contains_key(&login) {
+            return Err(Conflict::NameConflict { what: "role", name: login });
+        }
+        let record = TombstoneChange::RecordLogin {
+            physical: physical.clone(),
+            phase: marker.phase,
+            generation: marker.generation,
+            login: Ident::parse(&login).map_err(Conflict::Quote)?,
+        };
+        stages.first.push(Statement::Tombstone(record));
+    }
+    let record = PoolChange::Record { name: scratch.clone(), layout: archive_of(physical) };
+    stages.first.push(Statement::Pool(record));
+    Ok(())
+}
+
+/// Statements that refuse the logins, if there are any, and end their sessions in that database.
 pub fn refuse(physical: &PhysicalName, database: Ident, have: &Facts) -> Result<Plan, Conflict> {
     closed(physical, database, have, true)
 }
 
 fn closed(physical: &PhysicalName, database: Ident, have: &Facts, is_first: bool) -> Result<Plan, Conflict> {
     let mut stages = Stages::default();
-    let closed = BTreeMap::from([(login(physical), Login::CLOSED)]);
+    let closed = logins(physical).map(|login| (login, Login::CLOSED)).into();
     let target = Target::new(named(physical, database)?, have, closed);
     if is_first {
         target.close_logins(&mut stages)?;
@@ -122,7 +148,7 @@ fn closed(physical: &PhysicalName, database: Ident, have: &Facts, is_first: bool
 pub struct Withdrawal {
     /// The statements.
     pub plan: Plan,
-    /// What keeps a scratch database; the login is refused and the others go all the same.
+    /// What keeps a scratch database; the logins are refused and the others go all the same.
     pub kept: Option<Conflict>,
 }
 
@@ -202,9 +228,12 @@ mod tests {
         let text = admitted(&marker(&["t_x_app_app_a"]), &facts(&["tombstone_t_x_app"], &[])).unwrap();
         let order = [
             "logins = array_append(logins, 't_x_app_archive')",
+            "logins = array_append(logins, 't_x_app_restore')",
             "INSERT INTO tenantry.pool (name, layout, phase, epoch) VALUES ('tenantry_pool_0000000007', 'archive-t_x_app', 'Preparing'",
             "CREATE ROLE \"t_x_app_archive\" NOLOGIN NOINHERIT CONNECTION LIMIT 4 PASSWORD",
+            "CREATE ROLE \"t_x_app_restore\" NOLOGIN NOINHERIT CONNECTION LIMIT 4 PASSWORD",
             "GRANT \"t_x_app_owner\" TO \"t_x_app_archive\";",
+            "GRANT \"t_x_app_owner\" TO \"t_x_app_restore\";",
             "CREATE DATABASE \"tenantry_pool_0000000007\" TEMPLATE template0",
             "-- database tenantry_pool_0000000007",
             "ALTER ROLE \"t_x_app_archive\" LOGIN;",
@@ -213,8 +242,17 @@ mod tests {
         let found: Vec<_> =
             order.iter().map(|part| text.find(part).unwrap_or_else(|| panic!("{part}: {text}"))).collect();
         assert!(found.is_sorted(), "{found:?}: {text}");
-        let again = marker(&["t_x_app_archive"]);
-        let text = admitted(&again, &facts(&["tombstone_t_x_app"], &["t_x_app_archive"])).unwrap();
+        let restorers: Vec<&str> = text
+            .lines()
+            .filter(|line| line.contains("t_x_app_restore") && line.contains("ON DATABASE"))
+            .collect();
+        assert_eq!(
+            restorers,
+            ["GRANT CONNECT ON DATABASE \"tenantry_pool_0000000007\" TO \"t_x_app_restore\";"]
+        );
+        let both = ["t_x_app_archive", "t_x_app_restore"];
+        let again = marker(&both);
+        let text = admitted(&again, &facts(&["tombstone_t_x_app"], &both)).unwrap();
         assert!(!text.contains("array_append") && !text.contains("CREATE ROLE"), "{text}");
         assert!(text.contains("ALTER ROLE \"t_x_app_archive\" PASSWORD"), "{text}");
     }
@@ -235,6 +273,9 @@ mod tests {
     fn neither_a_login_of_somebody_elses_nor_a_missing_tombstone_is_worked_on() {
         let taken = Conflict::NameConflict { what: "role", name: "t_x_app_archive".into() };
         assert_eq!(admitted(&marker(&[]), &facts(&["tombstone_t_x_app"], &["t_x_app_archive"])), Err(taken));
+        let taken = Conflict::NameConflict { what: "role", name: "t_x_app_restore".into() };
+        let (row, roles) = (marker(&["t_x_app_archive"]), ["t_x_app_archive", "t_x_app_restore"]);
+        assert_eq!(admitted(&row, &facts(&["tombstone_t_x_app"], &roles)), Err(taken));
         let missing = Conflict::Missing { name: "tombstone_t_x_app".into() };
         assert_eq!(admitted(&marker(&[]), &facts(&["t_x_app"], &[])), Err(missing));
     }

@@ -230,6 +230,7 @@ impl Wanted<'_> {
             Work::Archive(scratch) => vec![
                 ("SERVICE_BINDING_ROOT", BINDINGS.to_owned()),
                 (archive::SCRATCH, scratch.as_str().to_owned()),
+                (archive::RESTORER, archiving::restorer(self.physical)),
             ],
             Work::Reread(sha256) => vec![(archive::REREAD, sha256.to_owned())],
         };
@@ -411,6 +412,7 @@ mod tests {
         let expected = json!([
             {"name": "SERVICE_BINDING_ROOT", "value": "/bindings"},
             {"name": "TENANTRY_ARCHIVE_SCRATCH", "value": "tenantry_pool_0000000007"},
+            {"name": "TENANTRY_ARCHIVE_RESTORER", "value": "t_x_app_restore"},
             {"name": "TENANTRY_ARCHIVE_STORE", "value": "file:///archives"},
             {"name": "TENANTRY_ARCHIVE_NAME", "value": "76/t_x_app/4-000000ff"},
         ]);

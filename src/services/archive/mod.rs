@@ -13,7 +13,7 @@
 //!
 //! # Guarantees
 //! - Every session is a login that is only a member of the database's owner group: what a tenant planted runs, if at all,
-//!   with the tenant's own rights. A database of which such a login does not see everything is refused, not dumped in part.
+//!   with the tenant's own rights, and in the scratch database as one that has no way into the other. A database of which such a login does not see everything is refused, not dumped in part.
 //! - Of a failed archive nothing stays in the store, and no archive is ever written over. What a process that was killed leaves is
 //!   removed by the next attempt.
 
@@ -54,6 +54,8 @@ pub struct ArchiveConfig {
     pub bindings: PathBuf,
     /// Name of the empty scratch database.
     pub scratch: String,
+    /// Login that restores into it, with the password of the binding's; that login itself if there is none.
+    pub restorer: Option<String>,
     /// Folder of the store.
     pub store: PathBuf,
     /// Name of the archive in it.
@@ -113,6 +115,8 @@ pub struct Archive {
     config: ArchiveConfig,
     binding: Binding,
     group: String,
+    /// The login that restores.
+    restorer: String,
     tools: Tools,
     /// Where it is: what is said when the process is told to end.
     stage: Mutex<Stage>,
@@ -170,9 +174,14 @@ impl Archive {
         let binding = Binding::named(&config.bindings, BINDING).at(Stage::Dump)?;
         logic::check_scratch(&config.scratch, binding.database()).at(Stage::Dump)?;
         let private = format!("tenantry-archive-{}", (config.new_id)());
-        let tools = Tools::new(&config.tools, &config.temporary, &private, &binding).at(Stage::Dump)?;
+        let restorer = config.restorer.clone().unwrap_or_else(|| binding.username().to_owned());
+        let tools =
+            Tools::new(&config.tools, &config.temporary, &private, &binding, &restorer).at(Stage::Dump)?;
         let group = read::group(&binding).await.at(Stage::Dump)?;
-        Ok(Self { config, binding, group, tools, stage: Mutex::new(Stage::Dump) })
+        if config.restorer.is_some() {
+            read::check_restorer(&binding, &restorer, &config.scratch, &group).await.at(Stage::Dump)?;
+        }
+        Ok(Self { config, binding, group, restorer, tools, stage: Mutex::new(Stage::Dump) })
     }
 
     fn stage(&self) -> Stage {
@@ -188,7 +197,7 @@ impl Archive {
     pub async fn dump(&self) -> Result<Dumped, ArchiveError> {
         self.enter(Stage::Dump);
         let tool = self.tools.version().await.at(Stage::Dump)?;
-        let mut session = self.session(self.binding.database()).await.at(Stage::Dump)?;
+        let mut session = self.session().await.at(Stage::Dump)?;
         let moment = read::begin_moment(&mut session).await.at(Stage::Dump)?;
         read::obstacles(&mut session).await.at(Stage::Dump)?;
         let extensions = read::extensions(&mut session).await.at(Stage::Dump)?;
@@ -233,7 +242,7 @@ impl Archive {
         self.enter(Stage::Fetch);
         let list = self.fetch(&dumped.stored).await?;
         self.enter(Stage::Restore);
-        let mut session = self.session(&self.config.scratch).await.at(Stage::Restore)?;
+        let mut session = self.scratch_session().await.at(Stage::Restore)?;
         read::prepare_scratch(&mut session).await.at(Stage::Restore)?;
         let made = read::create_extensions(&mut session, &dumped.extensions).await.at(Stage::Restore)?;
         close(session).await;
@@ -244,7 +253,7 @@ impl Archive {
     /// Compares the scratch database with what was dumped.
     pub async fn compare(&self, dumped: &Dumped) -> Result<(), ArchiveError> {
         self.enter(Stage::Compare);
-        let mut session = self.session(&self.config.scratch).await.at(Stage::Compare)?;
+        let mut session = self.scratch_session().await.at(Stage::Compare)?;
         read::begin(&mut session).await.at(Stage::Compare)?;
         let restored = read::summary(&mut session).await.at(Stage::Compare)?;
         close(session).await;
@@ -300,8 +309,13 @@ impl Archive {
         }
     }
 
-    async fn session(&self, database: &str) -> Result<PgConnection, read::ReadError> {
-        read::connect(&self.binding, database, &self.group).await
+    async fn session(&self) -> Result<PgConnection, read::ReadError> {
+        let Self { binding, group, .. } = self;
+        read::connect(binding, binding.username(), binding.database(), group).await
+    }
+
+    async fn scratch_session(&self) -> Result<PgConnection, read::ReadError> {
+        read::connect(&self.binding, &self.restorer, &self.config.scratch, &self.group).await
     }
 }
 

@@ -130,7 +130,32 @@ pub struct Extension {
 
 /// The group that the login is a member of: the owner group of the database, whatever the database is called by now.
 pub async fn group(binding: &Binding) -> Result<String, ReadError> {
-    let mut session = open(binding, binding.database()).await?;
+    let session = open(binding, binding.username(), binding.database()).await?;
+    group_of(session).await
+}
+
+/// Whether the login that restores is a member of that group, and has no way into the database itself.
+pub async fn check_restorer(
+    binding: &Binding,
+    restorer: &str,
+    scratch: &str,
+    group: &str,
+) -> Result<(), ReadError> {
+    let mut session = open(binding, restorer, scratch).await?;
+    let query = "SELECT has_database_privilege(session_user, $1, 'CONNECT')";
+    let gets_in: bool = sqlx::query_scalar(query)
+        .bind(binding.database())
+        .fetch_one(&mut session)
+        .await
+        .map_err(ReadError::Catalog)?;
+    if gets_in {
+        return Err(ReadError::Login(format!("{restorer} may connect to the database itself")));
+    }
+    let own = group_of(session).await?;
+    if own == group { Ok(()) } else { Err(ReadError::Login(format!("{restorer} is one of {own}"))) }
+}
+
+async fn group_of(mut session: PgConnection) -> Result<String, ReadError> {
     let found: Vec<(Option<String>, bool)> =
         sqlx::query_as(LOGIN).fetch_all(&mut session).await.map_err(ReadError::Catalog)?;
     // Whether the goodbye arrives makes no difference: nothing was changed.
@@ -146,18 +171,24 @@ pub async fn group(binding: &Binding) -> Result<String, ReadError> {
     }
 }
 
-/// A session in `database` that is the group role and reads only.
-pub async fn connect(binding: &Binding, database: &str, group: &str) -> Result<PgConnection, ReadError> {
+/// A session of `login` in `database` that is the group role and reads only.
+pub async fn connect(
+    binding: &Binding,
+    login: &str,
+    database: &str,
+    group: &str,
+) -> Result<PgConnection, ReadError> {
     let failed = |source| ReadError::Connect { database: database.into(), source };
-    let mut session = open(binding, database).await?;
+    let mut session = open(binding, login, database).await?;
     session.execute(AssertSqlSafe(format!("SET ROLE {}", quoted(group)))).await.map_err(failed)?;
     sqlx::raw_sql(SETTINGS).execute(&mut session).await.map_err(failed)?;
     Ok(session)
 }
 
-async fn open(binding: &Binding, database: &str) -> Result<PgConnection, ReadError> {
+async fn open(binding: &Binding, login: &str, database: &str) -> Result<PgConnection, ReadError> {
     let options = binding
         .connect_options()
+        .username(login)
         .database(database)
         .application_name("tenantry-archive")
         .options([("search_path", "pg_catalog,pg_temp")]);

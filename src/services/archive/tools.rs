@@ -81,6 +81,7 @@ pub struct Tools {
     host: String,
     port: u16,
     username: String,
+    restorer: String,
 }
 
 /// A folder that only this user can enter, removed when dropped.
@@ -107,7 +108,14 @@ pub struct Running {
 
 impl Tools {
     /// The tools of `folder`, with what they need to log in below `temporary`, in a new folder of that name.
-    pub fn new(folder: &Path, temporary: &Path, name: &str, binding: &Binding) -> Result<Self, ToolError> {
+    /// What is restored is restored as `restorer`.
+    pub fn new(
+        folder: &Path,
+        temporary: &Path,
+        name: &str,
+        binding: &Binding,
+        restorer: &str,
+    ) -> Result<Self, ToolError> {
         let path = temporary.join(name);
         let failed = |path: &Path, source| ToolError::Private { path: path.to_owned(), source };
         DirBuilder::new().mode(0o700).create(&path).map_err(|source| failed(&path, source))?;
@@ -117,8 +125,10 @@ impl Tools {
             host: binding.host().to_owned(),
             port: binding.port(),
             username: binding.username().to_owned(),
+            restorer: restorer.to_owned(),
         };
-        tools.write("pgpass", passfile(binding.username(), binding.password()).as_bytes())?;
+        let passwords = [binding.username(), restorer].map(|login| passfile(login, binding.password()));
+        tools.write("pgpass", passwords.concat().as_bytes())?;
         tools.write("ca.crt", binding.ca().ok_or(ToolError::NoCa)?)?;
         Ok(tools)
     }
@@ -168,6 +178,7 @@ impl Tools {
             "--no-password".to_owned(),
             format!("--use-list={}", list.display()),
             format!("--role={group}"),
+            format!("--username={}", self.restorer),
             format!("--dbname={database}"),
         ];
         self.start("pg_restore", &arguments)

@@ -71,7 +71,7 @@ pub async fn archived(scene: &Stage<'_>, database: &Key) -> Value {
 /// Logins that are let in, and scratch databases, of an archive.
 pub async fn traces(scene: &Stage<'_>, database: &Key) -> Vec<String> {
     let mut admin = scene.site.postgres.admin("tenantry").await;
-    let sql = "select rolname::text from pg_roles where rolname = $1 || '_archive' and rolcanlogin \
+    let sql = "select rolname::text from pg_roles where rolname in ($1 || '_archive', $1 || '_restore') and rolcanlogin \
                union all select name from tenantry.pool where layout = 'archive-' || $1";
     let found = sqlx::query(sql).bind(database.name.replace('-', "_")).fetch_all(&mut admin).await.unwrap();
     found.iter().map(|row| row.get(0)).collect()
@@ -232,7 +232,7 @@ async fn an_archive_waits_its_turn_says_why_its_pod_does_not_begin_and_holds_up_
     scratches(&scene, &["t_a_x", "t_b_x", "t_c_x"]).await;
     let why = format!("image {UNPULLABLE}archive:1 cannot be pulled: failed to resolve reference");
     waits(&scene, &users, "Archiving", &why).await;
-    assert_eq!(traces(&scene, &users).await.len(), 2, "login and scratch database");
+    assert_eq!(traces(&scene, &users).await.len(), 3, "logins and scratch database");
 
     // Nobody keeps archives any more: nothing of the attempt is left.
     keep(&scene, false).await;

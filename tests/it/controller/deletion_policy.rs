@@ -71,13 +71,12 @@ async fn what_a_tenant_says_is_done_after_it_is_gone_and_a_claim_may_only_keep_m
             (status["phase"] == "Released" && status["deletionPolicy"] == "Retain").then_some(())
         })
         .await;
-    let login = format!("{}_archive", kept.name.replace('-', "_"));
-    let mut with_login = whole[0].clone();
-    with_login.push(login);
-    with_login.sort();
+    let logins = ["archive", "restore"].map(|word| format!("{}_{word}", kept.name.replace('-', "_")));
+    let mut with_logins = [&whole[0][..], &logins].concat();
+    with_logins.sort();
     let mut now = left(&scene, kept).await;
     now.sort();
-    assert_eq!([now, left(&scene, mine).await], [with_login, whole[1].clone()]);
+    assert_eq!([now, left(&scene, mine).await], [with_logins, whole[1].clone()]);
 
     // A later tenant of that name gets nothing by itself, and what an admin gives it with its rows.
     scene.create(Kind::Tenant, &tenant, shop::tenant(&scene)).await;

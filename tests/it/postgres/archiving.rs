@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rand::RngExt;
 use sqlx::{Connection, PgConnection};
-use tenantry::controller::database::archiving::{Withdrawal, admit, login, scratches, withdraw};
+use tenantry::controller::database::archiving::{Withdrawal, admit, login, restorer, scratches, withdraw};
 use tenantry::controller::database::plan::Plan;
 use tenantry::controller::database::tombstone::seal;
 use tenantry::controller::database::want::DatabaseSpec;
@@ -64,14 +64,17 @@ async fn withdrawal(fixture: &Fixture, spec: &DatabaseSpec) -> Plan {
 /// Everything of an archive that there is: scratch databases, rows, and whether the login is let in anywhere.
 async fn traces(fixture: &Fixture, spec: &DatabaseSpec, scratch: &PoolName) -> Vec<String> {
     let mut operator = fixture.superuser("tenantry").await;
-    let login = login(&spec.physical);
+    let (login, restorer) = (login(&spec.physical), restorer(&spec.physical));
     let mut found = vec![];
     for sql in [
         format!("SELECT datname::text FROM pg_database WHERE datname = '{scratch}'"),
         format!("SELECT layout FROM tenantry.pool WHERE name = '{scratch}'"),
-        format!("SELECT rolname::text FROM pg_roles WHERE rolname = '{login}' AND rolcanlogin"),
         format!(
-            "SELECT datname::text FROM pg_database, aclexplode(datacl) a WHERE pg_get_userbyid(a.grantee) = '{login}' ORDER BY 1"
+            "SELECT rolname::text FROM pg_roles WHERE rolname IN ('{login}', '{restorer}') AND rolcanlogin"
+        ),
+        format!(
+            "SELECT datname::text FROM pg_database, aclexplode(datacl) a \
+             WHERE pg_get_userbyid(a.grantee) IN ('{login}', '{restorer}') ORDER BY 1"
         ),
     ] {
         found.extend(texts(&mut operator, &sql).await);
@@ -96,8 +99,11 @@ async fn an_archive_reaches_the_tombstone_and_its_scratch_database_as_the_tenant
     let mut source = enter(&fixture, &spec, &buried).await.unwrap();
     assert_eq!(texts(&mut source, "SELECT current_user::text").await, std::slice::from_ref(&group));
     assert_eq!(texts(&mut source, "SELECT value FROM kept").await, ["row"]);
-    let mut into = enter(&fixture, &spec, scratch.as_str()).await.unwrap();
+    let restorer = restorer(&spec.physical);
+    let mut into = fixture.postgres.connect(&restorer, PASSWORD, scratch.as_str()).await.unwrap();
     assert_eq!(texts(&mut into, "SELECT current_user::text").await, [group]);
+    let back = fixture.postgres.connect(&restorer, PASSWORD, &buried).await;
+    assert_eq!(sqlstate(back), "42501", "what restores has no way into what is archived");
     run(&mut into, "CREATE TABLE kept (value text); CREATE SCHEMA more").await;
     for database in [neighbour.physical.as_str(), "postgres", "template1", "tenantry"] {
         assert_eq!(sqlstate(enter(&fixture, &spec, database).await), "42501", "{database}");

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tenantry::api::archive::{NAME, REPORT, SCRATCH, STORE, TOOLS};
+use tenantry::api::archive::{NAME, REPORT, RESTORER, SCRATCH, STORE, TOOLS};
 use tokio::process::{Child, Command};
 
 use super::scene::Scene;
@@ -21,6 +21,7 @@ fn environment(scene: &Scene) -> Environment {
     [
         ("SERVICE_BINDING_ROOT", folder("bindings")),
         (SCRATCH, scene.scratch.clone()),
+        (RESTORER, scene.restorer.clone()),
         (STORE, format!("file://{}", folder("store"))),
         (NAME, "7612/app/7".into()),
         (TOOLS, scene.config().tools.display().to_string()),

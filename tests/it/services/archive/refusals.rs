@@ -103,7 +103,13 @@ async fn a_login_that_is_more_than_a_member_of_one_group_is_refused() {
                 "it is a member of no group".into(),
             ),
         ];
-        for (make, undo, why) in cases {
+        let (restorer, database) = (&scene.restorer, &scene.database);
+        let ways_in = (
+            format!("GRANT CONNECT ON DATABASE {database} TO {restorer}"),
+            format!("REVOKE CONNECT ON DATABASE {database} FROM {restorer}"),
+            format!("{restorer} may connect to the database itself"),
+        );
+        for (make, undo, why) in cases.into_iter().chain([ways_in]) {
             scene.admin("postgres", &make).await;
             let message = format!(
                 "failed to read the database: failed to use the login: it must be a member of the database's owner group \
@@ -121,11 +127,15 @@ async fn a_login_that_is_more_than_a_member_of_one_group_is_refused() {
 async fn what_a_tenant_planted_runs_with_the_tenants_own_rights() {
     for version in VERSIONS {
         let scene = Scene::new(version).await;
-        let login = &scene.login;
+        let Scene { login, restorer, database, scratch, .. } = &scene;
         let trap = format!(
             "CREATE FUNCTION take_over(integer) RETURNS boolean LANGUAGE plpgsql AS $$
              BEGIN
                BEGIN RESET ROLE; EXECUTE 'ALTER ROLE {login} SUPERUSER'; EXCEPTION WHEN OTHERS THEN NULL; END;
+               -- When it is restored, nobody whose password it could change gets into the database that it comes from.
+               IF current_database() = '{scratch}' THEN
+                 RETURN session_user = '{restorer}' AND NOT has_database_privilege(session_user, '{database}', 'CONNECT');
+               END IF;
                RETURN current_setting('is_superuser') = 'off';
              END$$;
              CREATE TABLE bait (id integer CHECK (take_over(id)), twice integer GENERATED ALWAYS AS (id * 2) STORED)"

@@ -24,6 +24,8 @@ pub struct Scene {
     /// The database that is restored into.
     pub scratch: String,
     pub login: String,
+    /// The login that restores.
+    pub restorer: String,
     pub password: String,
     pub folder: TempDir,
 }
@@ -37,6 +39,7 @@ impl Scene {
             name: format!("t_{id}_app"),
             scratch: format!("t_{id}_scratch"),
             login: format!("t_{id}_app_archive"),
+            restorer: format!("t_{id}_app_restore"),
             // What a password file and a shell would trip over.
             password: r#"a:b\c'd"e$f"#.to_owned(),
             folder: tempfile::tempdir().unwrap(),
@@ -46,13 +49,14 @@ impl Scene {
             let create = format!("CREATE ROLE {} NOLOGIN", scene.role(role));
             admin.execute(AssertSqlSafe(create)).await.unwrap();
         }
-        let login = format!(
-            "CREATE ROLE {} LOGIN NOINHERIT PASSWORD '{}' IN ROLE {}",
-            scene.login,
-            scene.password.replace('\'', "''"),
-            scene.role("owner")
-        );
-        admin.execute(AssertSqlSafe(login)).await.unwrap();
+        for login in [&scene.login, &scene.restorer] {
+            let login = format!(
+                "CREATE ROLE {login} LOGIN NOINHERIT PASSWORD '{}' IN ROLE {}",
+                scene.password.replace('\'', "''"),
+                scene.role("owner")
+            );
+            admin.execute(AssertSqlSafe(login)).await.unwrap();
+        }
         admin.close().await.unwrap();
         for database in [&scene.database, &scene.scratch] {
             scene.prepare(database).await;
@@ -73,10 +77,11 @@ impl Scene {
     async fn prepare(&self, database: &str) {
         let (owner, rw, ro) = (self.role("owner"), self.role("rw"), self.role("ro"));
         let mut admin = self.postgres.admin("postgres").await;
+        let login = if database == self.scratch { &self.restorer } else { &self.login };
         for statement in [
             format!("CREATE DATABASE {database} TEMPLATE template0 ENCODING 'UTF8'"),
             format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC"),
-            format!("GRANT CONNECT ON DATABASE {database} TO {}", self.login),
+            format!("GRANT CONNECT ON DATABASE {database} TO {login}"),
             format!("GRANT CONNECT, TEMP, CREATE ON DATABASE {database} TO {owner}"),
         ] {
             admin.execute(AssertSqlSafe(statement)).await.unwrap();
@@ -137,6 +142,7 @@ impl Scene {
         ArchiveConfig {
             bindings: self.folder.path().join("bindings"),
             scratch: self.scratch.clone(),
+            restorer: Some(self.restorer.clone()),
             store: self.store(),
             name: ObjectName::parse("7612/app/7").unwrap(),
             tools: self.postgres.client_tools(&self.folder.path().join("tools")),
@@ -186,11 +192,12 @@ impl Scene {
 
     /// Removes databases and roles: the server is shared.
     pub async fn end(self) {
-        let (database, scratch, login) = (&self.database, &self.scratch, &self.login);
+        let (database, scratch) = (&self.database, &self.scratch);
+        let logins = format!("{}, {}", self.login, self.restorer);
         for statement in [
             format!("DROP DATABASE {database} WITH (FORCE)"),
             format!("DROP DATABASE {scratch} WITH (FORCE)"),
-            format!("DROP ROLE {login}, {}, {}, {}", self.role("owner"), self.role("rw"), self.role("ro")),
+            format!("DROP ROLE {logins}, {}, {}, {}", self.role("owner"), self.role("rw"), self.role("ro")),
         ] {
             self.admin("postgres", &statement).await;
         }
