@@ -27,6 +27,14 @@ async fn the_shared_server_speaks_tls_and_checks_passwords() {
 async fn a_server_of_ones_own_stops_starts_pauses_and_resumes() {
     let postgres = Postgres::own();
     let mut connection = postgres.admin("postgres").await;
+    let identifier = "select system_identifier::text from pg_control_system()";
+    let own: String = connection.fetch_one(identifier).await.unwrap().get(0);
+    let mut shared = Postgres::shared().admin("postgres").await;
+    assert_ne!(
+        own,
+        shared.fetch_one(identifier).await.unwrap().get::<String, _>(0),
+        "it is a server like no other"
+    );
 
     postgres.pause();
     let answer = tokio::time::timeout(Duration::from_millis(300), connection.ping()).await;

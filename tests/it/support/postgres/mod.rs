@@ -3,6 +3,7 @@
 
 mod front;
 mod server;
+mod template;
 mod version;
 
 use std::fs::Permissions;

@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use rand::distr::{Alphanumeric, SampleString};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
+use super::template::Template;
 use super::{Access, Version};
 use crate::support::free_address;
 use crate::support::lifeline::{self, Lifeline, folder_hash};
@@ -86,19 +86,19 @@ impl Server {
 
 /// Where a server lives: a folder of its own below [`scratch`].
 #[derive(Debug)]
-struct Home {
-    name: String,
-    folder: PathBuf,
-    version: Version,
+pub struct Home {
+    pub name: String,
+    pub folder: PathBuf,
+    pub version: Version,
 }
 
 impl Home {
-    fn new(name: String, version: Version) -> Self {
+    pub fn new(name: String, version: Version) -> Self {
         let folder = scratch().join(format!("tenantry-test-{}-{name}", folder_hash()));
         Self { name, folder, version }
     }
 
-    fn path(&self, file: &str) -> String {
+    pub fn path(&self, file: &str) -> String {
         self.folder.join(file).to_str().unwrap().to_owned()
     }
 
@@ -127,13 +127,9 @@ impl Home {
         let _ = fs::remove_dir_all(&self.folder);
         fs::create_dir_all(&self.folder).unwrap();
         run(Command::new("chmod").arg("0700").arg(&self.folder)).unwrap();
-        let password = Alphanumeric.sample_string(&mut rand::rng(), 24);
-        fs::write(self.path("password"), &password).unwrap();
         write_certificates(&self.folder);
-        if is_root() {
-            run(Command::new("chown").args(["-R", "postgres"]).arg(&self.folder)).unwrap();
-        }
-        self.initdb();
+        self.belongs_to_postgres();
+        let password = Template::of(self.version).copy_to(self).to_owned();
         let port = (0..5).find_map(|_| self.start_on_a_free_port()).expect("no port was free five times");
         let access = Access {
             host: "127.0.0.1".into(),
@@ -146,16 +142,11 @@ impl Home {
         access
     }
 
-    fn initdb(&self) {
-        let password = format!("--pwfile={}", self.path("password"));
-        let data = format!("--pgdata={}", self.path("data"));
-        let flags = ["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"];
-        let program = self.program("initdb");
-        self.run_as_postgres(&[&[program.as_str(), "--no-sync", &password, &data], &flags[..]].concat())
-            .unwrap();
-        let host = if self.version.speaks_tls() { "hostssl" } else { "host" };
-        let rule = format!("{host} all all 127.0.0.1/32 scram-sha-256\n");
-        fs::write(self.path("data/pg_hba.conf"), rule).unwrap();
+    /// PostgreSQL takes no files of another's.
+    pub fn belongs_to_postgres(&self) {
+        if is_root() {
+            run(Command::new("chown").args(["-R", "postgres"]).arg(&self.folder)).unwrap();
+        }
     }
 
     /// Somebody may take the port between our look and PostgreSQL's start: then there is none, and a next try.
@@ -199,7 +190,7 @@ impl Home {
         self.run_as_postgres(&[&self.program("pg_ctl"), "start", "--wait", "--silent", &data, &log])
     }
 
-    fn program(&self, name: &str) -> String {
+    pub fn program(&self, name: &str) -> String {
         format!("{}/{name}", self.version.programs())
     }
 
@@ -212,7 +203,7 @@ impl Home {
     }
 
     /// PostgreSQL refuses to run as root.
-    fn run_as_postgres(&self, command: &[&str]) -> Result<(), String> {
+    pub fn run_as_postgres(&self, command: &[&str]) -> Result<(), String> {
         let as_postgres = ["runuser", "-u", "postgres", "--"];
         let words = if is_root() { [&as_postgres[..], command].concat() } else { command.to_vec() };
         // The caller's folder may be one that user postgres cannot enter.
@@ -258,7 +249,7 @@ fn is_root() -> bool {
 }
 
 /// Output goes to a file rather than a pipe, which the started server would hold open.
-fn run(command: &mut Command) -> Result<(), String> {
+pub fn run(command: &mut Command) -> Result<(), String> {
     let out = tempfile::NamedTempFile::new().unwrap();
     let file = out.reopen().unwrap();
     let status = command.stdout(file.try_clone().unwrap()).stderr(file).status().unwrap();
