@@ -25,6 +25,7 @@ use tenantry::postgres::fence::Fences;
 use tenantry::postgres::observe::{Markers, Scope, catalog, markers};
 use tenantry::postgres::record::Cause;
 use tenantry::postgres::scram::{Password, Verifier};
+use tenantry::postgres::settings::Settings;
 use tenantry::telemetry::process::ProcessFacts;
 
 use crate::report::Measure;
@@ -126,6 +127,7 @@ pub fn want(number: usize) -> DatabaseSpec {
         },
         name,
         connection_limit: Some(5),
+        settings: Settings::new(),
         credentials: vec![credential],
         logins_allowed: true,
         adopted: None,

@@ -97,6 +97,22 @@ pub struct DatabaseLimits {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub connections: Option<i32>,
+    /// How long a statement may run, from `1s` to `576h`, for example `30s`. PostgreSQL cancels one that runs longer; the
+    /// session of who lifted the limit for himself ends a second later. An adopted database keeps its own settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::timeout")]
+    pub statement_timeout: Option<String>,
+    /// How long a session may do nothing in an open transaction, from `1s` to `576h`. It ends then, a second later if it lifted
+    /// the limit for itself. An adopted database keeps its own settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::timeout")]
+    pub idle_in_transaction_timeout: Option<String>,
+    /// What the temporary files of each session may take together, at most `1Ti`, for example `1Gi`. A statement that needs more
+    /// fails. To set it, the server's admin login has to be a superuser or to have been granted SET on the parameter
+    /// temp_file_limit. An adopted database keeps its own settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::file_size")]
+    pub temp_files: Option<String>,
 }
 
 /// Selects database servers by their labels.

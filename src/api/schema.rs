@@ -43,6 +43,42 @@ pub fn interval(generator: &mut SchemaGenerator) -> Schema {
     schema
 }
 
+/// A [`duration`] that PostgreSQL takes as a timeout: it counts milliseconds in 32 bits.
+pub fn timeout(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = duration(generator);
+    let rules = json!([{
+        "rule": "duration(self) >= duration('1s') && duration(self) <= duration('576h')",
+        "message": "must be from 1s to 576h",
+    }]);
+    schema.insert("x-kubernetes-validations".to_owned(), rules);
+    schema
+}
+
+/// A number of bytes as a whole number of Ki, Mi, Gi or Ti, at most 1Ti, kept as it was written (`512Mi`).
+pub fn file_size(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 12,
+        "pattern": "^[1-9][0-9]{0,9}(Ki|Mi|Gi|Ti)$",
+        "x-kubernetes-validations": [{
+            "rule": "quantity(self).compareTo(quantity('1Ti')) <= 0",
+            "message": "must be at most 1Ti",
+        }],
+    })
+}
+
+/// KiB of a [`file_size`]; `None` if it is none.
+pub fn kibibytes(file_size: &str) -> Option<u32> {
+    let (unit, shift) = [("Ki", 0), ("Mi", 10), ("Gi", 20), ("Ti", 30)]
+        .into_iter()
+        .find(|(unit, _)| file_size.ends_with(unit))?;
+    let amount: u64 = file_size.strip_suffix(unit)?.parse().ok()?;
+    amount
+        .checked_mul(1 << shift)
+        .and_then(|size| u32::try_from(size).ok())
+        .filter(|size| (1..=1 << 30).contains(size))
+}
+
 /// The length of a [`duration`]; `None` if it is none.
 pub fn length(duration: &str) -> Option<Duration> {
     let (mut rest, mut seconds) = (duration, 0u64);

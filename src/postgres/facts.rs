@@ -83,6 +83,8 @@ pub struct Database {
     pub cut_short: bool,
     /// Greatest number of connections; absent means no limit.
     pub connection_limit: Option<u32>,
+    /// Settings for whoever connects to it.
+    pub settings: BTreeMap<String, String>,
     /// Encoding.
     pub encoding: String,
     /// Comment.

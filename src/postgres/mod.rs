@@ -21,5 +21,6 @@ pub mod quote;
 pub mod record;
 pub mod scram;
 mod sender;
+pub mod settings;
 pub mod statement;
 pub mod tombstone;

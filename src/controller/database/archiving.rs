@@ -26,6 +26,7 @@ use crate::postgres::facts::{Facts, Grantee, Marker, Membership, Privilege};
 use crate::postgres::pool::{Member, PoolName, archive_of};
 use crate::postgres::quote::Ident;
 use crate::postgres::scram::Verifier;
+use crate::postgres::settings::Settings;
 use crate::postgres::statement::{DatabaseChange, Object, PoolChange, Statement, TombstoneChange};
 use crate::postgres::tombstone::{self, TombstoneName};
 
@@ -81,7 +82,7 @@ pub fn admit(
             stages.first.push(Statement::GrantRole { group: group.clone(), member });
         }
     }
-    target.database(None, &mut stages)?;
+    target.database(None, &Settings::new(), &mut stages)?;
     if let Some(known) = target.known_inside(None) {
         let statements = inside::statements(&target.names, &have.server, &have.memberships, &known);
         stages.inside = statements.map_err(Conflict::Quote)?;

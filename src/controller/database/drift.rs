@@ -148,6 +148,10 @@ fn of_database(name: &Ident, change: &DatabaseChange) -> String {
             format!("database {name} has not the connection limit {limit}")
         }
         DatabaseChange::ConnectionLimit(None) => format!("database {name} has a connection limit"),
+        DatabaseChange::Set(setting, value) => {
+            format!("database {name} has not the setting {} = {value}", setting.name())
+        }
+        DatabaseChange::ResetSettings => format!("database {name} has settings of somebody else's"),
         DatabaseChange::Template(true) => format!("database {name} is no template"),
         DatabaseChange::Template(false) => format!("database {name} is a template"),
         DatabaseChange::Comment(_) => format!("database {name} has another comment"),
@@ -204,6 +208,7 @@ mod tests {
                     role: ident("t_a_app_app_a"),
                     attributes: vec![RoleAttribute::Superuser(false), RoleAttribute::ConnectionLimit(None)],
                 },
+                Statement::AlterDatabase { name: ident("t_a_app"), change: DatabaseChange::ResetSettings },
                 leave("mallory"),
                 leave("mallory"),
                 leave("postgres"),
@@ -225,6 +230,7 @@ mod tests {
             [
                 "database t_a_app has not the connection limit 5",
                 "role t_a_app_app_a is not NOSUPERUSER, CONNECTION LIMIT -1",
+                "database t_a_app has settings of somebody else's",
                 "mallory is a member of t_a_app_owner",
                 "PUBLIC has CONNECT, TEMPORARY on database t_a_app",
                 "t_a_app_ro has no SELECT on TABLES that t_a_app_owner makes",

@@ -122,7 +122,7 @@ pub fn plan(want: &DatabaseSpec, have: &Facts) -> Result<Plan, Conflict> {
     target.groups(&mut stages)?;
     target.logins(want.connection_limit, &mut stages)?;
     target.memberships(&mut stages)?;
-    target.database(want.connection_limit, &mut stages)?;
+    target.database(want.connection_limit, &want.settings, &mut stages)?;
     target.end_sessions(&mut stages)?;
     if let Some(known) = target.known_inside(marker.map(|marker| marker.phase)) {
         let statements = inside::statements(&target.names, &have.server, &have.memberships, &known);

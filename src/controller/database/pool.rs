@@ -30,6 +30,7 @@ use crate::postgres::facts::{
 use crate::postgres::function::RestrictedFunction;
 use crate::postgres::pool::{Member, MemberPhase, PoolName};
 use crate::postgres::quote::{Ident, QuoteError};
+use crate::postgres::settings::Settings;
 use crate::postgres::statement::{Batch, DatabaseChange, Object, PoolChange, RoleAttribute, Statement};
 
 /// What databases of the pool on that server are prepared as.
@@ -95,7 +96,7 @@ pub fn prepare_clone(
     let mut stages = Stages::default();
     stages.first.push(record(name, layout));
     target.groups(&mut stages)?;
-    target.database(None, &mut stages)?;
+    target.database(None, &Settings::new(), &mut stages)?;
     stages.create = Some(Statement::Pool(PoolChange::Copy {
         name: name.database(),
         template: template.clone(),
@@ -160,7 +161,7 @@ pub fn adopt(want: &DatabaseSpec, have: &Facts, clone: &PoolName) -> Result<Opti
     let mut stages = Stages::default();
     target.logins(want.connection_limit, &mut stages)?;
     target.memberships(&mut stages)?;
-    target.database(want.connection_limit, &mut stages)?;
+    target.database(want.connection_limit, &want.settings, &mut stages)?;
     let mut statements = taken(clone, &target.names);
     statements.push(Statement::InsertMarker(bound(want)));
     statements.extend(issues(want, have));
@@ -192,7 +193,11 @@ fn taken(clone: &PoolName, names: &Names) -> Vec<Statement> {
 /// Whether a clone is as it was prepared, as far as the server's catalogs tell.
 pub fn is_whole(clone: &PoolName, have: &Facts) -> bool {
     let whole = |it: &Database| {
-        it.owner == DATABASE_OWNER && !it.allow_connections && !it.template && it.connection_limit.is_none()
+        it.owner == DATABASE_OWNER
+            && !it.allow_connections
+            && !it.template
+            && it.connection_limit.is_none()
+            && it.settings.is_empty()
     };
     let groups = Group::ALL.map(|group| clone.group(group));
     let role = |name: &String| {

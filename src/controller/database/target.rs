@@ -14,6 +14,7 @@ use crate::postgres::facts::{
 };
 use crate::postgres::quote::{Ident, QuoteError};
 use crate::postgres::scram::Verifier;
+use crate::postgres::settings::{Setting, Settings};
 use crate::postgres::statement::{DatabaseChange, READ_ONLY, RoleAttribute, Statement};
 
 /// A login as it has to be.
@@ -219,7 +220,12 @@ impl<'a> Target<'a> {
     }
 
     /// The database itself: limits, owner, who may enter.
-    pub fn database(&self, connection_limit: Option<u32>, stages: &mut Stages) -> Result<(), Conflict> {
+    pub fn database(
+        &self,
+        connection_limit: Option<u32>,
+        settings: &Settings,
+        stages: &mut Stages,
+    ) -> Result<(), Conflict> {
         let name = &self.names.database;
         let owner = Ident::parse(DATABASE_OWNER).map_err(Conflict::Quote)?;
         let alter = |change| Statement::AlterDatabase { name: name.clone(), change };
@@ -233,6 +239,7 @@ impl<'a> Target<'a> {
         } else if self.database.connection_limit != connection_limit {
             stages.last.push(alter(DatabaseChange::ConnectionLimit(connection_limit)));
         }
+        stages.last.extend(self.settings_of_database(settings).map(alter));
         if self.database.owner != DATABASE_OWNER {
             stages.reachable.push(alter(DatabaseChange::Owner(owner)));
         }
@@ -244,6 +251,17 @@ impl<'a> Target<'a> {
             stages.reachable.push(alter(DatabaseChange::AllowConnections(true)));
         }
         Ok(())
+    }
+
+    /// The settings of the database are exactly those that we declare: any other would change what its tenant's sessions do.
+    fn settings_of_database(&self, want: &Settings) -> impl Iterator<Item = DatabaseChange> + use<> {
+        let have = &self.database.settings;
+        let foreign = have.keys().any(|name| !want.keys().any(|setting| setting.name() == name));
+        let differs = |(setting, value): &(&Setting, &u32)| {
+            foreign || have.get(setting.name()).is_none_or(|have| *have != value.to_string())
+        };
+        let set = want.iter().filter(differs).map(|(setting, value)| DatabaseChange::Set(*setting, *value));
+        foreign.then_some(DatabaseChange::ResetSettings).into_iter().chain(set.collect::<Vec<_>>())
     }
 
     /// What the inside has to be compared with. `None` where a settled database was not looked into.

@@ -10,6 +10,7 @@ use crate::postgres::adoption::Adopted;
 use crate::postgres::facts::{Claim, Facts, StoredPassword};
 use crate::postgres::issue::Issue;
 use crate::postgres::scram::Verifier;
+use crate::postgres::settings::Settings;
 
 /// A database that is claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct DatabaseSpec {
     pub claim: Claim,
     /// Greatest number of connections, to the database and of each login. Absent means no limit.
     pub connection_limit: Option<u32>,
+    /// What each session may take. One that we did not make keeps its own settings.
+    pub settings: Settings,
     /// Credentials.
     pub credentials: Vec<CredentialSpec>,
     /// Whether logins are let in; not while the tenant is suspended.
@@ -60,6 +63,7 @@ impl DatabaseSpec {
             name: _,
             claim: _,
             connection_limit,
+            settings,
             credentials,
             logins_allowed,
             adopted,
@@ -70,6 +74,9 @@ impl DatabaseSpec {
         let open = if *logins_allowed { "open" } else { "closed" };
         let mut texts = vec![limit.as_str(), open];
         texts.extend(adopted.as_ref().map(|adopted| adopted.management.as_str()));
+        let values: Vec<_> =
+            settings.iter().map(|(setting, value)| (setting.name(), value.to_string())).collect();
+        texts.extend(values.iter().flat_map(|(name, value)| [*name, value.as_str()]));
         // What is said where nothing was said before says what it did.
         texts.extend(Some(deletion_policy.as_str()).filter(|_| *deletion_policy != DeletionPolicy::Retain));
         texts.extend((!extensions.names.is_empty()).then_some("extensions"));

@@ -11,7 +11,7 @@ use crate::api::microservice::{Builtin, Endpoint, EnvVar, MicroserviceSpec, Reso
 use crate::api::tenant_database::TenantDatabaseStatus;
 use crate::controller::compare;
 use crate::controller::object::Kind;
-use crate::controller::tenant_database::validate::connection_limit;
+use crate::controller::tenant_database::limits::connection_limit;
 use crate::controller::worker::key_of;
 
 /// Environment variable that tells a service where its bindings are.

@@ -62,6 +62,7 @@ pub(super) fn find(
     if management == Management::Observe {
         refuse_what_would_write(fetched, &object)?;
     }
+    refuse_what_would_set(fetched)?;
     let given = Given {
         database: database.spec.physical_name.clone(),
         adopted: Adopted { management, object },
@@ -81,6 +82,21 @@ fn refuse_what_would_write(fetched: &Fetched, object: &str) -> Result<(), Summar
     let message = format!(
         "{field}: nothing is written to a database that is only observed: remove the field, or have an admin set spec.management of \
          ServerDatabase {object} to Adopt"
+    );
+    Err(Summary::Stalled { reason: reason::INVALID_SPEC, message })
+}
+
+/// The settings of a database that we did not make hold for its owner's sessions too, and stay as they are.
+fn refuse_what_would_set(fetched: &Fetched) -> Result<(), Summary> {
+    let Some(limits) = &fetched.claim.spec.limits else { return Ok(()) };
+    let fields = [
+        ("statementTimeout", limits.statement_timeout.is_some()),
+        ("idleInTransactionTimeout", limits.idle_in_transaction_timeout.is_some()),
+        ("tempFiles", limits.temp_files.is_some()),
+    ];
+    let Some((field, _)) = fields.into_iter().find(|(_, asked)| *asked) else { return Ok(()) };
+    let message = format!(
+        "spec.limits.{field}: an adopted database keeps its own settings: remove the field, or have the owner run ALTER DATABASE … SET"
     );
     Err(Summary::Stalled { reason: reason::INVALID_SPEC, message })
 }
@@ -153,6 +169,7 @@ mod tests {
     use super::super::validate::validate;
     use super::*;
     use crate::api::deletion::DeletionPolicy;
+    use crate::postgres::settings::Settings;
 
     const TENANT: &str = "uid-acme";
 
@@ -228,6 +245,21 @@ mod tests {
         ] {
             let (reason, message) = reason_of(validated(&spec, observed()));
             assert_eq!((reason, message.split(':').next()), ("InvalidSpec", Some(field)));
+        }
+    }
+
+    #[test]
+    fn an_adopted_database_keeps_its_own_settings() {
+        let adopted = || vec![object("legacy", &json!({}))];
+        let limits = |limits| validated(&json!({"limits": limits}), adopted());
+        let claim = limits(json!({"connections": 3})).unwrap();
+        assert_eq!((claim.connection_limit, claim.settings), (Some(3), Settings::new()));
+        for (field, value) in
+            [("statementTimeout", "5s"), ("idleInTransactionTimeout", "5s"), ("tempFiles", "1Mi")]
+        {
+            let (reason, message) = reason_of(limits(json!({field: value})));
+            let named = format!("spec.limits.{field}");
+            assert_eq!((reason, message.split(':').next()), ("InvalidSpec", Some(named.as_str())));
         }
     }
 

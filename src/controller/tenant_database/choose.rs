@@ -106,6 +106,7 @@ mod tests {
     use crate::api::database_server::DriftPolicy;
     use crate::api::deletion::DeletionPolicy;
     use crate::api::names::{DatabaseName, TenantId};
+    use crate::postgres::settings::Settings;
 
     fn claim(offered: Option<&str>, fresh: bool) -> Validated {
         Validated {
@@ -119,6 +120,7 @@ mod tests {
             extensions: BTreeSet::new(),
             allowed_extensions: BTreeSet::new(),
             connection_limit: None,
+            settings: Settings::new(),
             server: "main".into(),
             offered: offered.map(|name| PhysicalName::parse(name).unwrap()),
             given: None,

@@ -14,6 +14,7 @@ pub mod fetch;
 #[cfg(test)]
 mod fixtures;
 pub mod leak;
+pub mod limits;
 pub mod place;
 pub mod provision;
 pub mod rollouts;

@@ -287,6 +287,7 @@ pub(crate) fn want(
             uid: Some(claim.uid.clone()),
         },
         connection_limit: claim.connection_limit,
+        settings: claim.settings.clone(),
         credentials,
         logins_allowed,
         adopted: claim.given.as_ref().map(|given| given.adopted.clone()),

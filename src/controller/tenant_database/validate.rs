@@ -7,8 +7,8 @@ use kube::ResourceExt;
 
 use super::adoption::{self, Given};
 use super::fetch::{Fetched, SUSPEND_LIMIT};
-use super::place;
 use super::rotation::{self, Asked};
+use super::{limits, place};
 use crate::api::condition::{Summary, reason};
 use crate::api::database_server::DriftPolicy;
 use crate::api::deletion::DeletionPolicy;
@@ -16,7 +16,8 @@ use crate::api::names::{CredentialName, DatabaseName, PhysicalName, TenantId};
 use crate::api::reconcile::open_request;
 use crate::api::server_database::{DatabasePhase, Management};
 use crate::api::tenant_database::{Access, Credential};
-use crate::api::{Plan, ServerDatabase, Tenant, TenantDatabase, labels, schema};
+use crate::api::{ServerDatabase, Tenant, TenantDatabase, labels, schema};
+use crate::postgres::settings::Settings;
 
 /// A credential is rotated no more often than this, as the schema says too: every time pods roll.
 const SHORTEST_INTERVAL: Duration = Duration::from_mins(1);
@@ -44,6 +45,8 @@ pub struct Validated {
     pub allowed_extensions: BTreeSet<String>,
     /// Greatest number of connections.
     pub connection_limit: Option<u32>,
+    /// What each session may take.
+    pub settings: Settings,
     /// The server that the database is on, or goes to.
     pub server: String,
     /// A released database of an earlier tenant that an admin gave to this claim.
@@ -147,7 +150,11 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
         },
         extensions: claim.spec.extensions.iter().flatten().map(|it| it.name.clone()).collect(),
         allowed_extensions: allowed_extensions(fetched, &server),
-        connection_limit: connection_limit(fetched.plan.as_ref(), claim),
+        connection_limit: limits::connection_limit(fetched.plan.as_ref(), claim),
+        settings: match &given {
+            Some(_) => Settings::new(),
+            None => limits::settings(fetched.plan.as_ref(), claim).map_err(invalid)?,
+        },
         suspended: tenant.spec.is_suspended(),
         logins_allowed: !(tenant.spec.is_suspended() && ended),
         deletion_policy: deletion_policy(tenant, claim, given.as_ref())?,
@@ -164,13 +171,6 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
         offered,
         given,
     })
-}
-
-/// Greatest number of connections to a claim's database. The plan is an upper bound: a claim is the tenant's own to write.
-pub fn connection_limit(plan: Option<&Plan>, claim: &TenantDatabase) -> Option<u32> {
-    let plan = plan.and_then(|plan| plan.spec.limits.as_ref()?.connections);
-    let asked = claim.spec.limits.as_ref().and_then(|limits| limits.connections);
-    asked.into_iter().chain(plan).min().and_then(|limit| u32::try_from(limit).ok())
 }
 
 /// What becomes of the claim's database when the claim goes. One that we did not make stays as it is, whatever its tenant says.
@@ -391,25 +391,4 @@ pub(super) fn usable(fetched: &Fetched, server: &str) -> Result<(), Refusal> {
     };
     let reason = if known.is_some() { reason::SERVER_UNREACHABLE } else { reason::SERVER_NOT_FOUND };
     Err(Summary::Progressing { reason, message }.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::super::fixtures::fetched;
-    use super::*;
-
-    #[test]
-    fn the_plans_connection_limit_is_an_upper_bound() {
-        let limit = |claim: Option<i32>, plan: Option<i32>| {
-            let limits = |connections: Option<i32>| json!({"limits": {"connections": connections}});
-            validate(&fetched(&limits(claim), &limits(plan))).unwrap().connection_limit
-        };
-        assert_eq!(limit(Some(50), Some(10)), Some(10));
-        assert_eq!(limit(Some(5), Some(10)), Some(5));
-        assert_eq!(limit(None, Some(10)), Some(10));
-        assert_eq!(limit(Some(50), None), Some(50));
-        assert_eq!(limit(None, None), None);
-    }
 }

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use crate::postgres::settings::TimeLimits;
+
 /// Whoever waits this long for a tenant's session has waited long enough.
 pub const BLOCKING: Duration = Duration::from_millis(500);
 /// Locks in the shared table that all sessions of one database may hold together. A dump of a few thousand tables has
@@ -23,6 +25,8 @@ const QUEUE: f64 = 0.25;
 /// Filled to this part nevertheless, it is held up by somebody else. PostgreSQL does not tell who listens, so every
 /// transaction that lasts has to end.
 const QUEUE_LAST: f64 = 0.5;
+/// How much later than PostgreSQL itself the guard ends who exceeds a limit of time.
+const OVERTIME: Duration = Duration::from_secs(1);
 /// What keeps the notification queue from being emptied is a transaction that lasts.
 const QUEUE_HOLDER: Duration = Duration::from_secs(10);
 
@@ -54,6 +58,12 @@ pub struct Seen {
     pub notifies: bool,
     /// Age of its transaction.
     pub transaction: Duration,
+    /// Age of its statement, if one runs.
+    pub statement: Option<Duration>,
+    /// For how long it has done nothing in an open transaction, if it does.
+    pub idle_in_transaction: Option<Duration>,
+    /// What its database's plan gives it.
+    pub limits: TimeLimits,
     /// What it waits for.
     pub wait: Option<Wait>,
 }
@@ -129,6 +139,10 @@ pub enum Reason {
     FloodsNotifications,
     /// The notification queue may not be emptied while it goes on.
     ParksNotifications(Duration),
+    /// Its statement runs longer than the plan allows: it lifted PostgreSQL's own limit.
+    ExceedsStatementTimeout(Duration),
+    /// It does nothing in an open transaction for longer than the plan allows.
+    ExceedsIdleTimeout(Duration),
 }
 
 impl Reason {
@@ -145,6 +159,8 @@ impl Reason {
             Self::BlocksTenant(_) => "BlocksTenant",
             Self::FloodsNotifications => "FloodsNotifications",
             Self::ParksNotifications(_) => "ParksNotifications",
+            Self::ExceedsStatementTimeout(_) => "ExceedsStatementTimeout",
+            Self::ExceedsIdleTimeout(_) => "ExceedsIdleTimeout",
         }
     }
 }
@@ -180,6 +196,16 @@ impl fmt::Display for Reason {
                 f,
                 "held up the server's notification queue in a transaction of {:.0} s",
                 time.as_secs_f64()
+            ),
+            Self::ExceedsStatementTimeout(limit) => write!(
+                f,
+                "lifted statement_timeout and ran a statement for longer than the {} s of its plan",
+                limit.as_secs()
+            ),
+            Self::ExceedsIdleTimeout(limit) => write!(
+                f,
+                "lifted idle_in_transaction_session_timeout and did nothing in a transaction for longer than the {} s of its plan",
+                limit.as_secs()
             ),
         }
     }
@@ -242,7 +268,17 @@ impl Look {
         {
             return Some(Reason::LocksForeignRole(role.clone()));
         }
-        None
+        Self::overtime(session)
+    }
+
+    /// PostgreSQL keeps both limits itself, and a session may lift them for itself.
+    fn overtime(session: &Seen) -> Option<Reason> {
+        let over = |time: Option<Duration>, limit: Option<Duration>| {
+            limit.filter(|limit| time.is_some_and(|time| time >= limit.saturating_add(OVERTIME)))
+        };
+        let TimeLimits { statement, idle_in_transaction } = session.limits;
+        let ran = over(session.statement, statement).map(Reason::ExceedsStatementTimeout);
+        ran.or_else(|| over(session.idle_in_transaction, idle_in_transaction).map(Reason::ExceedsIdleTimeout))
     }
 
     /// A queue of notifications that fills is held up by a transaction that lasts, most likely one of the same tenant
@@ -331,6 +367,9 @@ mod tests {
             roles: vec![],
             notifies: false,
             transaction: Duration::from_millis(300),
+            statement: None,
+            idle_in_transaction: None,
+            limits: TimeLimits::default(),
             wait: None,
         }
     }
@@ -419,6 +458,25 @@ mod tests {
         // The same login while no archive is made is one like any other.
         let late = Seen { locks: LOCKS + 1, ..seen(whose("t_a_archive", "t_a", "t_a")) };
         assert_eq!(ends([(1, late)]), [(1, "FloodsLocks")]);
+    }
+
+    #[test]
+    fn a_limit_of_time_is_held_against_who_lifted_it_a_second_later_than_by_postgresql() {
+        let limits = TimeLimits {
+            statement: Some(Duration::from_secs(30)),
+            idle_in_transaction: Some(Duration::from_mins(1)),
+        };
+        let running =
+            |seconds| Seen { statement: Some(Duration::from_secs(seconds)), limits, ..tenant("t_a") };
+        assert_eq!(ends([(1, running(30)), (2, running(31))]), [(2, "ExceedsStatementTimeout")]);
+        let idle = |seconds| Seen {
+            idle_in_transaction: Some(Duration::from_secs(seconds)),
+            limits,
+            ..tenant("t_a")
+        };
+        assert_eq!(ends([(1, idle(60)), (2, idle(61))]), [(2, "ExceedsIdleTimeout")]);
+        let unlimited = Seen { limits: TimeLimits::default(), ..running(86_400) };
+        assert_eq!(ends([(1, unlimited), (2, Seen { who: Who::Other, ..running(86_400) })]), []);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub const PERIOD: Duration = Duration::from_millis(200);
 /// Reads the shared catalogs that the looks will need, and with it keeps them readable. A setting that 17 brought would
 /// end the transaction.
 const BEGIN: &str = "BEGIN; \
-    SELECT FROM pg_roles, pg_auth_members, pg_database, pg_tablespace LIMIT 0; \
+    SELECT FROM pg_roles, pg_auth_members, pg_database, pg_tablespace, pg_db_role_setting LIMIT 0; \
     SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'; \
     SAVEPOINT look";
 /// Undoes a look. The next one has to see the sessions of its own moment.

@@ -6,6 +6,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::decide::{Seen, Wait, Who};
+use crate::postgres::settings::TimeLimits;
 
 /// Everybody who holds a lock or waits for one, in one pass over the lock table. Functions and not the views over them,
 /// which open shared catalogs that may be locked. `$1` is the age in seconds from which a wait's blockers are worth
@@ -26,6 +27,8 @@ WITH held AS MATERIALIZED ( \
   FROM pg_lock_status() l WHERE l.pid <> pg_backend_pid() GROUP BY l.pid \
 ), seen AS ( \
   SELECT h.*, a.datid, a.backend_start, a.xact_start, a.backend_type, \
+         CASE WHEN a.state IN ('active', 'fastpath function call') THEN a.query_start END AS statement, \
+         CASE WHEN a.state LIKE 'idle in transaction%' THEN a.state_change END AS idle, \
          CASE WHEN a.usesysid <> 0 THEN pg_get_userbyid(a.usesysid)::text END AS login, \
          a.application_name = 'tenantry' AND pg_get_userbyid(a.usesysid) = session_user AS ours \
   FROM held h LEFT JOIN pg_stat_get_activity(NULL) a ON a.pid = h.pid \
@@ -40,10 +43,14 @@ SELECT s.pid, coalesce(s.backend_start::text, ''), s.login, m.physical_name, coa
          AND (s.ours OR s.waits_shared) THEN pg_blocking_pids(s.pid) ELSE '{}' END, \
        pg_notification_queue_usage(), s.notifies, m.roles, \
        coalesce(s.login = m.physical_name || '_archive' AND EXISTS (SELECT FROM tenantry.pool p \
-         WHERE p.layout = 'archive-' || m.physical_name), false) \
+         WHERE p.layout = 'archive-' || m.physical_name), false), \
+       extract(epoch FROM clock_timestamp() - s.statement)::float8, \
+       extract(epoch FROM clock_timestamp() - s.idle)::float8, \
+       CASE WHEN m.phase = 'Bound' THEN ARRAY(SELECT unnest(o.setconfig) FROM pg_db_role_setting o \
+         WHERE o.setdatabase = s.datid AND o.setrole = 0) ELSE '{}' END \
 FROM seen s \
 LEFT JOIN (SELECT physical_name, CASE WHEN management = 'Full' THEN physical_name \
-             ELSE 't_' || tenant_id || '_' || replace(name, '-', '_') END AS roles, unnest(logins) AS login \
+             ELSE 't_' || tenant_id || '_' || replace(name, '-', '_') END AS roles, phase, unnest(logins) AS login \
            FROM tenantry.marker) m ON m.login = s.login";
 
 /// Reads a row: process id, session, and how full the notification queue is.
@@ -65,6 +72,8 @@ pub(super) fn seen(row: &PgRow) -> Result<(i32, Seen, f64), sqlx::Error> {
     let shared = row.try_get(12)?;
     let wait =
         waited.map(|seconds| Wait { time: time(seconds), shared, blockers: blockers.into_iter().collect() });
+    let (statement, idle): (Option<f64>, Option<f64>) = (row.try_get(18)?, row.try_get(19)?);
+    let settings: Vec<String> = row.try_get(20)?;
     let seen = Seen {
         started: row.try_get(1)?,
         who,
@@ -74,6 +83,9 @@ pub(super) fn seen(row: &PgRow) -> Result<(i32, Seen, f64), sqlx::Error> {
         roles: row.try_get(9)?,
         notifies: row.try_get(15)?,
         transaction: time(row.try_get(10)?),
+        statement: statement.map(time),
+        idle_in_transaction: idle.map(time),
+        limits: TimeLimits::of_settings(settings.iter().map(String::as_str)),
         wait,
     };
     Ok((row.try_get(0)?, seen, row.try_get(14)?))

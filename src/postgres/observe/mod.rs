@@ -198,9 +198,9 @@ pub async fn catalog(connection: &mut Connection, scope: &Scope) -> Result<Facts
 /// Reads the same but for the sessions: what stays while nobody changes it.
 pub async fn catalog_at_rest(connection: &mut Connection, scope: &Scope) -> Result<Facts, ObserveError> {
     let server = server(connection).await?;
-    let databases = catalogued(connection, scope).await?;
+    let mut databases = catalogued(connection, scope).await?;
     let mut roles = roles(connection, scope, server.reads_passwords).await?;
-    settings(connection, scope, &mut roles).await?;
+    settings(connection, scope, &mut databases, &mut roles).await?;
     let mut facts = Facts { databases, roles, ..Facts::default() };
     memberships::read_into(&mut facts, connection, scope, server.version_number).await?;
     Ok(Facts { server, ..facts })
@@ -278,6 +278,7 @@ async fn catalogued(
                 template: row.try_get(4)?,
                 cut_short: limit == CUT_SHORT,
                 connection_limit: u32::try_from(limit).ok(),
+                settings: BTreeMap::new(),
                 encoding: row.try_get(6)?,
                 comment: row.try_get(7)?,
                 acl: Acl::new(),
@@ -327,16 +328,25 @@ async fn roles(
 async fn settings(
     connection: &mut Connection,
     scope: &Scope,
+    databases: &mut BTreeMap<String, Database>,
     roles: &mut BTreeMap<String, Role>,
 ) -> Result<(), ObserveError> {
-    const WHAT: &str = "settings of roles";
+    const WHAT: &str = "settings of databases and roles";
     let query = sqlx::query(queries::SETTINGS).bind(&scope.roles).bind(&scope.role_prefix);
+    let query = query.bind(&scope.databases).bind(&scope.database_prefix);
     let rows = read(connection, WHAT, query).await?;
     let enter = |row: &PgRow| -> Result<(), sqlx::Error> {
-        let (role, database): (String, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
+        let (role, database): (Option<String>, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
         let setting: String = row.try_get(2)?;
-        if let (Some(role), Some((name, value))) = (roles.get_mut(&role), setting.split_once('=')) {
-            role.settings.entry(database).or_default().insert(name.to_owned(), value.to_owned());
+        let settings = match (role, database) {
+            (Some(role), database) => {
+                roles.get_mut(&role).map(|role| role.settings.entry(database).or_default())
+            }
+            (None, Some(database)) => databases.get_mut(&database).map(|database| &mut database.settings),
+            (None, None) => None,
+        };
+        if let (Some(settings), Some((name, value))) = (settings, setting.split_once('=')) {
+            settings.insert(name.to_owned(), value.to_owned());
         }
         Ok(())
     };

@@ -34,14 +34,15 @@ SELECT rolname::text, rolcanlogin, rolinherit, rolsuper, rolcreatedb, rolcreater
        coalesce(rolvaliduntil < 'infinity', false), rolconnlimit, rolpassword \
 FROM pg_authid WHERE rolname::text = ANY ($1) OR starts_with(rolname::text, $2)";
 
-/// Settings of roles, one row each.
+/// Settings of roles and, without a role, of databases, one row each.
 pub(super) const SETTINGS: &str = "\
 SELECT r.rolname::text, d.datname::text, c.setting \
 FROM pg_db_role_setting s \
-JOIN pg_roles r ON r.oid = s.setrole \
+LEFT JOIN pg_roles r ON r.oid = s.setrole \
 LEFT JOIN pg_database d ON d.oid = s.setdatabase \
 CROSS JOIN LATERAL unnest(s.setconfig) AS c (setting) \
-WHERE r.rolname::text = ANY ($1) OR starts_with(r.rolname::text, $2)";
+WHERE r.rolname::text = ANY ($1) OR starts_with(r.rolname::text, $2) \
+   OR s.setrole = 0 AND (d.datname::text = ANY ($3) OR starts_with(d.datname::text, $4))";
 
 /// Memberships in which a role of ours is group or member. From 16 on, who creates a role gets one in it that serves only
 /// to grant it: with that our login has nothing of the role and cannot act as it. Before 16 there are no such columns.

@@ -18,6 +18,7 @@ use super::function::RestrictedFunction;
 use super::issue::Issue;
 use super::quote::{Ident, Literal, QuoteError};
 use super::scram::Verifier;
+use super::settings::Setting;
 use crate::api::names::{CredentialName, PhysicalName};
 pub use batch::{Batch, Place};
 pub use drop::DropChange;
@@ -227,6 +228,10 @@ pub enum DatabaseChange {
     AllowConnections(bool),
     /// Greatest number of connections.
     ConnectionLimit(Option<u32>),
+    /// A setting for whoever connects to it.
+    Set(Setting, u32),
+    /// No settings for whoever connects to it.
+    ResetSettings,
     /// Whether anybody with CREATEDB may copy it.
     Template(bool),
     /// The comment.

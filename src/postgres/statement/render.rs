@@ -92,6 +92,10 @@ fn alter_database(name: &Ident, change: &DatabaseChange) -> String {
         DatabaseChange::ConnectionLimit(count) => {
             format!("ALTER DATABASE {name} CONNECTION LIMIT {}", limit(*count))
         }
+        DatabaseChange::Set(setting, value) => {
+            format!("ALTER DATABASE {name} SET {} = {value}", setting.name())
+        }
+        DatabaseChange::ResetSettings => format!("ALTER DATABASE {name} RESET ALL"),
         DatabaseChange::Template(template) => format!("ALTER DATABASE {name} IS_TEMPLATE {template}"),
         DatabaseChange::Comment(text) => format!("COMMENT ON DATABASE {name} IS {text}"),
     }

@@ -54,6 +54,9 @@ async fn malformed_objects_are_refused_with_the_field() {
         (Kind::Tenant, json!({"planRef": {"name": "p"}, "state": "Asleep"}), "spec.state: Unsupported value"),
         (Kind::Plan, json!({"quota": {"cpu": "many"}}), "spec.quota.cpu: Invalid value"),
         (Kind::Plan, json!({"limits": {"connections": 0}}), "spec.limits.connections: Invalid value"),
+        (Kind::Plan, json!({"limits": {"statementTimeout": "0s"}}), "must be from 1s to 576h"),
+        (Kind::Plan, json!({"limits": {"idleInTransactionTimeout": "577h"}}), "must be from 1s to 576h"),
+        (Kind::Plan, json!({"limits": {"tempFiles": "2Ti"}}), "must be at most 1Ti"),
         (Kind::DatabaseServer, json!({}), "exactly one of external and managed is required"),
         (
             Kind::DatabaseServer,

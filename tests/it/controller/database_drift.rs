@@ -50,6 +50,13 @@ impl<'a> Case<'a> {
         sqlx::query(sql).bind(&self.database).fetch_one(&mut self.admin).await.unwrap().get(0)
     }
 
+    /// What whoever connects gets set.
+    async fn settings(&mut self) -> String {
+        let sql = "select array(select unnest(s.setconfig) order by 1)::text from pg_db_role_setting s
+            join pg_database d on d.oid = s.setdatabase and s.setrole = 0 where d.datname = $1";
+        sqlx::query(sql).bind(&self.database).fetch_one(&mut self.admin).await.unwrap().get(0)
+    }
+
     /// The notes of the claim's Events of that reason.
     async fn told(&self, reason: &str) -> Vec<String> {
         let namespace = self.scene.namespace("acme");
@@ -92,6 +99,7 @@ async fn what_somebody_changed_is_brought_back_and_told(version: Version) {
         "alter database {db} connection limit 77",
         "grant connect on database {db} to public",
         "alter database {db} owner to postgres",
+        "alter database {db} set work_mem = '1GB'",
         "alter role {login} superuser",
         "alter role {login} set statement_timeout = 0",
         "alter role {login} in database {db} set search_path = evil",
@@ -180,11 +188,15 @@ async fn under_warn_a_change_is_told_and_left_until_what_is_declared_changes() {
     assert_eq!((case.limit().await, case.told("Drifted").await.len()), (77, 1));
 
     // What is declared changes, and is done as a whole.
-    let limits = json!({"spec": {"limits": {"connections": 7}}});
-    scene.patch(Kind::Plan, &scene.cluster("small"), limits).await;
+    let limits = json!({"connections": 7, "statementTimeout": "1m", "idleInTransactionTimeout": "2m", "tempFiles": "1Gi"});
+    scene.patch(Kind::Plan, &scene.cluster("small"), json!({"spec": {"limits": limits}})).await;
     let cleared = |claim: &Value| condition(claim, "Drifted").is_none().then_some(());
     scene.until(Kind::TenantDatabase, &case.claim, "has not drifted", cleared).await;
     assert_eq!(case.limit().await, 7);
+    assert_eq!(
+        case.settings().await,
+        "{idle_in_transaction_session_timeout=120000,statement_timeout=60000,temp_file_limit=1048576}"
+    );
 
     // So is a change that whoever made it takes back.
     case.meddle(&["alter database {db} is_template true"]).await;

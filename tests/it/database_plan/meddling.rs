@@ -7,6 +7,7 @@ use tenantry::controller::database::want::DatabaseSpec;
 use tenantry::postgres::facts::{Acl, DefaultKind, Grantee, Membership, Phase, Privilege, StoredPassword};
 use tenantry::postgres::function::RestrictedFunction;
 use tenantry::postgres::quote::Ident;
+use tenantry::postgres::settings::Setting;
 use tenantry::postgres::statement::DatabaseChange;
 
 use super::model::Model;
@@ -26,6 +27,7 @@ pub enum Meddling {
     Leave { group: usize, member: usize },
     Owner(usize),
     Limit(Option<u32>),
+    DatabaseSetting(usize),
     Close,
     Template,
     PublicSchema { grantee: usize, privilege: usize, grant: bool },
@@ -175,6 +177,10 @@ impl Model {
         };
         match meddling {
             Meddling::Limit(count) => database.connection_limit = count,
+            Meddling::DatabaseSetting(setting) => {
+                let name = ["statement_timeout", "temp_file_limit", "session_preload_libraries"][setting];
+                database.settings.insert(name.into(), "0".into());
+            }
             Meddling::Close => database.allow_connections = false,
             Meddling::Template => database.template = true,
             _ if !database.allow_connections => {}
@@ -196,9 +202,15 @@ impl Model {
 
 pub fn specs() -> impl Strategy<Value = DatabaseSpec> {
     let credentials = prop_oneof![Just(vec!["app"]), Just(vec!["b-c"]), Just(vec!["app", "b-c"])];
-    (credentials, prop::option::of(1u32..5), any::<bool>(), prop::array::uniform2(0usize..3)).prop_map(
-        |(credentials, limit, allowed, groups)| {
-            let mut want = want(&credentials, limit, allowed);
+    let settings = prop::collection::btree_map(
+        prop_oneof![Just(Setting::StatementTimeout), Just(Setting::TempFileLimit)],
+        1u32..3,
+        0..3,
+    );
+    let groups = prop::array::uniform2(0usize..3);
+    (credentials, prop::option::of(1u32..5), settings, any::<bool>(), groups).prop_map(
+        |(credentials, limit, settings, allowed, groups)| {
+            let mut want = DatabaseSpec { settings, ..want(&credentials, limit, allowed) };
             want.credentials.iter_mut().zip(groups).for_each(|(it, group)| it.group = Group::ALL[group]);
             want
         },
@@ -226,6 +238,7 @@ fn meddlings() -> impl Strategy<Value = Meddling> {
         (role.clone(), role.clone()).prop_map(|(group, member)| Meddling::Leave { group, member }),
         role.clone().prop_map(Meddling::Owner),
         prop::option::of(1u32..9).prop_map(Meddling::Limit),
+        (0usize..3).prop_map(Meddling::DatabaseSetting),
         Just(Meddling::Close),
         Just(Meddling::Template),
         (grantee.clone(), 0usize..2, any::<bool>())

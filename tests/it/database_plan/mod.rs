@@ -17,6 +17,7 @@ use tenantry::postgres::facts::{
     StoredPassword,
 };
 use tenantry::postgres::scram::{Password, Verifier};
+use tenantry::postgres::settings::Settings;
 use tenantry::postgres::statement::Statement;
 
 use meddling::{events, happen, specs};
@@ -44,6 +45,7 @@ fn want(credentials: &[&str], connection_limit: Option<u32>, logins_allowed: boo
         name: DatabaseName::parse("app").unwrap(),
         claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: Some("claim-1".into()) },
         connection_limit,
+        settings: Settings::new(),
         credentials: credentials.iter().map(credential).collect(),
         logins_allowed,
         adopted: None,

@@ -203,6 +203,10 @@ impl Model {
             }
             DatabaseChange::AllowConnections(allow) => database.allow_connections = *allow,
             DatabaseChange::ConnectionLimit(count) => database.connection_limit = *count,
+            DatabaseChange::Set(setting, value) => {
+                database.settings.insert(setting.name().to_owned(), value.to_string());
+            }
+            DatabaseChange::ResetSettings => database.settings.clear(),
             DatabaseChange::Template(template) => database.template = *template,
             DatabaseChange::Comment(text) => database.comment = Some(text.as_str().to_owned()),
         }

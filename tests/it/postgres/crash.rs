@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tenantry::controller::database::want::DatabaseSpec;
 use tenantry::postgres::execute::{Effect, Probe};
+use tenantry::postgres::settings::{Setting, Settings};
 
 use super::converge::settled;
 use super::fixture::{Fixture, want};
@@ -53,6 +54,7 @@ async fn a_crash_at_any_effect_of_a_change_converges(version: Version) {
     let changed = |spec: &DatabaseSpec| DatabaseSpec {
         credentials: want(&["app", "new"]).credentials,
         connection_limit: Some(2),
+        settings: Settings::from([(Setting::StatementTimeout, 60_000)]),
         logins_allowed: false,
         ..spec.clone()
     };

@@ -21,6 +21,7 @@ use tenantry::postgres::fence::Fences;
 use tenantry::postgres::observe::{Markers, markers};
 use tenantry::postgres::record::Cause;
 use tenantry::postgres::scram::{Password, Verifier};
+use tenantry::postgres::settings::Settings;
 
 use crate::support::postgres::Version;
 use crate::support::{Postgres, Prefix};
@@ -172,6 +173,7 @@ pub fn want(credentials: &[&str]) -> DatabaseSpec {
         name,
         claim: Claim { namespace: "tenant-acme".into(), name: "app".into(), uid: Some("claim".into()) },
         connection_limit: Some(5),
+        settings: Settings::new(),
         credentials: credentials.iter().map(credential).collect(),
         logins_allowed: true,
         adopted: None,
@@ -182,7 +184,9 @@ pub fn want(credentials: &[&str]) -> DatabaseSpec {
 
 /// Always the same one, so that it counts as unchanged.
 pub fn verifier() -> Verifier {
-    Verifier::generate(&Password::new(PASSWORD), &mut StdRng::seed_from_u64(7))
+    static VERIFIER: LazyLock<Verifier> =
+        LazyLock::new(|| Verifier::generate(&Password::new(PASSWORD), &mut StdRng::seed_from_u64(7)));
+    VERIFIER.clone()
 }
 
 /// Name of the login of a credential.

@@ -14,6 +14,7 @@ use tenantry::postgres::facts::{Facts, Server};
 use tenantry::postgres::observe::{self, Scope, catalog};
 use tenantry::postgres::pool::{Member, MemberPhase, PoolName};
 use tenantry::postgres::record::Cause;
+use tenantry::postgres::settings::{Setting, Settings};
 
 use super::converge::settled;
 use super::crash::death;
@@ -27,7 +28,7 @@ on_every_version! {
     a_crash_before_or_after_a_clone_is_taken_converges,
     a_clone_is_taken_once_and_only_as_it_was_prepared,
     only_what_is_recorded_closed_and_ours_is_dropped,
-    an_admin_that_is_no_superuser_has_a_pool,
+    an_admin_that_is_no_superuser_has_a_pool_and_sets_what_it_was_granted,
     of_many_at_once_no_more_get_a_database_than_there_is_room_for,
 }
 
@@ -289,7 +290,7 @@ async fn only_what_is_recorded_closed_and_ours_is_dropped(version: Version) {
     drop_all(&fixture, &[&template]).await;
 }
 
-async fn an_admin_that_is_no_superuser_has_a_pool(version: Version) {
+async fn an_admin_that_is_no_superuser_has_a_pool_and_sets_what_it_was_granted(version: Version) {
     let limited = Fixture::limited(version).await;
     let made = want(&["app"]);
     limited.converge(&made).await;
@@ -299,6 +300,21 @@ async fn an_admin_that_is_no_superuser_has_a_pool(version: Version) {
     execute(&limited, &adoption(&limited, &spec, &clone).await, None).await.unwrap();
     assert_eq!(settled(&limited, &spec).await, right);
     limited.tenant(&login(&spec, 0), spec.physical.as_str()).await.unwrap();
+
+    let settings = Settings::from([(Setting::StatementTimeout, 60_000), (Setting::TempFileLimit, 1_024)]);
+    let spilling = DatabaseSpec { settings, ..spec };
+    let refused = execute(&limited, &limited.plan(&spilling).await.unwrap(), None).await;
+    let named = |statement: &str| statement.contains("temp_file_limit");
+    assert!(
+        matches!(&refused, Err(ExecuteError::PrivilegeMissing { statement, .. }) if named(statement)),
+        "{refused:?}"
+    );
+    let mut superuser = limited.superuser("postgres").await;
+    run(&mut superuser, "GRANT SET ON PARAMETER temp_file_limit TO limited").await;
+    limited.converge(&spilling).await;
+    let settings = limited.facts(&spilling).await.databases[spilling.physical.as_str()].settings.clone();
+    let right = [("statement_timeout", "60000"), ("temp_file_limit", "1024")];
+    assert_eq!(settings, right.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     let (other, clone) = prepared(&limited).await;
     drop_all(&limited, &[&template, &other, &clone]).await;
 }

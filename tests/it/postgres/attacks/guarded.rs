@@ -10,6 +10,7 @@ use tenantry::postgres::execute::Gate;
 use tenantry::postgres::guard::decide::{Intervention, Who};
 use tenantry::postgres::guard::{GuardError, PERIOD, Watch};
 use tenantry::postgres::scram::Password;
+use tenantry::postgres::settings::{Setting, Settings};
 use tokio::task::JoinSet;
 
 use crate::postgres::fixture::{Fixture, PASSWORD, login, pool, run, sqlstate, try_run, want};
@@ -19,6 +20,7 @@ use crate::support::wait_until;
 on_every_version! {
     a_freeze_of_the_server_costs_another_tenants_login_less_than_a_moment,
     a_revocation_ends_who_stands_in_its_way,
+    who_lifts_the_limits_of_its_plan_ends_and_who_does_not_is_cancelled,
     who_sends_notifications_is_known_by_the_lock_that_it_takes,
     an_admin_gets_a_shared_catalog_for_himself,
     an_admin_login_without_the_rights_is_told_them,
@@ -130,6 +132,49 @@ async fn a_revocation_ends_who_stands_in_its_way(version: Version) {
     assert_eq!(guard.wait_for(0, "BlocksOperator").await.len(), 1);
     assert_eq!(sqlstate(fixture.tenant(&login, name).await), "28000");
     assert!(try_run(&mut session, "SELECT 1").await.is_err(), "the session has ended");
+}
+
+async fn who_lifts_the_limits_of_its_plan_ends_and_who_does_not_is_cancelled(version: Version) {
+    let fixture = Fixture::prepared(version).await;
+    let settings = Settings::from([
+        (Setting::IdleInTransactionTimeout, 1_000),
+        (Setting::StatementTimeout, 1_000),
+        (Setting::TempFileLimit, 64),
+    ]);
+    let spec = DatabaseSpec { settings, ..want(&["app"]) };
+    fixture.converge(&spec).await;
+    let guard = Guard::start(&fixture.pool).await;
+    let (login, name) = (login(&spec, 0), spec.physical.as_str());
+    let open = async || fixture.tenant(&login, name).await.unwrap();
+    let (mut obedient, mut working, mut idle) = (open().await, open().await, open().await);
+
+    assert_eq!(sqlstate(try_run(&mut obedient, "SELECT pg_sleep(60)").await), "57014");
+    run(&mut obedient, "SET work_mem = '64kB'").await;
+    let spill =
+        "SELECT count(*) FROM (SELECT i FROM generate_series(1, 100000) AS i ORDER BY random()) AS sorted";
+    assert_eq!(sqlstate(try_run(&mut obedient, spill).await), "53400");
+    assert_eq!(sqlstate(try_run(&mut obedient, "SET temp_file_limit = -1").await), "42501");
+    let lift = format!("ALTER DATABASE {name} RESET temp_file_limit");
+    assert_eq!(sqlstate(try_run(&mut obedient, &lift).await), "42501");
+
+    run(&mut idle, "SET idle_in_transaction_session_timeout = 0; BEGIN").await;
+    assert_eq!(guard.wait_for(0, "ExceedsIdleTimeout").await.len(), 1);
+    assert!(try_run(&mut idle, "SELECT 1").await.is_err(), "the session has ended");
+    run(&mut working, "SET statement_timeout = 0").await;
+    let working = tokio::spawn(async move { try_run(&mut working, "SELECT pg_sleep(600)").await });
+    assert_eq!(guard.wait_for(1, "ExceedsStatementTimeout").await.len(), 1);
+    assert!(working.await.unwrap().is_err());
+    run(&mut obedient, "SELECT 1").await;
+
+    // Nobody but the plan sets what a database's sessions may take.
+    let mut admin = fixture.superuser("postgres").await;
+    for meddling in ["SET statement_timeout = 0", "SET work_mem = '1GB'", "RESET ALL"] {
+        let right = fixture.facts(&spec).await.databases[name].settings.clone();
+        run(&mut admin, &format!("ALTER DATABASE {name} {meddling}")).await;
+        fixture.converge(&spec).await;
+        assert_eq!(fixture.facts(&spec).await.databases[name].settings, right, "{meddling}");
+        assert!(fixture.plan(&spec).await.unwrap().is_empty());
+    }
 }
 
 async fn who_sends_notifications_is_known_by_the_lock_that_it_takes(version: Version) {
