@@ -28,19 +28,6 @@ impl Metrics {
     }
 
     /// Lets a module register its metrics, and hands back what it keeps of them.
-    ///
-    /// ```
-    /// # use prometheus_client::metrics::counter::Counter;
-    /// # use tenantry::telemetry::Metrics;
-    /// let metrics = Metrics::default();
-    /// let applies = metrics.register(|registry| {
-    ///     let applies = Counter::<u64>::default();
-    ///     registry.register("tenantry_applies", "Objects written", applies.clone());
-    ///     applies
-    /// });
-    /// applies.inc();
-    /// assert!(metrics.encode().contains("tenantry_applies_total 1\n"));
-    /// ```
     pub fn register<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
         register(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
     }
