@@ -78,7 +78,17 @@ pub async fn provision(
             session.close().await;
             Err(summary)
         }
-        Ok(Prepared { chosen, batches, logins, logins_allowed, rotating, again, mut taken, mut held, lacking }) => {
+        Ok(Prepared {
+            chosen,
+            batches,
+            logins,
+            logins_allowed,
+            rotating,
+            again,
+            mut taken,
+            mut held,
+            lacking,
+        }) => {
             taken.iter_mut().for_each(Taken::uses);
             drift::announce(context, fetched, &held).await;
             let last = batches.iter().position(Batch::makes_extensions).unwrap_or(batches.len());
