@@ -50,10 +50,23 @@ macro_rules! visible {
     };
 }
 
+/// Whether a schema belongs to whoever the database belongs to: nobody else could have given it to that role.
+macro_rules! declared {
+    ($namespace:literal) => {
+        concat!(
+            "EXISTS (SELECT FROM pg_database base WHERE base.datname = current_database() AND base.datdba = ",
+            $namespace,
+            ".nspowner)"
+        )
+    };
+}
+
 const SCHEMAS: &str = concat!(
     "SELECT 'schema', quote_ident(n.nspname), jsonb_build_object('owner', n.nspowner::regrole, 'rights', ",
     acl!("n.nspacl", "'n'", "n.nspowner"),
-    ") FROM pg_namespace n WHERE ",
+    ") FROM pg_namespace n WHERE NOT ",
+    declared!("n"),
+    " AND ",
     visible!("n.oid"),
     " AND ",
     own!("pg_namespace", "n.oid"),
@@ -215,10 +228,6 @@ const EXTENSIONS: &str = concat!(
     "CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) o",
 );
 
-/// Extensions in the order in which they were made, so after those that they require: name, version and schema.
-pub const EXTENSIONS_IN_ORDER: &str = "SELECT e.extname::text, e.extversion, n.nspname::text FROM pg_extension e \
-    JOIN pg_namespace n ON n.oid = e.extnamespace ORDER BY e.oid";
-
 const STATISTICS: &str = concat!(
     "SELECT 'statistics', s.stxnamespace::regnamespace::text || '.' || quote_ident(s.stxname), jsonb_build_object(",
     "'owner', s.stxowner::regrole, 'definition', pg_get_statisticsobjdef(s.oid), 'target', nullif(s.stxstattarget, -1)) ",
@@ -342,7 +351,9 @@ pub const OBSTACLES: &str = concat!(
     " AND ",
     own!("pg_class", "c.oid"),
     " UNION ALL SELECT 'schema ' || quote_ident(n.nspname), format('belongs to %s: give it to %I (ALTER SCHEMA … OWNER TO)', n.nspowner::regrole, current_user) ",
-    "FROM pg_namespace n WHERE NOT pg_has_role(n.nspowner, 'USAGE') AND ",
+    "FROM pg_namespace n WHERE NOT pg_has_role(n.nspowner, 'USAGE') AND NOT ",
+    declared!("n"),
+    " AND ",
     visible!("n.oid"),
     " AND ",
     own!("pg_namespace", "n.oid"),

@@ -127,11 +127,20 @@ pub fn tool_version(printed: &str) -> Option<String> {
 ///
 /// Left out is what the operator declares in every database, and what a login that owns neither could not make: the
 /// schema public itself with its rights and comment, rights on functions of `pg_catalog`, extensions and their
-/// comments, which are made before; and the schemas `made` for those, which belong to `group`. A line that a tenant's names make
+/// comments, which are made before; the schemas `made` for those, which belong to `group`; and those that the operator has
+/// `declared` for them, with their rights. A line that a tenant's names make
 /// look like one of these is left out too, and then the comparison finds it missing.
-pub fn restore_list(printed: &str, group: &str, made: &[String]) -> String {
+pub fn restore_list(printed: &str, group: &str, made: &[String], declared: &[&str]) -> String {
     let made: Vec<String> = made.iter().map(|schema| format!("SCHEMA - {schema} {group}")).collect();
-    let is_made = |entry: &str| is_declared(entry) || made.iter().any(|made| made == entry);
+    let of = |schema: &&str| {
+        ["SCHEMA -", "ACL - SCHEMA", "COMMENT - SCHEMA"].map(|what| format!("{what} {schema} "))
+    };
+    let declared: Vec<String> = declared.iter().flat_map(of).collect();
+    let is_made = |entry: &str| {
+        is_declared(entry)
+            || made.iter().any(|made| made == entry)
+            || declared.iter().any(|start| entry.starts_with(start))
+    };
     let kept = printed.lines().filter(|line| entry(line).is_some_and(|entry| !is_made(entry)));
     kept.flat_map(|line| [line, "\n"]).collect()
 }
@@ -234,11 +243,17 @@ mod tests {
             216; 1259 16387 TABLE EXTENSION - t_abc_app_owner\n\
             6; 2615 16400 SCHEMA - public2 t_abc_app_owner\n\
             3458; 0 0 ACL public TABLE users t_abc_app_owner\n";
-        assert_eq!(restore_list(printed, "t_abc_app_owner", &[]), wanted);
+        assert_eq!(restore_list(printed, "t_abc_app_owner", &[], &[]), wanted);
         let made = ["public2".to_owned(), "users".to_owned()];
         let without: Vec<&str> = wanted.lines().filter(|line| !line.contains("public2")).collect();
-        let list = restore_list(printed, "t_abc_app_owner", &made);
+        let list = restore_list(printed, "t_abc_app_owner", &made, &[]);
         assert_eq!(list.lines().collect::<Vec<_>>(), without);
+        let operators = "7; 2615 16401 SCHEMA - extensions tenantry_databases\n\
+            3460; 0 0 ACL - SCHEMA extensions tenantry_databases\n\
+            3461; 0 0 COMMENT - SCHEMA extensions tenantry_databases\n\
+            8; 2615 16402 SCHEMA - extensions2 t_abc_app_owner\n";
+        let rest = "8; 2615 16402 SCHEMA - extensions2 t_abc_app_owner\n";
+        assert_eq!(restore_list(operators, "t_abc_app_owner", &[], &["extensions"]), rest);
     }
 
     #[test]

@@ -20,6 +20,7 @@
 mod catalog;
 mod error;
 mod expression;
+mod extensions;
 mod logic;
 mod read;
 mod store;
@@ -36,10 +37,11 @@ use uuid::Uuid;
 
 use self::error::At;
 pub use self::error::{ArchiveError, Cause};
+use self::extensions::{Declared, Extension};
 pub use self::logic::{InvalidValue, ObjectName, parse_store};
-use self::read::{Extension, Moment};
+use self::read::Moment;
 use self::store::{Held, Stored, Upload};
-use self::summary::{LARGE_OBJECT, ROWS, SEQUENCE, Summary};
+use self::summary::{LARGE_OBJECT, ROWS, SCHEMA, SEQUENCE, Summary};
 use self::tools::Tools;
 use crate::api::archive::{BINDING, Failed, Outcome, Report, Stage, Unchanged, Verified};
 use crate::services::database::binding::Binding;
@@ -105,6 +107,8 @@ pub struct Dumped {
     _held: Held,
     summary: Summary,
     extensions: Vec<Extension>,
+    /// Where the operator has made some of them.
+    declared: Vec<Declared>,
     moment: Moment,
     tool: String,
 }
@@ -200,12 +204,13 @@ impl Archive {
         let mut session = self.session().await.at(Stage::Dump)?;
         let moment = read::begin_moment(&mut session).await.at(Stage::Dump)?;
         read::obstacles(&mut session).await.at(Stage::Dump)?;
-        let extensions = read::extensions(&mut session).await.at(Stage::Dump)?;
+        let extensions = extensions::extensions(&mut session).await.at(Stage::Dump)?;
+        let declared = extensions::declared(&mut session).await.at(Stage::Dump)?;
         let summary = read::summary(&mut session).await.at(Stage::Dump)?;
         // The session keeps the snapshot until the dump is whole.
         let (stored, held) = self.store(&moment.id).await?;
         close(session).await;
-        Ok(Dumped { stored, _held: held, summary, extensions, moment, tool })
+        Ok(Dumped { stored, _held: held, summary, extensions, declared, moment, tool })
     }
 
     async fn store(&self, snapshot: &str) -> Result<(Stored, Held), ArchiveError> {
@@ -244,9 +249,11 @@ impl Archive {
         self.enter(Stage::Restore);
         let mut session = self.scratch_session().await.at(Stage::Restore)?;
         read::prepare_scratch(&mut session).await.at(Stage::Restore)?;
-        let made = read::create_extensions(&mut session, &dumped.extensions).await.at(Stage::Restore)?;
+        let made =
+            extensions::create_extensions(&mut session, &dumped.extensions).await.at(Stage::Restore)?;
         close(session).await;
-        let list = logic::restore_list(&list, &self.group, &made);
+        let declared: Vec<&str> = dumped.declared.iter().map(|schema| schema.name.as_str()).collect();
+        let list = logic::restore_list(&list, &self.group, &made, &declared);
         self.load(&dumped.stored, &list).await
     }
 
@@ -255,8 +262,12 @@ impl Archive {
         self.enter(Stage::Compare);
         let mut session = self.scratch_session().await.at(Stage::Compare)?;
         read::begin(&mut session).await.at(Stage::Compare)?;
-        let restored = read::summary(&mut session).await.at(Stage::Compare)?;
+        let mut restored = read::summary(&mut session).await.at(Stage::Compare)?;
         close(session).await;
+        // What the operator has made the tenant's login has made there.
+        for schema in &dumped.declared {
+            restored.forget(SCHEMA, &schema.printed);
+        }
         let differences = dumped.summary.differences(&restored);
         if differences.is_empty() { Ok(()) } else { Err(Cause::Differences(differences)).at(Stage::Compare) }
     }

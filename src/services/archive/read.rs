@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
-use super::catalog::{CLEAR_DEFAULT_RIGHTS, EXTENSIONS_IN_ORDER, OBSTACLES, TABLES, THINGS};
+use super::catalog::{CLEAR_DEFAULT_RIGHTS, OBSTACLES, TABLES, THINGS};
 use super::logic::quoted;
 use super::summary::{CONTENT, POSITION, Rows, Summary, hex};
 use crate::api::archive::Snapshot;
@@ -118,14 +118,6 @@ pub struct Moment {
     pub snapshot: Snapshot,
     /// The server.
     pub system_identifier: String,
-}
-
-/// An extension of a database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Extension {
-    name: String,
-    version: String,
-    schema: String,
 }
 
 /// The group that the login is a member of: the owner group of the database, whatever the database is called by now.
@@ -256,42 +248,6 @@ pub async fn summary(session: &mut PgConnection) -> Result<Summary, ReadError> {
 
 async fn let_go(session: &mut PgConnection) -> Result<(), ReadError> {
     session.execute("ROLLBACK TO SAVEPOINT part").await.map(drop).map_err(ReadError::Catalog)
-}
-
-/// The extensions of the database, each after those that it requires.
-pub async fn extensions(session: &mut PgConnection) -> Result<Vec<Extension>, ReadError> {
-    let found: Vec<(String, String, String)> =
-        sqlx::query_as(EXTENSIONS_IN_ORDER).fetch_all(session).await.map_err(ReadError::Catalog)?;
-    Ok(found.into_iter().map(|(name, version, schema)| Extension { name, version, schema }).collect())
-}
-
-/// Makes those of the extensions that an empty scratch database has not, and the schemas that they are in. Returns those schemas:
-/// what is restored has them already. Whoever may make things in a database may create trusted extensions there, and what they
-/// bring is the server's own.
-pub async fn create_extensions(
-    session: &mut PgConnection,
-    extensions: &[Extension],
-) -> Result<Vec<String>, ReadError> {
-    let there = self::extensions(session).await?;
-    let mut made = vec![];
-    for Extension { name, version, schema } in extensions {
-        if there.iter().any(|own| own.name == *name) {
-            continue;
-        }
-        let failed = |source| ReadError::Extension { name: name.clone(), source };
-        let exists = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
-        let exists: bool =
-            sqlx::query_scalar(exists).bind(schema).fetch_one(&mut *session).await.map_err(failed)?;
-        let (name, schema_name, version) = (quoted(name), quoted(schema), quoted(version));
-        if !exists {
-            let create = format!("CREATE SCHEMA {schema_name}");
-            session.execute(AssertSqlSafe(create)).await.map_err(failed)?;
-            made.push(schema.clone());
-        }
-        let create = format!("CREATE EXTENSION {name} SCHEMA {schema_name} VERSION {version}");
-        session.execute(AssertSqlSafe(create)).await.map_err(failed)?;
-    }
-    Ok(made)
 }
 
 /// Where each sequence is. A sequence is outside every snapshot: one that moves meanwhile is a difference.

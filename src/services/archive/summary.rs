@@ -13,6 +13,8 @@ use super::expression::canonical;
 
 /// The kind under which the rows of a table are kept.
 pub const ROWS: &str = "rows of table";
+/// The kind of a schema.
+pub const SCHEMA: &str = "schema";
 /// The kind of a sequence.
 pub const SEQUENCE: &str = "sequence";
 /// The kind of a large object.
@@ -48,6 +50,11 @@ impl Summary {
         let same_name = self.things.entry((kind.to_owned(), name.to_owned())).or_default();
         same_name.push(definition);
         same_name.sort_by_cached_key(Value::to_string);
+    }
+
+    /// Forgets what has that name.
+    pub fn forget(&mut self, kind: &str, name: &str) {
+        self.things.remove(&(kind.to_owned(), name.to_owned()));
     }
 
     /// Adds the rows of a table.

@@ -20,7 +20,8 @@ async fn what_a_tenant_says_is_done_after_it_is_gone_and_a_claim_may_only_keep_m
     let policy = |policy: &str| json!({"spec": {"deletionPolicy": policy}});
     scene.patch(Kind::Tenant, &tenant, policy("Delete")).await;
     let (snapshot, retain) = (scene.inside("acme", "kept"), scene.inside("acme", "mine"));
-    scene.create(Kind::TenantDatabase, &snapshot, json!({"deletionPolicy": "Snapshot"})).await;
+    let kept = json!({"deletionPolicy": "Snapshot", "extensions": [{"name": "citext"}]});
+    scene.create(Kind::TenantDatabase, &snapshot, kept).await;
     scene.create(Kind::TenantDatabase, &retain, json!({"deletionPolicy": "Retain"})).await;
     let mut databases = vec![];
     for (claim, policy) in

@@ -34,6 +34,23 @@ async fn trusted_extensions_are_made_in_the_scratch_database_with_the_schema_and
     }
 }
 
+/// src/controller/database/extensions.rs makes them so.
+#[tokio::test]
+async fn extensions_that_the_operator_has_made_in_a_schema_of_its_own_are_archived_too() {
+    for version in VERSIONS {
+        let scene = scene(version).await;
+        let groups = ["owner", "rw", "ro"].map(|word| scene.role(word)).join(", ");
+        let make = format!(
+            "CREATE SCHEMA extensions; GRANT USAGE ON SCHEMA extensions TO {groups}; CREATE EXTENSION citext SCHEMA extensions"
+        );
+        scene.admin(&scene.database, &make).await;
+        scene.tenant("CREATE TABLE t (id extensions.citext PRIMARY KEY); INSERT INTO t VALUES ('A')").await;
+        let verified = scene.verified().await;
+        assert_eq!((verified.tables, verified.rows), (1, 1), "{version}");
+        scene.end().await;
+    }
+}
+
 #[tokio::test]
 async fn what_belongs_to_an_extension_and_would_be_in_no_archive_is_refused_by_name() {
     for version in VERSIONS {
