@@ -66,6 +66,25 @@ pub(crate) struct Basis<'a> {
     pub held: &'a Secrets,
     /// Whether logins are let in.
     pub logins_allowed: bool,
+    /// Whether the Secrets were written with what is recorded of the credentials.
+    pub is_written: bool,
+}
+
+/// The credentials as they are recorded, whatever becomes of them now.
+pub(crate) fn recorded(claim: &Validated, facts: &Facts) -> Vec<CredentialSpec> {
+    let of = |credential: &ValidCredential| {
+        let (name, group) = (credential.name.clone(), credential.access.group());
+        let issue = facts.issues.get(name.as_str()).cloned();
+        let side = issue.as_ref().map_or(Side::A, |issue| issue.side);
+        let earlier_works = issue.as_ref().is_some_and(|issue| issue.earlier != Earlier::Refused);
+        CredentialSpec {
+            side,
+            earlier_works,
+            issue,
+            ..CredentialSpec::plain(name, group, PasswordWish::Keep)
+        }
+    };
+    claim.credentials.iter().map(of).collect()
 }
 
 /// Decides it.
@@ -148,9 +167,9 @@ impl Basis<'_> {
         let [login, other] = [in_use, in_use.other()].map(|side| self.physical.login(&credential.name, side));
         let gone = match self.held.get(&credential.secret) {
             None => true,
-            // One that names the other login was not written yet. If nobody edited it or brought back an earlier one, somebody
-            // changed the server: only who did that gets in.
-            Some(found) => found.login.name != other && !(found.whole && is_current),
+            // One that names the other login was not written yet, or is an earlier one that somebody has brought back since. If nobody did
+            // that or edited it, somebody changed the server: only who did that gets in.
+            Some(found) => (found.login.name != other || self.is_written) && !(found.whole && is_current),
         };
         // Before the first turn that went through, nobody has been told of any.
         let told = self.claim.declared.is_some();

@@ -253,10 +253,19 @@ pub(crate) async fn prepare<'a>(
     let facts = facts.map_err(|error| refusal::of_look(&error))?;
     // While a suspended tenant's workloads end, what is open stays open, and what is closed closed.
     let logins_allowed = claim.logins_allowed && !(claim.suspended && all_closed(&chosen, &facts));
-    let basis = Basis { claim, physical: &chosen.physical, facts: &facts, held: secrets, logins_allowed };
-    let Decided { specs, mut logins, rotating, again } = credentials::decide(context, pool, &basis).await?;
     let extensions::Asked { wanted, refused, is_unseen } =
         extensions::ask(session, claim, &chosen.physical, &facts).await;
+    let recorded = credentials::recorded(claim, &facts);
+    let recorded = want(claim, &chosen.physical, recorded, (logins_allowed, wanted.clone()));
+    let basis = Basis {
+        claim,
+        physical: &chosen.physical,
+        facts: &facts,
+        held: secrets,
+        logins_allowed,
+        is_written: claim.declared.as_deref() == Some(&*recorded.declared()),
+    };
+    let Decided { specs, mut logins, rotating, again } = credentials::decide(context, pool, &basis).await?;
     let want = want(claim, &chosen.physical, specs, (logins_allowed, wanted));
     let plan = planned(&want, &facts, taken.as_mut()).map_err(|conflict| refusal::of_conflict(&conflict))?;
     let held = standing::hold(claim, &want, &facts, secrets, &plan);

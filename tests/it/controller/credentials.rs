@@ -363,6 +363,9 @@ async fn a_leaked_login_is_refused_also_of_a_claim_that_was_made_again_with_a_ba
     operator.stop().await;
 }
 
+/// What somebody does to a Secret, which was written like this so far.
+type Change<'a> = &'a dyn Fn(&[Value]) -> Value;
+
 #[tokio::test]
 async fn a_binding_that_somebody_edits_is_healed_and_one_whose_password_is_lost_is_replaced_by_a_rotation() {
     let site = Site::shared().await;
@@ -384,13 +387,26 @@ async fn a_binding_that_somebody_edits_is_healed_and_one_whose_password_is_lost_
     let service = scene.inside("acme", "extra");
     let of = |image: &str| json!({"image": format!("{image}extra:1"), "databases": [{"name": "extra"}]});
     scene.create(Kind::Microservice, &service, of("app.test/")).await;
-    let mut before = first;
-    for (how, change) in [
-        ("guessed", json!({"stringData": {"password": "guessed"}})),
-        ("emptied", json!({"data": null})),
-        ("a URI of its own", json!({"stringData": {"password": "x@elsewhere/db?sslmode=disable#"}})),
-        ("deleted", Value::Null),
-    ] {
+    let (mut before, mut written) = (first, vec![]);
+    // Whole, as a backup has it: of the login that was refused when the one in use had taken over.
+    let earlier = |written: &[Value]| {
+        let Value::Object(metadata) = &written[written.len() - 2]["metadata"]["annotations"] else {
+            panic!()
+        };
+        let mut annotations = json!({"tenantry.dev/issued-at": null});
+        annotations.as_object_mut().unwrap().extend(metadata.clone());
+        json!({"data": written[written.len() - 2]["data"], "metadata": {"annotations": annotations}})
+    };
+    let changes: [(&str, Change<'_>); 5] = [
+        ("guessed", &|_| json!({"stringData": {"password": "guessed"}})),
+        ("brought back", &earlier),
+        ("emptied", &|_| json!({"data": null})),
+        ("a URI of its own", &|_| json!({"stringData": {"password": "x@elsewhere/db?sslmode=disable#"}})),
+        ("deleted", &|_| Value::Null),
+    ];
+    for (how, change) in changes {
+        written.push(scene.get(Kind::Secret, &key).await.unwrap());
+        let change = change(&written);
         scene.ready(Kind::Microservice, &service).await;
         scene.patch(Kind::Microservice, &service, json!({"spec": of(PENDING)})).await;
         scene.refused(Kind::Microservice, &service, "Progressing").await;
@@ -412,7 +428,7 @@ async fn a_binding_that_somebody_edits_is_healed_and_one_whose_password_is_lost_
         })
         .await;
         rotating(&scene, &claim, "RollingOut").await;
-        session(&scene, &before).await.unwrap();
+        session(&scene, &before).await.unwrap_or_else(|error| panic!("{how}: {error}"));
         let with = |password: &str| {
             let password = Binding::from([("password".to_owned(), password.to_owned())]);
             next.clone().into_iter().chain(password).collect::<Binding>()
