@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::microservice::MicroserviceSpec;
 use super::schema;
-use super::tenant_database::Extension;
+use super::tenant_database::{Credential, Extension, TenantDatabaseSpec};
 
 /// What every tenant of the blueprint gets.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +66,11 @@ pub struct BlueprintDatabase {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub extensions: Option<Vec<Extension>>,
+    /// Its credentials, as `spec.credentials` of the TenantDatabase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub credentials: Option<Vec<Credential>>,
 }
 
 /// A service of every tenant of the blueprint.
@@ -90,6 +95,14 @@ pub struct BlueprintStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
+}
+
+impl BlueprintDatabase {
+    /// The TenantDatabase that each tenant gets.
+    pub fn claim(&self) -> TenantDatabaseSpec {
+        let Self { name: _, extensions, credentials } = self.clone();
+        TenantDatabaseSpec { credentials, extensions, ..TenantDatabaseSpec::default() }
+    }
 }
 
 impl BlueprintSpec {

@@ -45,6 +45,12 @@ use super::schema;
         description = "Pods of a tenant"
     ),
     printcolumn(
+        name = "Databases",
+        type_ = "integer",
+        json_path = ".spec.quota.databases",
+        description = "Databases of a tenant"
+    ),
+    printcolumn(
         name = "Connections",
         type_ = "integer",
         json_path = ".spec.limits.connections",
@@ -59,7 +65,7 @@ use super::schema;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PlanSpec {
-    /// What all pods of a tenant may use together; becomes the namespace's ResourceQuota.
+    /// What a tenant may have: of what its pods use together the namespace's ResourceQuota is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<PlanQuota>,
     /// Limits of each database.
@@ -71,7 +77,7 @@ pub struct PlanSpec {
     pub server_selector: Option<ServerSelector>,
 }
 
-/// What all pods of a tenant may use together.
+/// What a tenant may have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanQuota {
@@ -87,6 +93,11 @@ pub struct PlanQuota {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000))]
     pub pods: Option<i32>,
+    /// Number of databases, Bound and Released. A claim that comes when there are as many gets none (QuotaExceeded); fewer than there
+    /// are changes nothing for those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10_000))]
+    pub databases: Option<i32>,
 }
 
 /// Limits of one database.

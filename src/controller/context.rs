@@ -26,6 +26,7 @@ use super::queue::{Lane, Queue, Queues};
 use super::seeds::Seeds;
 use super::servers::Servers;
 use super::store::Store;
+use super::tenant_database::quota::Places;
 use super::tenant_database::standing::Standings;
 use super::verified::Verified;
 use crate::api::{Blueprint, DatabaseServer, Microservice, Plan, ServerDatabase, Tenant, TenantDatabase};
@@ -146,6 +147,8 @@ pub struct Context {
     pub servers: Arc<Servers>,
     /// Claims whose databases are known to be as declared.
     pub standings: Standings,
+    /// Databases that are about to be made, for their tenants' quotas.
+    pub places: Places,
     /// What the servers' marker rows name.
     pub inventory: Arc<Inventory>,
     /// The servers' warm pools.
@@ -199,6 +202,7 @@ impl Context {
             rollouts: Rollouts::default(),
             verified: Verified::default(),
             standings: Standings::default(),
+            places: Places::default(),
             inventory: Arc::default(),
             pools: Pools::default(),
             brakes: Arc::default(),
@@ -243,6 +247,7 @@ impl Context {
             rollouts: Rollouts::default(),
             verified: Verified::default(),
             standings: Standings::default(),
+            places: Places::default(),
             servers: Arc::clone(&self.servers),
             inventory: Arc::clone(&self.inventory),
             pools: self.pools.fork(),

@@ -24,7 +24,7 @@ use crate::controller::tenant_database::choose::{Chosen, choose};
 use crate::controller::tenant_database::provision::{self, Prepared, Provisioned};
 use crate::controller::tenant_database::standing::Held;
 use crate::controller::tenant_database::validate::{self, Refusal, ValidCredential, Validated};
-use crate::controller::tenant_database::{fetch, place};
+use crate::controller::tenant_database::{fetch, place, quota};
 use crate::controller::worker::key_of;
 use crate::postgres::facts::{Facts, Marker, Phase, Server};
 use crate::postgres::observe::{self, Markers};
@@ -137,6 +137,7 @@ impl Rehearsal<'_> {
     /// The same for a server that does not exist yet: nothing is on it, and we are its superuser.
     fn planned_on_new(&self, claim: &Validated) -> Result<Planned, Summary> {
         let chosen = choose(claim, &[])?;
+        quota::ask(&self.world, claim)?;
         let server = Server {
             template_encoding: "UTF8".to_owned(),
             admin: managed::SUPERUSER.to_owned(),

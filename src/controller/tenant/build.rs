@@ -14,11 +14,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::validate::Validated;
-use crate::api::blueprint::BlueprintDatabase;
 use crate::api::microservice::MicroserviceSpec;
 use crate::api::plan::PlanQuota;
 use crate::api::tenant::{Owner, OwnerKind};
-use crate::api::tenant_database::TenantDatabaseSpec;
 use crate::api::{Microservice, TenantDatabase, labels};
 use crate::controller::apply::{ApplyError, Declared, Gate};
 use crate::controller::object::{Key, Kind};
@@ -46,8 +44,8 @@ pub struct Built {
 pub fn build(tenant: &Validated) -> Result<Built, ApplyError> {
     let declare = Declare { tenant };
     let mut contents = Vec::new();
-    if let Some(quota) = &tenant.plan.quota {
-        contents.push(declare.one(Kind::ResourceQuota, &resource_quota(tenant, quota))?);
+    if let Some(quota) = tenant.plan.quota.as_ref().and_then(|quota| resource_quota(tenant, quota)) {
+        contents.push(declare.one(Kind::ResourceQuota, &quota)?);
     }
     contents.push(declare.one(Kind::LimitRange, &limit_range(tenant))?);
     contents.push(declare.one(Kind::NetworkPolicy, &default_deny(tenant))?);
@@ -55,10 +53,9 @@ pub fn build(tenant: &Validated) -> Result<Built, ApplyError> {
     if !tenant.owners.is_empty() {
         contents.push(declare.one(Kind::RoleBinding, &role_binding(tenant))?);
     }
-    for BlueprintDatabase { name, extensions } in &tenant.databases {
-        let spec = TenantDatabaseSpec { extensions: extensions.clone(), ..TenantDatabaseSpec::default() };
-        let mut claim = TenantDatabase::new(name, spec);
-        claim.metadata = meta(tenant, name);
+    for database in &tenant.databases {
+        let mut claim = TenantDatabase::new(&database.name, database.claim());
+        claim.metadata = meta(tenant, &database.name);
         contents.push(declare.one(Kind::TenantDatabase, &claim)?);
     }
     for service in &tenant.services {
@@ -134,22 +131,25 @@ fn namespace(tenant: &Validated) -> Namespace {
     }
 }
 
-fn resource_quota(tenant: &Validated, quota: &PlanQuota) -> ResourceQuota {
+/// `None` if nothing of it is for Kubernetes to count.
+fn resource_quota(tenant: &Validated, quota: &PlanQuota) -> Option<ResourceQuota> {
+    let PlanQuota { cpu, memory, pods, databases } = quota;
     let mut hard = BTreeMap::new();
-    for (name, value) in [("cpu", &quota.cpu), ("memory", &quota.memory)] {
+    for (name, value) in [("cpu", cpu), ("memory", memory)] {
         if let Some(value) = value {
             hard.insert(format!("limits.{name}"), Quantity(value.clone()));
             hard.insert(format!("requests.{name}"), Quantity(value.clone()));
         }
     }
-    if let Some(pods) = quota.pods {
+    if let Some(pods) = pods {
         hard.insert("pods".into(), Quantity(pods.to_string()));
     }
-    ResourceQuota {
+    let is_for_us_alone = hard.is_empty() && databases.is_some();
+    (!is_for_us_alone).then(|| ResourceQuota {
         metadata: meta(tenant, SINGLE),
         spec: Some(ResourceQuotaSpec { hard: Some(hard), ..ResourceQuotaSpec::default() }),
         ..ResourceQuota::default()
-    }
+    })
 }
 
 fn limit_range(tenant: &Validated) -> LimitRange {
@@ -234,11 +234,11 @@ fn microservice(tenant: &Validated, name: &str, spec: &MicroserviceSpec) -> Micr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::blueprint::BlueprintService;
+    use crate::api::blueprint::{BlueprintDatabase, BlueprintService};
     use crate::api::microservice::Builtin;
     use crate::api::names::TenantId;
     use crate::api::plan::PlanSpec;
-    use crate::api::tenant_database::Extension;
+    use crate::api::tenant_database::{Credential, Extension};
     use serde_json::{Value, json};
 
     fn tenant() -> Validated {
@@ -248,12 +248,18 @@ mod tests {
             id: TenantId::of_uid("uid-1"),
             namespace: "tenant-acme".into(),
             plan: PlanSpec {
-                quota: Some(PlanQuota { cpu: Some("2".into()), memory: Some("2Gi".into()), pods: Some(10) }),
+                quota: Some(PlanQuota {
+                    cpu: Some("2".into()),
+                    memory: Some("2Gi".into()),
+                    pods: Some(10),
+                    databases: Some(2),
+                }),
                 ..PlanSpec::default()
             },
             databases: vec![BlueprintDatabase {
                 name: "app".into(),
                 extensions: Some(vec![Extension { name: "citext".into() }]),
+                credentials: Some(vec![Credential { name: "job".into(), ..Credential::default() }]),
             }],
             services: vec![BlueprintService {
                 name: "user".into(),
@@ -322,7 +328,7 @@ mod tests {
                     "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tenantry-tenant-owner"},
                     "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}]}),
                 json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "TenantDatabase", "metadata": metadata("app"),
-                    "spec": {"extensions": [{"name": "citext"}]}}),
+                    "spec": {"credentials": [{"name": "job"}], "extensions": [{"name": "citext"}]}}),
                 json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "Microservice", "metadata": metadata("user"), "spec": {"builtin": "user"}}),
             ]
         );

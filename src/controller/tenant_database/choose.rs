@@ -117,6 +117,7 @@ mod tests {
             id: TenantId::of_uid("tenant-2"),
             tenant: "acme".into(),
             credentials: vec![],
+            quota: None,
             extensions: BTreeSet::new(),
             allowed_extensions: BTreeSet::new(),
             connection_limit: None,

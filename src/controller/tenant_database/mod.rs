@@ -17,6 +17,7 @@ pub mod leak;
 pub mod limits;
 pub mod place;
 pub mod provision;
+pub mod quota;
 pub mod rollouts;
 pub mod room;
 pub mod rotation;

@@ -30,7 +30,7 @@ use super::credentials::{self, Basis, Decided, Rotating};
 use super::fetch::{Fetched, SUSPEND_LIMIT};
 use super::standing::{self, Held};
 use super::validate::Validated;
-use super::{drift, extensions, place, room};
+use super::{drift, extensions, place, quota, room};
 
 /// What a claim has on its server.
 #[derive(Clone, Debug)]
@@ -244,6 +244,9 @@ pub(crate) async fn prepare<'a>(
     let chosen = chosen(session, claim).await?;
     // One that is there already takes no room, and is not made.
     let new = chosen.rows.is_empty() && claim.given.is_none();
+    if new {
+        quota::ask(context, claim)?;
+    }
     let capacity = if new { room::ask(context, session, claim).await? } else { None };
     let mut taken = new.then(|| context.pools.take(&claim.server)).flatten();
     let facts = match &taken {

@@ -7,6 +7,7 @@ use kube::ResourceExt;
 
 use super::adoption::{self, Given};
 use super::fetch::{Fetched, SUSPEND_LIMIT};
+use super::quota::Quota;
 use super::rotation::{self, Asked};
 use super::{limits, place};
 use crate::api::condition::{Summary, reason};
@@ -39,6 +40,8 @@ pub struct Validated {
     pub tenant: String,
     /// Credentials.
     pub credentials: Vec<ValidCredential>,
+    /// How many databases its tenant may have, if its plan says so.
+    pub quota: Option<Quota>,
     /// Extensions.
     pub extensions: BTreeSet<String>,
     /// Those that the server's admin vouches for; none if none are asked for.
@@ -148,6 +151,7 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
             Some(given) if given.adopted.management == Management::Observe => vec![],
             _ => credentials(fetched)?,
         },
+        quota: fetched.plan.as_ref().and_then(Quota::of),
         extensions: claim.spec.extensions.iter().flatten().map(|it| it.name.clone()).collect(),
         allowed_extensions: allowed_extensions(fetched, &server),
         connection_limit: limits::connection_limit(fetched.plan.as_ref(), claim),

@@ -24,6 +24,7 @@ mod microservice;
 mod owned;
 pub mod pool;
 mod protection;
+mod quota;
 mod samples;
 pub mod scene;
 mod servers;
