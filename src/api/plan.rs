@@ -108,13 +108,14 @@ pub struct DatabaseLimits {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub connections: Option<i32>,
-    /// How long a statement may run, from `1s` to `576h`, for example `30s`. PostgreSQL cancels one that runs longer; the
-    /// session of who lifted the limit for himself ends a second later. An adopted database keeps its own settings.
+    /// How long a statement may run, from `1s` to `576h`, for example `30s`. PostgreSQL cancels one that runs longer. A second
+    /// later the session ends: one that lifted the limit for itself, as migrations and pg_dump do, one from before the limit, or
+    /// one whose message of several statements takes longer as a whole. An adopted database keeps its own settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timeout")]
     pub statement_timeout: Option<String>,
     /// How long a session may do nothing in an open transaction, from `1s` to `576h`. It ends then, a second later if it lifted
-    /// the limit for itself. An adopted database keeps its own settings.
+    /// the limit for itself or is from before the limit. An adopted database keeps its own settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timeout")]
     pub idle_in_transaction_timeout: Option<String>,

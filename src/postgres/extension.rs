@@ -29,6 +29,8 @@ pub struct Available {
 pub struct Extensions {
     /// The schema that each is in, by name of the extension.
     pub installed: BTreeMap<String, String>,
+    /// Those of them whose owner is neither our login nor a superuser.
+    pub of_others: BTreeSet<String>,
     /// Schemas by name: those of ours, and whatever has the name [`HOME`].
     pub homes: BTreeMap<String, Home>,
     /// Where sessions in the database look for what they name without a schema, if the database has a setting for that.

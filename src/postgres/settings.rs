@@ -22,6 +22,9 @@ pub enum Setting {
 pub type Settings = BTreeMap<Setting, u32>;
 
 impl Setting {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::IdleInTransactionTimeout, Self::StatementTimeout, Self::TempFileLimit];
+
     /// Its name in PostgreSQL.
     pub const fn name(self) -> &'static str {
         match self {

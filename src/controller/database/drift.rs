@@ -151,7 +151,7 @@ fn of_database(name: &Ident, change: &DatabaseChange) -> String {
         DatabaseChange::Set(setting, value) => {
             format!("database {name} has not the setting {} = {value}", setting.name())
         }
-        DatabaseChange::ResetSettings => format!("database {name} has settings of somebody else's"),
+        DatabaseChange::Reset(setting) => format!("database {name} has a setting {}", setting.name()),
         DatabaseChange::Template(true) => format!("database {name} is no template"),
         DatabaseChange::Template(false) => format!("database {name} is a template"),
         DatabaseChange::Comment(_) => format!("database {name} has another comment"),
@@ -186,6 +186,7 @@ mod tests {
 
     use super::*;
     use crate::postgres::facts::{DefaultKind, Privilege};
+    use crate::postgres::settings::Setting;
     use crate::postgres::statement::Batch;
 
     fn ident(name: &str) -> Ident {
@@ -208,7 +209,10 @@ mod tests {
                     role: ident("t_a_app_app_a"),
                     attributes: vec![RoleAttribute::Superuser(false), RoleAttribute::ConnectionLimit(None)],
                 },
-                Statement::AlterDatabase { name: ident("t_a_app"), change: DatabaseChange::ResetSettings },
+                Statement::AlterDatabase {
+                    name: ident("t_a_app"),
+                    change: DatabaseChange::Reset(Setting::StatementTimeout),
+                },
                 leave("mallory"),
                 leave("mallory"),
                 leave("postgres"),
@@ -230,7 +234,7 @@ mod tests {
             [
                 "database t_a_app has not the connection limit 5",
                 "role t_a_app_app_a is not NOSUPERUSER, CONNECTION LIMIT -1",
-                "database t_a_app has settings of somebody else's",
+                "database t_a_app has a setting statement_timeout",
                 "mallory is a member of t_a_app_owner",
                 "PUBLIC has CONNECT, TEMPORARY on database t_a_app",
                 "t_a_app_ro has no SELECT on TABLES that t_a_app_owner makes",

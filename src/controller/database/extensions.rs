@@ -153,7 +153,11 @@ pub fn resolve(
     let mut create: Vec<Creation> = vec![];
     let lacks = |it: &Available, create: &[Creation]| {
         let is_made = |name: &str| create.iter().any(|made| made.name.as_str() == name);
-        let is_safe = |name: &str| have.installed.get(name).is_some_and(|schema| have.is_safe(schema));
+        // Whoever owns it can put another in its place while ours is made: in a schema of ours too, where no right of ours is asked.
+        let is_safe = |name: &str| {
+            let schema = have.installed.get(name).filter(|_| !have.of_others.contains(name));
+            schema.is_some_and(|schema| have.is_safe(schema))
+        };
         it.requires.iter().find(|name| !is_made(name) && !is_safe(name)).cloned()
     };
     while let Some(next) = open.iter().find(|(_, (it, _))| lacks(it, &create).is_none()) {
@@ -287,7 +291,7 @@ mod tests {
         Extensions {
             installed: installed.iter().map(|(name, schema)| ((*name).into(), (*schema).into())).collect(),
             homes: home.map(|home| (HOME.to_owned(), home)).into_iter().collect(),
-            search_path: None,
+            ..Extensions::default()
         }
     }
 

@@ -239,7 +239,7 @@ impl<'a> Target<'a> {
         } else if self.database.connection_limit != connection_limit {
             stages.last.push(alter(DatabaseChange::ConnectionLimit(connection_limit)));
         }
-        stages.last.extend(self.settings_of_database(settings).map(alter));
+        stages.last.extend(self.settings_of_database(settings).into_iter().map(alter));
         if self.database.owner != DATABASE_OWNER {
             stages.reachable.push(alter(DatabaseChange::Owner(owner)));
         }
@@ -253,15 +253,19 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// The settings of the database are exactly those that we declare: any other would change what its tenant's sessions do.
-    fn settings_of_database(&self, want: &Settings) -> impl Iterator<Item = DatabaseChange> + use<> {
-        let have = &self.database.settings;
-        let foreign = have.keys().any(|name| !want.keys().any(|setting| setting.name() == name));
-        let differs = |(setting, value): &(&Setting, &u32)| {
-            foreign || have.get(setting.name()).is_none_or(|have| *have != value.to_string())
+    /// The limits that stand with the database. Its other settings are not ours: who may set them is its owner or a superuser.
+    fn settings_of_database(&self, want: &Settings) -> Vec<DatabaseChange> {
+        let change = |setting: Setting| {
+            let have = self.database.settings.get(setting.name());
+            match (want.get(&setting), have) {
+                (Some(value), have) if have != Some(&value.to_string()) => {
+                    Some(DatabaseChange::Set(setting, *value))
+                }
+                (None, Some(_)) => Some(DatabaseChange::Reset(setting)),
+                _ => None,
+            }
         };
-        let set = want.iter().filter(differs).map(|(setting, value)| DatabaseChange::Set(*setting, *value));
-        foreign.then_some(DatabaseChange::ResetSettings).into_iter().chain(set.collect::<Vec<_>>())
+        Setting::ALL.into_iter().filter_map(change).collect()
     }
 
     /// What the inside has to be compared with. `None` where a settled database was not looked into.

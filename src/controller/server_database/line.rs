@@ -45,12 +45,16 @@ pub fn is_ahead(other: &ServerDatabase, own: &ServerDatabase) -> bool {
 }
 
 fn without(database: &ServerDatabase) -> Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
+    // Nobody makes an archive of one whose object is on its way out: it would hold up all behind it.
+    let database = Some(database).filter(|it| it.metadata.deletion_timestamp.is_none())?;
     let conditions = &database.status.as_ref()?.conditions;
     condition::find(conditions, ARCHIVED).filter(|condition| condition.status == "False")
 }
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
     use super::*;
     use crate::api::server_database::{ServerDatabaseSpec, ServerDatabaseStatus};
 
@@ -88,6 +92,10 @@ mod tests {
             (database("a", "main", None), database("a", "main", Some(("False", "Archiving", 1))));
         assert_eq!((is_ahead(&own, &fresh), is_ahead(&own, &again)), (true, false));
         assert_eq!(place(&again), None);
+        let mut leaving = database("a", "main", Some(("False", "Queued", 1)));
+        assert!(is_ahead(&leaving, &fresh));
+        leaving.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        assert!(!is_ahead(&leaving, &fresh), "nobody works on it");
     }
 
     #[test]

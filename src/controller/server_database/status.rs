@@ -40,6 +40,9 @@ pub fn status(
         status.deletion_policy = marker.adopted.is_none().then_some(marker.deletion_policy);
         status.generation = Some(marker.generation);
         status.tenant_uid = Some(marker.tenant_uid.clone());
+    } else if matches!(marker, Ok(None)) {
+        // Without a row it has no archive to wait for.
+        condition::remove(&mut status.conditions, ARCHIVED);
     }
     let adoption = database.spec.adoption();
     let summary = match (problem, marker) {

@@ -139,7 +139,7 @@ pub enum Reason {
     FloodsNotifications,
     /// The notification queue may not be emptied while it goes on.
     ParksNotifications(Duration),
-    /// Its statement runs longer than the plan allows: it lifted PostgreSQL's own limit.
+    /// Its statement runs longer than the plan allows, and PostgreSQL's own limit did not hold.
     ExceedsStatementTimeout(Duration),
     /// It does nothing in an open transaction for longer than the plan allows.
     ExceedsIdleTimeout(Duration),
@@ -197,14 +197,12 @@ impl fmt::Display for Reason {
                 "held up the server's notification queue in a transaction of {:.0} s",
                 time.as_secs_f64()
             ),
-            Self::ExceedsStatementTimeout(limit) => write!(
-                f,
-                "lifted statement_timeout and ran a statement for longer than the {} s of its plan",
-                limit.as_secs()
-            ),
+            Self::ExceedsStatementTimeout(limit) => {
+                write!(f, "ran a statement for longer than the {} s of its plan", limit.as_secs())
+            }
             Self::ExceedsIdleTimeout(limit) => write!(
                 f,
-                "lifted idle_in_transaction_session_timeout and did nothing in a transaction for longer than the {} s of its plan",
+                "did nothing in an open transaction for longer than the {} s of its plan",
                 limit.as_secs()
             ),
         }

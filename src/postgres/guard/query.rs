@@ -46,11 +46,11 @@ SELECT s.pid, coalesce(s.backend_start::text, ''), s.login, m.physical_name, coa
          WHERE p.layout = 'archive-' || m.physical_name), false), \
        extract(epoch FROM clock_timestamp() - s.statement)::float8, \
        extract(epoch FROM clock_timestamp() - s.idle)::float8, \
-       CASE WHEN m.phase = 'Bound' THEN ARRAY(SELECT unnest(o.setconfig) FROM pg_db_role_setting o \
+       CASE WHEN m.limited THEN ARRAY(SELECT unnest(o.setconfig) FROM pg_db_role_setting o \
          WHERE o.setdatabase = s.datid AND o.setrole = 0) ELSE '{}' END \
 FROM seen s \
 LEFT JOIN (SELECT physical_name, CASE WHEN management = 'Full' THEN physical_name \
-             ELSE 't_' || tenant_id || '_' || replace(name, '-', '_') END AS roles, phase, unnest(logins) AS login \
+             ELSE 't_' || tenant_id || '_' || replace(name, '-', '_') END AS roles, phase = 'Bound' AND management = 'Full' AS limited, unnest(logins) AS login \
            FROM tenantry.marker) m ON m.login = s.login";
 
 /// Reads a row: process id, session, and how full the notification queue is.

@@ -222,6 +222,9 @@ fn enter(inside: &mut Inside, row: &PgRow) -> Result<(), sqlx::Error> {
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     let acl = match about.as_str() {
         "extension" => {
+            if !row.try_get::<bool, _>(5)? {
+                inside.extensions.of_others.insert(subject.clone());
+            }
             inside.extensions.installed.insert(subject, kind);
             return Ok(());
         }

@@ -124,8 +124,8 @@ SELECT 'default', pg_get_userbyid(p.defaclrole)::text, p.defaclobjtype::text, \
 FROM pg_default_acl p LEFT JOIN LATERAL aclexplode(p.defaclacl) a ON true \
 WHERE p.defaclnamespace = 0 \
 UNION ALL \
-SELECT 'extension', e.extname::text, n.nspname::text, NULL, NULL, NULL \
-FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace \
+SELECT 'extension', e.extname::text, n.nspname::text, NULL, NULL, o.rolsuper OR o.rolname = current_user \
+FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace JOIN pg_roles o ON o.oid = e.extowner \
 UNION ALL \
 SELECT 'home', n.nspname::text, pg_get_userbyid(n.nspowner)::text, \
        CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee)::text END, a.privilege_type, a.is_grantable \

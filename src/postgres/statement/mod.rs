@@ -230,8 +230,8 @@ pub enum DatabaseChange {
     ConnectionLimit(Option<u32>),
     /// A setting for whoever connects to it.
     Set(Setting, u32),
-    /// No settings for whoever connects to it.
-    ResetSettings,
+    /// What the server sets, for whoever connects to it.
+    Reset(Setting),
     /// Whether anybody with CREATEDB may copy it.
     Template(bool),
     /// The comment.

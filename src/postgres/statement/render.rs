@@ -95,7 +95,7 @@ fn alter_database(name: &Ident, change: &DatabaseChange) -> String {
         DatabaseChange::Set(setting, value) => {
             format!("ALTER DATABASE {name} SET {} = {value}", setting.name())
         }
-        DatabaseChange::ResetSettings => format!("ALTER DATABASE {name} RESET ALL"),
+        DatabaseChange::Reset(setting) => format!("ALTER DATABASE {name} RESET {}", setting.name()),
         DatabaseChange::Template(template) => format!("ALTER DATABASE {name} IS_TEMPLATE {template}"),
         DatabaseChange::Comment(text) => format!("COMMENT ON DATABASE {name} IS {text}"),
     }

@@ -99,7 +99,7 @@ async fn what_somebody_changed_is_brought_back_and_told(version: Version) {
         "alter database {db} connection limit 77",
         "grant connect on database {db} to public",
         "alter database {db} owner to postgres",
-        "alter database {db} set work_mem = '1GB'",
+        "alter database {db} set statement_timeout = 0",
         "alter role {login} superuser",
         "alter role {login} set statement_timeout = 0",
         "alter role {login} in database {db} set search_path = evil",

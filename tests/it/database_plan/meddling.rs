@@ -178,7 +178,7 @@ impl Model {
         match meddling {
             Meddling::Limit(count) => database.connection_limit = count,
             Meddling::DatabaseSetting(setting) => {
-                let name = ["statement_timeout", "temp_file_limit", "session_preload_libraries"][setting];
+                let name = ["statement_timeout", "temp_file_limit", "search_path"][setting];
                 database.settings.insert(name.into(), "0".into());
             }
             Meddling::Close => database.allow_connections = false,

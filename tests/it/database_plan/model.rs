@@ -206,7 +206,7 @@ impl Model {
             DatabaseChange::Set(setting, value) => {
                 database.settings.insert(setting.name().to_owned(), value.to_string());
             }
-            DatabaseChange::ResetSettings => database.settings.clear(),
+            DatabaseChange::Reset(setting) => drop(database.settings.remove(setting.name())),
             DatabaseChange::Template(template) => database.template = *template,
             DatabaseChange::Comment(text) => database.comment = Some(text.as_str().to_owned()),
         }

@@ -140,19 +140,30 @@ async fn nothing_is_built_on_what_a_tenant_has_installed(version: Version) {
     let fixture = Fixture::shared(version).await;
     let spec = want(&["app"]);
     fixture.converge(&spec).await;
+    let (citext, _) = asking(&fixture, &spec, &["citext"]).await;
+    fixture.converge(&citext).await;
     let mut tenant = fixture.tenant(&login(&spec, 0), spec.physical.as_str()).await.unwrap();
-    // With our rights, the script of earthdistance would take this for what decides how many dimensions a cube has.
-    let planted = "CREATE FUNCTION cube_dim(earth_of_mine anyelement) RETURNS int LANGUAGE sql AS 'SELECT 1'";
-    run(&mut tenant, &format!("CREATE EXTENSION cube SCHEMA public; {planted}")).await;
-    let (asked, refused) = asking(&fixture, &spec, &["cube", "earthdistance"]).await;
-    let (name, requires) = ("earthdistance".to_owned(), "cube".to_owned());
-    assert_eq!(refused, [Refused::NeedsExposed { name, requires, schema: "public".into() }]);
-    assert_eq!(
-        fixture.plan(&asked).await,
-        Ok(Plan::default()),
-        "what the tenant has is what its claim asks for"
-    );
-    assert_eq!(installed(&fixture, &spec).await, ["cube in public"]);
+    // PostgreSQL asks for no right on the schema that a trusted extension is made in.
+    for schema in ["public", "extensions", "pg_catalog"] {
+        run(
+            &mut tenant,
+            &format!("DROP EXTENSION IF EXISTS cube CASCADE; CREATE EXTENSION cube SCHEMA {schema}"),
+        )
+        .await;
+        if schema == "public" {
+            // With our rights, the script of earthdistance would take this for what decides how many dimensions a cube has.
+            let planted =
+                "CREATE FUNCTION cube_dim(earth_of_mine anyelement) RETURNS int LANGUAGE sql AS 'SELECT 1'";
+            run(&mut tenant, planted).await;
+        }
+        let (asked, refused) = asking(&fixture, &spec, &["citext", "cube", "earthdistance"]).await;
+        let (name, requires) = ("earthdistance".to_owned(), "cube".to_owned());
+        assert_eq!(refused, [Refused::NeedsExposed { name, requires, schema: schema.into() }]);
+        let plan = fixture.plan(&asked).await;
+        assert_eq!(plan, Ok(Plan::default()), "what the tenant has is what its claim asks for");
+        let there = ["citext in extensions".to_owned(), format!("cube in {schema}")];
+        assert_eq!(installed(&fixture, &spec).await, there);
+    }
 }
 
 async fn an_admin_that_is_no_superuser_makes_those_that_are_trusted(version: Version) {

@@ -166,15 +166,21 @@ async fn who_lifts_the_limits_of_its_plan_ends_and_who_does_not_is_cancelled(ver
     assert!(working.await.unwrap().is_err());
     run(&mut obedient, "SELECT 1").await;
 
-    // Nobody but the plan sets what a database's sessions may take.
+    // Nobody but the plan sets them; what else is set for a database is its admin's.
     let mut admin = fixture.superuser("postgres").await;
-    for meddling in ["SET statement_timeout = 0", "SET work_mem = '1GB'", "RESET ALL"] {
-        let right = fixture.facts(&spec).await.databases[name].settings.clone();
+    let settings = async || fixture.facts(&spec).await.databases[name].settings.clone();
+    let right = settings().await;
+    for meddling in ["SET statement_timeout = 0", "RESET ALL"] {
         run(&mut admin, &format!("ALTER DATABASE {name} {meddling}")).await;
         fixture.converge(&spec).await;
-        assert_eq!(fixture.facts(&spec).await.databases[name].settings, right, "{meddling}");
+        assert_eq!(settings().await, right, "{meddling}");
         assert!(fixture.plan(&spec).await.unwrap().is_empty());
     }
+    run(&mut admin, &format!("ALTER DATABASE {name} SET work_mem = '8MB'")).await;
+    assert!(fixture.plan(&spec).await.unwrap().is_empty());
+    let unlimited = DatabaseSpec { settings: Settings::new(), ..spec.clone() };
+    fixture.converge(&unlimited).await;
+    assert_eq!(settings().await, [("work_mem".to_owned(), "8MB".to_owned())].into());
 }
 
 async fn who_sends_notifications_is_known_by_the_lock_that_it_takes(version: Version) {
