@@ -23,7 +23,7 @@ use super::database::refusal;
 use super::object::{Key, Kind};
 use super::publish;
 use super::queue::Lane;
-use crate::api::condition::{Summary, reason};
+use crate::api::condition::{self, Summary, reason};
 use crate::api::server_database::DatabasePhase;
 use crate::api::{
     Blueprint, DatabaseServer, Microservice, Plan, ServerDatabase, Tenant, TenantDatabase, labels, names,
@@ -116,12 +116,32 @@ pub async fn admits(
     row: &Marker,
     coming: Coming,
 ) -> Result<(), Summary> {
-    let read = observe::pace(session.reader(), WINDOW, Some(&row.physical_name), coming).await;
+    let held_up = held_up(context, server);
+    let read = observe::pace(session.reader(), WINDOW, Some(&row.physical_name), coming, &held_up).await;
     let (recent, all) = read.map_err(|error| refusal::of_observe(&error))?;
     let next = Pace { recent: recent.saturating_add(1), all };
     let why =
         || format!("{} of {all} databases on the server would have been released or removed", next.recent);
     check(context, server, next, why).await
+}
+
+/// Databases of the server whose end waits for somebody, as their objects say: counted, they would engage the brake for whatever
+/// else is removed, for as long as nobody comes.
+pub fn held_up(context: &Context, server: &str) -> Vec<String> {
+    let databases: Vec<ServerDatabase> = context.valid_all();
+    databases
+        .into_iter()
+        .filter(|database| database.spec.server_ref.name == server && is_held_up(database))
+        .map(|database| database.spec.physical_name)
+        .collect()
+}
+
+fn is_held_up(database: &ServerDatabase) -> bool {
+    let lasting =
+        [reason::DELETION_PROTECTED, reason::CLAIM_CONFLICT, reason::ARCHIVE_MISSING, reason::ROLES_IN_USE];
+    let status = database.status.as_ref();
+    let ready = status.and_then(|status| condition::find(&status.conditions, condition::READY));
+    ready.is_some_and(|ready| ready.status == "False" && lasting.contains(&ready.reason.as_str()))
 }
 
 /// Whether the tenant's namespace may be deleted. One that has no database waits for nobody, but while a CRD of ours is
@@ -344,6 +364,27 @@ mod tests {
         database.status =
             Some(ServerDatabaseStatus { phase: Some(phase), ..ServerDatabaseStatus::default() });
         database
+    }
+
+    #[test]
+    fn what_waits_for_somebody_does_not_come() {
+        let says = |reason: &str| {
+            let mut it = database("tenant-acme", DatabasePhase::Tombstoned);
+            let summary = Summary::Stalled { reason: reason::PROGRESSING, message: String::new() };
+            let conditions = &mut it.status.as_mut().unwrap().conditions;
+            summary.write(conditions, 1, Timestamp::UNIX_EPOCH);
+            for condition in conditions.iter_mut() {
+                condition.reason = reason.into();
+            }
+            it
+        };
+        for reason in ["DeletionProtected", "ClaimConflict", "ArchiveMissing", "RolesInUse"] {
+            assert!(is_held_up(&says(reason)), "{reason}");
+        }
+        for reason in ["DeletionBrake", "Progressing", "RereadingArchive"] {
+            assert!(!is_held_up(&says(reason)), "{reason}");
+        }
+        assert!(!is_held_up(&database("tenant-acme", DatabasePhase::Tombstoned)));
     }
 
     #[test]

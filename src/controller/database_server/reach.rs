@@ -156,7 +156,8 @@ async fn settle(
     let noted = context.servers.gate().fences().see(&mut connection).await;
     noted.map_err(|error| refusal::of_fence(&error))?;
     let released = if brake::is_engaged(context, name) {
-        observe::pace(&mut connection, brake::WINDOW, None, Coming::All).await.map(Some)
+        let held_up = brake::held_up(context, name);
+        observe::pace(&mut connection, brake::WINDOW, None, Coming::All, &held_up).await.map(Some)
     } else {
         Ok(None)
     };

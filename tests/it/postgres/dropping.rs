@@ -1,6 +1,7 @@
 //! A tombstone ends when everything is as it has to be, by the statements themselves, and takes nothing else along.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::Connection;
 use tenantry::controller::database::dropping::{
@@ -11,7 +12,7 @@ use tenantry::controller::database::tombstone::{exhume, purged, seal};
 use tenantry::controller::database::want::DatabaseSpec;
 use tenantry::postgres::execute::ExecuteError;
 use tenantry::postgres::facts::Phase;
-use tenantry::postgres::observe;
+use tenantry::postgres::observe::{self, Coming};
 use tenantry::postgres::tombstone::{Archive, Extent, OwnRole, TombstoneName, Volume};
 
 use super::converge::settled;
@@ -29,7 +30,7 @@ on_every_version! {
     a_drop_that_was_cut_short_is_brought_to_its_end_and_never_taken_back,
     a_role_that_something_depends_on_stays_and_is_named_until_that_is_gone,
     a_drop_that_was_intended_can_be_taken_back_until_the_database_is_gone,
-    an_admin_that_is_no_superuser_drops_what_it_made,
+    an_admin_that_is_no_superuser_counts_and_drops_what_it_made,
 }
 
 /// An archive of the tombstone as it is now.
@@ -406,9 +407,24 @@ async fn a_drop_that_was_intended_can_be_taken_back_until_the_database_is_gone(v
     finish(&fixture, &spec).await;
 }
 
-async fn an_admin_that_is_no_superuser_drops_what_it_made(version: Version) {
+async fn an_admin_that_is_no_superuser_counts_and_drops_what_it_made(version: Version) {
     let limited = Fixture::limited(version).await;
     let spec = archived(&limited).await;
+    let name = spec.physical.as_str();
+    let mut reader = limited.pool.operator().await.unwrap();
+    // Nothing was done within no time; what comes is what may be dropped, and waits for nobody.
+    for (at, coming, held_up, counted) in [
+        (None, Coming::Drops, vec![], 1),
+        (None, Coming::All, vec![], 1),
+        (None, Coming::Ends, vec![], 0),
+        (None, Coming::Nothing, vec![], 0),
+        (None, Coming::Drops, vec![name.to_owned()], 0),
+        (Some(name), Coming::Drops, vec![], 0),
+    ] {
+        let pace = observe::pace(&mut reader, Duration::ZERO, at, coming, &held_up).await.unwrap();
+        assert_eq!(pace, (counted, 1), "{at:?} {coming:?} {held_up:?}");
+    }
+    reader.release().await;
     finish(&limited, &spec).await;
     assert_eq!(left(&limited, &spec).await, Vec::<String>::new());
 }
