@@ -42,7 +42,7 @@ pub(super) async fn ask(
     }
     let seen = seen(facts, physical);
     if claim.given.is_some() {
-        return of_anothers(asked, &seen.unwrap_or_default());
+        return of_foreign(asked, &seen.unwrap_or_default());
     }
     let Some(have) = seen else {
         let wanted = Wanted { names: asked.clone(), create: vec![] };
@@ -75,7 +75,7 @@ fn seen(facts: &Facts, physical: &PhysicalName) -> Option<Extensions> {
 }
 
 /// In a database that we did not make, nothing is made but what its owner makes.
-fn of_anothers(asked: &BTreeSet<String>, have: &Extensions) -> Asked {
+fn of_foreign(asked: &BTreeSet<String>, have: &Extensions) -> Asked {
     let (names, missing): (BTreeSet<String>, BTreeSet<String>) =
         asked.iter().cloned().partition(|name| have.installed.contains_key(name));
     let refused: Vec<Refused> = missing.into_iter().map(|name| Refused::NotOurs { name }).collect();
