@@ -62,6 +62,9 @@ impl<'a> Legacy<'a> {
     async fn give(&self, management: &str) -> Key {
         let key = self.scene.cluster("crm");
         self.scene.create(Kind::ServerDatabase, &key, self.spec(management, "crm")).await;
+        // A claim that the operator sees before it gets a database of its own.
+        let seen = |database: &Value| database["status"]["conditions"].is_array().then_some(());
+        self.scene.until(Kind::ServerDatabase, &key, "was seen", seen).await;
         key
     }
 
