@@ -1,7 +1,7 @@
 //! The archive of a tombstone is read again before its database is dropped: by a Job that has nothing but the volume, and reports
 //! whether the file on it is the one that was verified.
 //!
-//! As with attempts, the Job is the record: what it found counts for [`FRESH`] seconds, and the operator remembers nothing.
+//! As with attempts, the Job is the record: what it found counts for `FRESH` seconds, and the operator remembers nothing.
 
 use std::time::Duration;
 
