@@ -132,6 +132,7 @@ pub fn want(number: usize) -> DatabaseSpec {
         logins_allowed: true,
         adopted: None,
         deletion_policy: DeletionPolicy::Retain,
+        own_server: false,
         extensions: Wanted::default(),
     }
 }
@@ -169,6 +170,8 @@ fn script(wants: &[DatabaseSpec]) -> NamedTempFile {
         let (name, prefix) = (format!("ARRAY['{physical}']::text[]"), format!("'{physical}_'::text"));
         let of_database = of_database.map(|sql| sql.replace("$1", &name).replace("$2", "NULL"));
         let of_roles = of_roles.map(|sql| sql.replace("$1", "'{}'::text[]").replace("$2", &prefix));
+        // Settings are those of the database too.
+        let of_roles = of_roles.map(|sql| sql.replace("$3", &name).replace("$4", "NULL"));
         let all = [&[queries::SERVER.to_owned()], &of_database[..], &of_roles].concat().join(";\n");
         writeln!(script, "\\connect {physical}\n{all};").unwrap();
     }

@@ -6,14 +6,15 @@ use std::time::Instant;
 use futures::future::join_all;
 use prometheus_client::metrics::counter::Counter;
 use sqlx::{AssertSqlSafe, PgConnection};
-use tenantry::api::names::PhysicalName;
+use tenantry::controller::database::look;
 use tenantry::controller::database::plan::plan;
 use tenantry::controller::database::pool::{adopt, layout, prepare_clone, prepare_template};
 use tenantry::controller::database::want::DatabaseSpec;
+use tenantry::controller::tenant_database::tenancy;
 use tenantry::postgres::bootstrap::bootstrap;
 use tenantry::postgres::connect::ServerPool;
 use tenantry::postgres::execute::Gate;
-use tenantry::postgres::facts::{Facts, Server};
+use tenantry::postgres::facts::{Facts, Phase, Server};
 use tenantry::postgres::fence::Fences;
 use tenantry::postgres::observe::{self, Markers, Scope, catalog, markers};
 use tenantry::postgres::pool::PoolName;
@@ -74,16 +75,14 @@ impl Bench {
         let (mut ours, mut theirs) = (vec![], vec![]);
         for number in 0..STEPS {
             let (want, clone) = (no_op::want(number), PoolName::clone_of(number as u64));
-            self.execute(&prepare_clone(&clone, &template, &layout, &self.server).unwrap().batches).await;
+            let verifier = want.credentials[0].password.verifier().unwrap();
+            let prepared = prepare_clone(&clone, &template, &layout, &self.server, verifier).unwrap();
+            self.execute(&prepared.batches).await;
             let began = Instant::now();
             self.take(&want, &clone).await;
             ours.push(milliseconds(began));
 
             let name = format!("cold_{number}");
-            let verifier = want.credentials[0].password.clone();
-            let tenantry::controller::database::want::PasswordWish::Set(verifier) = verifier else {
-                continue;
-            };
             let role = format!("CREATE ROLE {name} LOGIN PASSWORD '{}'", verifier.expose());
             let began = Instant::now();
             run(&mut admin, &role).await;
@@ -98,17 +97,11 @@ impl Bench {
 
     async fn take(&self, want: &DatabaseSpec, clone: &PoolName) {
         let mut session = self.gate.open(&self.pool, Cause::new(&want.physical, "bench")).await.unwrap();
-        let claim = Markers::OfClaim {
-            tenant_uid: &want.tenant_uid,
-            namespace: &want.claim.namespace,
-            name: &want.claim.name,
-        };
-        assert_eq!(markers(session.reader(), &claim).await.unwrap(), []);
-        let scope = Scope::database(&want.physical).and_member(clone);
-        let facts = catalog(session.reader(), &scope).await.unwrap();
-        let plan = adopt(want, &facts, clone).unwrap().unwrap();
-        session.run(&plan.batches).await.unwrap();
-        self.read_back(&want.physical).await;
+        assert_eq!(markers(session.reader(), &of_claim(want)).await.unwrap(), []);
+        let facts = look::beside(session.reader(), &want.physical, clone).await.unwrap();
+        let mut plan = adopt(want, &facts, clone).unwrap().unwrap();
+        tenancy::hold(&mut plan.batches, None, &want.tenant_uid);
+        assert_eq!(session.write(&plan.batches).await.unwrap().unwrap().phase, Phase::Bound);
     }
 
     /// Databases a second, made on demand: what is left when claims come faster than the pool is filled.
@@ -146,17 +139,11 @@ impl Bench {
 
     async fn make(&self, want: &DatabaseSpec) {
         let mut session = self.gate.open(&self.pool, Cause::new(&want.physical, "bench")).await.unwrap();
-        let facts = catalog(session.reader(), &Scope::database(&want.physical)).await.unwrap();
-        let plan = plan(want, &facts).unwrap();
-        session.run(&plan.batches).await.unwrap();
-        self.read_back(&want.physical).await;
-    }
-
-    async fn read_back(&self, physical: &PhysicalName) {
-        let mut reader = self.pool.operator().await.unwrap();
-        let rows = markers(&mut reader, &Markers::Physical(physical.as_str())).await.unwrap();
-        reader.release().await;
-        assert_eq!(rows.len(), 1);
+        assert_eq!(markers(session.reader(), &of_claim(want)).await.unwrap(), []);
+        let facts = look::look(&self.pool, session.reader(), &want.physical, vec![]).await.unwrap();
+        let mut plan = plan(want, &facts).unwrap();
+        tenancy::hold(&mut plan.batches, None, &want.tenant_uid);
+        assert_eq!(session.write(&plan.batches).await.unwrap().unwrap().phase, Phase::Bound);
     }
 
     async fn execute(&self, batches: &[Batch]) {
@@ -173,6 +160,12 @@ impl Bench {
         let facts = Facts { markers, ..facts };
         assert!(wants.iter().all(|want| plan(want, &facts).unwrap().is_empty()));
     }
+}
+
+/// The rows that a claim's turn reads first.
+fn of_claim(want: &DatabaseSpec) -> Markers<'_> {
+    let (namespace, name) = (&want.claim.namespace, &want.claim.name);
+    Markers::OfClaim { tenant_uid: &want.tenant_uid, namespace, name }
 }
 
 async fn run(connection: &mut PgConnection, sql: &str) {

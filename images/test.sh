@@ -106,7 +106,8 @@ authentication() {
 settings() {
   local setting
   for setting in data_checksums=on password_encryption=scram-sha-256 max_connections=50 shared_buffers=128MB jit=off \
-    authentication_timeout=5s max_locks_per_transaction=512 server_encoding=UTF8 lc_collate=C.UTF-8 ssl_min_protocol_version=TLSv1.2 log_statement=none; do
+    authentication_timeout=5s max_locks_per_transaction=512 server_encoding=UTF8 lc_collate=C.UTF-8 ssl_min_protocol_version=TLSv1.2 log_statement=none \
+    log_min_error_statement=panic logging_collector=off; do
     check "setting: $setting" gives "${setting#*=}" "SHOW ${setting%%=*}"
   done
   # A shared library or a file that the image forgot shows here.

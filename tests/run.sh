@@ -36,9 +36,9 @@ make deps || left_out+=("make deps, which installs Debian packages")
 make target/bin/localcluster target/bin/coredns
 tests/postgres18.sh >/dev/null
 cargo test --locked --no-run
-# Tests wait more than they work.
+# Tests wait more than they work: while those with pods wait for theirs, the others go on.
 cores=$(nproc)
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((cores < 8 ? 8 : cores))}
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((cores < 12 ? 12 : cores))}
 if needs_root "tests/it/e2e (pods)"; then
   suite "cargo test" cargo test --locked --no-fail-fast
 else

@@ -22,10 +22,13 @@ pub const DELETION_BRAKE: &str = "DeletionBrake";
 /// The database server can be reached and its admin login works.
 pub const SERVER_REACHABLE: &str = "ServerReachable";
 
+/// The plan asks for a server of the tenant's own, and the database is on one that others share.
+pub const SHARED_SERVER: &str = "SharedServer";
 /// Somebody changed something on a database server that differs from what is declared.
 pub const DRIFTED: &str = "Drifted";
 
-/// Others than the claim's logins may enter the database, and it is not ours to keep them out.
+/// Others than the claim's logins may enter the database, and it is not ours to keep them out. Of a server: tenants may do
+/// something to it that we may not forbid.
 pub const EXPOSED: &str = "Exposed";
 /// There is a verified archive of the database as it was released or purged.
 pub const ARCHIVED: &str = "Archived";
@@ -56,6 +59,8 @@ pub mod reason {
     pub const SERVER_NOT_FOUND: &str = "ServerNotFound";
     /// No database server fits the plan's selector.
     pub const NO_SERVER: &str = "NoServer";
+    /// The database was there before its plan asked for a server of the tenant's own.
+    pub const NEVER_MOVED: &str = "NeverMoved";
     /// The database server does not admit this namespace.
     pub const SERVER_NOT_ALLOWED: &str = "ServerNotAllowed";
     /// The database server has no such extension.
@@ -80,6 +85,8 @@ pub mod reason {
     pub const OUT_OF_MEMORY: &str = "OutOfMemory";
     /// The database server, or the admin login, has no connections left.
     pub const TOO_MANY_CONNECTIONS: &str = "TooManyConnections";
+    /// The database server does not take the value of a setting or a limit.
+    pub const SETTING_REFUSED: &str = "SettingRefused";
     /// The server takes no writes.
     pub const READ_ONLY: &str = "ReadOnly";
     /// A database that was bound is gone from its server.
@@ -92,6 +99,14 @@ pub mod reason {
     pub const TIME_TRAVEL: &str = "TimeTravel";
     /// The namespace belongs to no tenant.
     pub const NOT_A_TENANT_NAMESPACE: &str = "NotATenantNamespace";
+    /// The namespace belongs to an earlier tenant of that name.
+    pub const NAMESPACE_TAKEN: &str = "NamespaceTaken";
+    /// The namespace's tenant is gone, and has left all that is in it.
+    pub const TENANT_GONE: &str = "TenantGone";
+    /// The object was let go by an admin's word, and what it guarded is kept.
+    pub const FORCE_RELEASED: &str = "ForceReleased";
+    /// A tenant was let go by a cancelled deletion brake.
+    pub const LET_GO: &str = "LetGo";
     /// The claim's database is not ready.
     pub const DATABASE_NOT_READY: &str = "DatabaseNotReady";
     /// The claim that the microservice names does not exist.
@@ -130,6 +145,8 @@ pub mod reason {
     pub const LEFT_ALONE: &str = "LeftAlone";
     /// Roles have elevated rights on the server that nobody has declared.
     pub const PRIVILEGED_ROLES: &str = "PrivilegedRoles";
+    /// Tenants may have the server log as much as they like.
+    pub const LOG_OPEN: &str = "LogOpen";
     /// The database is bound to its claim.
     pub const BOUND: &str = "Bound";
     /// The database is looked at and never written to.

@@ -26,6 +26,7 @@ use super::step::Step;
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether databases can be placed on the server"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Reason of the Ready condition"),
     printcolumn(name = "Scheduling", type_ = "string", json_path = ".spec.scheduling", description = "Whether new databases are placed on the server; empty means Active"),
+    printcolumn(name = "Tenant", type_ = "string", json_path = ".status.tenant", description = "Tenant that has the server for its own; empty for a server that tenants share"),
     printcolumn(name = "Circuit", type_ = "string", json_path = ".status.circuit", description = "Closed while the server answers, Open while it is not asked"),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.version", description = "Version that the server reports"),
     printcolumn(name = "Host", type_ = "string", json_path = ".spec.external.host", description = "Host of an external server", priority = "1"),
@@ -71,6 +72,12 @@ pub struct DatabaseServerSpec {
     /// password and its settings for one: under Warn that stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift_policy: Option<DriftPolicy>,
+    /// What becomes of what tenants' sessions have the server log. Discard (if absent too): nothing of it gets there, by
+    /// `log_min_messages = panic` on every database that is made here, so that no tenant can fill the server's disk with
+    /// RAISE LOG or with what fails. That goes for all that a session in such a database would log, autovacuum's too: errors,
+    /// durations, lock waits, and the lines of extensions like pgaudit. Keep: the server's own settings hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_log: Option<TenantLog>,
     /// Roles on the server that may have elevated rights: SUPERUSER, CREATEROLE, CREATEDB, REPLICATION, BYPASSRLS, or a
     /// membership in a predefined role. Any other that has some is named by the condition Drifted; it is left as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +86,8 @@ pub struct DatabaseServerSpec {
     pub privileged_roles: Option<Vec<String>>,
     /// Extensions that claims may ask for beside those that PostgreSQL trusts everybody with
     /// (`pg_available_extension_versions.trusted`). Whoever names one vouches for it: some read files of the server or connect
-    /// to others. One that is no longer named stays where it is.
+    /// to others. A database that has one of these cannot be archived, since the archive's login may not make it to compare what it has
+    /// restored: one that is purged is never dropped. One that is no longer named stays where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 64),
@@ -147,6 +155,16 @@ pub enum DriftPolicy {
     Warn,
 }
 
+/// What becomes of what tenants' sessions have a server log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TenantLog {
+    /// It does not get there.
+    #[default]
+    Discard,
+    /// It does.
+    Keep,
+}
+
 /// A server that exists already.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -196,7 +214,7 @@ pub struct DatabaseServerStatus {
     /// Generation of the spec that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Reconciling, Stalled, ServerReachable, DeletionBrake and Drifted.
+    /// Ready, Reconciling, Stalled, ServerReachable, DeletionBrake, Drifted and Exposed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -208,12 +226,17 @@ pub struct DatabaseServerStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 20))]
     pub system_identifier: Option<String>,
+    /// Tenant that has the server for its own, since its plan says `isolation: Server`: no database of another tenant is
+    /// placed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub tenant: Option<String>,
     /// Circuit of the server: Closed while it answers, Open while it is not asked since it did not answer, HalfOpen
     /// while a probe is to decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub circuit: Option<CircuitState>,
     /// Nonce of the deletion brake, while it is engaged: nothing is released or removed on the server until its annotation
-    /// tenantry.dev/deletion-brake says proceed-NONCE.
+    /// tenantry.dev/deletion-brake says proceed-NONCE or cancel-NONCE.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub deletion_brake: Option<String>,

@@ -10,6 +10,9 @@ pub const TENANT_DATABASE: &str = "tenantry.dev/tenant-database";
 pub const DATABASE_SERVER: &str = "tenantry.dev/database-server";
 /// Name of the server database that an object belongs to.
 pub const SERVER_DATABASE: &str = "tenantry.dev/server-database";
+/// On a tenant's namespace, with the name of a managed database server behind it: `"true"` while it has claims there. The
+/// server's network policy lets its pods in.
+pub const ON_SERVER: &str = "on-server.tenantry.dev/";
 /// On a database server while at least one server database lives on it; admission refuses its deletion.
 pub const IN_USE: &str = "tenantry.dev/in-use";
 
@@ -51,7 +54,15 @@ pub const COMPROMISED: &str = "compromised.tenantry.dev/";
 /// On a CRD of ours: `"true"` lets admission accept its deletion.
 pub const ALLOW_DELETE: &str = "tenantry.dev/allow-delete";
 
-/// On a database server: `proceed-NONCE` lets a deletion brake of that nonce go.
+/// On a Tenant or a database server that is being deleted: its own UID ends our finalizer, whatever it waits for, and keeps what it guards.
+pub const FORCE_RELEASE: &str = "tenantry.dev/force-release";
+/// On a Tenant: UID of an earlier Tenant of its name, whose namespace it takes over with all that is in it. Admission lets only those
+/// set it who may `take-over` tenants.
+pub const TAKE_OVER: &str = "tenantry.dev/take-over";
+/// On a Namespace: UIDs of the Tenants that had it before its owner, with commas. An owner that is among them has let it go.
+pub const FORMER_TENANTS: &str = "tenantry.dev/former-tenants";
+/// On a database server: `proceed-NONCE` lets what a deletion brake of that nonce holds up go on, `cancel-NONCE` lets the Tenants among
+/// it go and keeps their namespaces.
 pub const DELETION_BRAKE: &str = "tenantry.dev/deletion-brake";
 /// On a claim or a database server: asks the operator to compare it with its server now. Any value that is not yet answered
 /// by `status.lastReconcile`, a time by custom.

@@ -57,6 +57,12 @@ use super::schema;
         description = "Connections to each database"
     ),
     printcolumn(
+        name = "Isolation",
+        type_ = "string",
+        json_path = ".spec.isolation",
+        description = "Server for a plan whose tenants have servers of their own; empty means Database"
+    ),
+    printcolumn(
         name = "Age",
         type_ = "date",
         json_path = ".metadata.creationTimestamp",
@@ -75,6 +81,29 @@ pub struct PlanSpec {
     /// tenant's namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_selector: Option<ServerSelector>,
+    /// What a tenant has for itself. Absent means Database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+}
+
+/// What a tenant has for itself. Database (if absent too): its databases, on servers that other tenants' are on too. Server: a
+/// server. Its first database goes to a selected one that has none of another tenant, released ones and tombstones
+/// included; all later ones go there too, and nobody else's does, until its last one there is dropped. An edit moves nothing:
+/// a database that shares its server stays there, and its claim says so by the condition SharedServer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Isolation {
+    /// Its databases.
+    #[default]
+    Database,
+    /// A server.
+    Server,
+}
+
+impl PlanSpec {
+    /// What a tenant has for itself.
+    pub fn isolation(&self) -> Isolation {
+        self.isolation.unwrap_or_default()
+    }
 }
 
 /// What a tenant may have.
@@ -132,7 +161,7 @@ pub struct DatabaseLimits {
 #[serde(rename_all = "camelCase")]
 pub struct ServerSelector {
     /// Labels that a server must carry, all of them.
-    #[schemars(extend("maxProperties" = 16))]
+    #[schemars(schema_with = "schema::match_labels")]
     pub match_labels: BTreeMap<String, String>,
 }
 

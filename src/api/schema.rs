@@ -100,6 +100,19 @@ pub fn quantity(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Labels that something must carry: values as Kubernetes has them. Names cannot be told by a schema.
+pub fn match_labels(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": {
+            "type": "string",
+            "maxLength": 63,
+            "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
+        },
+    })
+}
+
 /// A point in time.
 pub fn time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time"})

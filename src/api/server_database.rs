@@ -27,6 +27,8 @@ use super::schema::{self, NameRef};
     validation = Rule::new("(has(self.spec.management) ? self.spec.management : 'Full') == (has(oldSelf.spec.management) ? oldSelf.spec.management : 'Full') || (has(self.spec.management) && self.spec.management == 'Adopt' && has(oldSelf.spec.management) && oldSelf.spec.management == 'Observe')")
         .message("spec.management: only Observe can become Adopt"),
     selectable = ".spec.serverRef.name",
+    selectable = ".spec.claimRef.namespace",
+    selectable = ".spec.claimRef.name",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "Bound, Released, Tombstoned or Dropping"),
     printcolumn(name = "Tenant", type_ = "string", json_path = ".metadata.labels.tenantry\\.dev/tenant", description = "Tenant in whose namespace the claim is, or was"),
     printcolumn(name = "Claim", type_ = "string", json_path = ".spec.claimRef.name", description = "Claim that the database is bound to, or was last"),

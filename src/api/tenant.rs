@@ -79,6 +79,8 @@ pub enum TenantState {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(self.kind == 'ServiceAccount') == has(self.namespace)")
     .message("namespace is required for a ServiceAccount and not allowed for a User or Group"))]
+#[x_kube(validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
+    .message("name of a ServiceAccount must be a lowercase RFC 1123 subdomain; that of a User or Group is whatever the API server says"))]
 pub struct Owner {
     /// Kind of the subject.
     pub kind: OwnerKind,

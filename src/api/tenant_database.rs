@@ -158,7 +158,7 @@ pub struct TenantDatabaseStatus {
     /// Generation of the spec that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Reconciling, Stalled, ServerReachable, Suspended, Drifted and Rotating.
+    /// Ready, Reconciling, Stalled, ServerReachable, Suspended, Drifted, Rotating and SharedServer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -77,6 +78,9 @@ pub async fn run(args: ArchiveArgs, shutdown: CancellationToken) -> Result<Exit,
     }
 }
 
+/// A database that is archived lets nobody in: what holds a lock there for longer is not on its way out.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+
 /// What there is to do.
 enum Work {
     Archive(ArchiveConfig),
@@ -97,8 +101,18 @@ fn config(args: ArchiveArgs) -> Result<Work, String> {
         None => by_path(&std::env::var_os("PATH").unwrap_or_default())
             .ok_or("pg_dump is in no folder of PATH: say where it is with --tools")?,
     };
-    let (temporary, new_id) = (std::env::temp_dir(), Uuid::now_v7);
-    Ok(Work::Archive(ArchiveConfig { bindings, scratch, restorer, store, name, tools, temporary, new_id }))
+    let (temporary, lock_wait, new_id) = (std::env::temp_dir(), LOCK_WAIT, Uuid::now_v7);
+    Ok(Work::Archive(ArchiveConfig {
+        bindings,
+        scratch,
+        restorer,
+        store,
+        name,
+        tools,
+        temporary,
+        lock_wait,
+        new_id,
+    }))
 }
 
 /// The first folder of PATH that has pg_dump.

@@ -153,7 +153,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, environment: Environment) 
 }
 
 /// The command line's definition. As a kubectl plugin (`kubectl-tenantry`) its usage says `kubectl tenantry`.
-fn definition(program: Option<&OsString>) -> Clap {
+pub fn definition(program: Option<&OsString>) -> Clap {
     let name = program.and_then(|program| Path::new(program).file_stem());
     let definition = Cli::command();
     if name.is_some_and(|name| name == "kubectl-tenantry") {

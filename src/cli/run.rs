@@ -28,12 +28,16 @@ enum Role {
 pub async fn run(args: RunArgs, session: &Session) -> Result<Exit, Failure> {
     let shutdown = CancellationToken::new();
     let asked = shutdown.clone();
-    let mut terminate = signal(SignalKind::terminate())
-        .map_err(|error| Failure::from_error("failed to watch for SIGTERM", &error))?;
+    // From now on, not from when the task first runs.
+    let watch = |kind: SignalKind, name: &str| {
+        signal(kind).map_err(|error| Failure::from_error(format!("failed to watch for {name}"), &error))
+    };
+    let mut terminate = watch(SignalKind::terminate(), "SIGTERM")?;
+    let mut interrupt = watch(SignalKind::interrupt(), "SIGINT")?;
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+            _ = interrupt.recv() => {}
         }
         asked.cancel();
     });

@@ -53,7 +53,7 @@ pub struct UserArgs {
 /// Runs the user service until `shutdown`.
 pub async fn run(args: UserArgs, shutdown: CancellationToken) -> Result<Exit, Failure> {
     init_logging(LogFormat::Json, &args.log).map_err(|error| Failure::from_error("failed to log", &error))?;
-    match user::run(config(args)?, shutdown).await {
+    match Box::pin(user::run(config(args)?, shutdown)).await {
         Ok(()) => Ok(Exit::Success),
         Err(error) => {
             let cause = &error as &dyn std::error::Error;

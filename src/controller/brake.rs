@@ -4,39 +4,35 @@
 //! and by the databases of those that are gone: neither a restart nor a new leader forgets any. Whoever finds too many
 //! engages the brake of the server ([`Brakes`]); its own turn writes condition and nonce into its status, which holds for
 //! later processes, and lets it go when it was answered and things are calm. Tenants' namespaces wait with their
-//! databases: it all still runs.
+//! databases: it all still runs. A brake that was cancelled lets go of the Tenants alone (`tenant::finalize`): what is theirs stays.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::Api;
-use kube::{CustomResourceExt, Resource, ResourceExt};
+use kube::{Resource, ResourceExt};
 use rand::RngExt;
 use tokio::sync::OwnedMutexGuard;
 
 use super::apply::ApplyError;
+use super::cancelled;
 use super::context::Context;
 use super::database::refusal;
+use super::former;
 use super::object::{Key, Kind};
 use super::publish;
 use super::queue::Lane;
 use crate::api::condition::{self, Summary, reason};
 use crate::api::server_database::DatabasePhase;
-use crate::api::{
-    Blueprint, DatabaseServer, Microservice, Plan, ServerDatabase, Tenant, TenantDatabase, labels, names,
-};
+use crate::api::{DatabaseServer, ServerDatabase, Tenant, labels, names};
 use crate::postgres::execute::Session;
 use crate::postgres::facts::Marker;
 use crate::postgres::observe::{self, Coming};
-use crate::resilience::brake::{self, Pace, Standing, Verdict};
+use crate::resilience::brake::{self, Answer, CANCEL, PROCEED, Pace, Standing, Verdict};
 
 /// Deletions count for so long.
 pub const WINDOW: Duration = Duration::from_mins(10);
-/// What an answer begins with, before the nonce.
-const PROCEED: &str = "proceed-";
 
 /// An engaged brake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,29 +140,37 @@ fn is_held_up(database: &ServerDatabase) -> bool {
     ready.is_some_and(|ready| ready.status == "False" && lasting.contains(&ready.reason.as_str()))
 }
 
-/// Whether the tenant's namespace may be deleted. One that has no database waits for nobody, but while a CRD of ours is
-/// going: that makes every tenant look deleted, and is asked about on all servers.
-pub async fn admits_tenant(context: &Context, tenant: &Tenant) -> Result<Result<(), Summary>, ApplyError> {
-    let databases: Vec<ServerDatabase> = context.valid_all();
-    let (servers, pace, why) = if let Some(crd) = terminating_crd(context).await? {
-        let all = context.valid_all::<DatabaseServer>().iter().map(ResourceExt::name_any).collect();
-        // As good as all of them are deleted.
-        (all, Pace { recent: u32::MAX, all: 0 }, format!("CRD {crd} is being deleted"))
-    } else {
-        let pace = tenants(&context.valid_all(), &databases, context.now().as_second());
-        let why = format!("{} of {} tenants are being deleted", pace.recent, pace.all);
-        (servers(context, tenant, &databases), pace, why)
-    };
-    for server in servers {
-        if let Err(summary) = check(context, &server, pace, || why.clone()).await {
-            return Ok(Err(summary));
-        }
+/// Whether somebody has said that what the server's brake stopped is not meant.
+pub fn is_cancelled(context: &Context, server: &str) -> bool {
+    let server: Option<DatabaseServer> = context.valid(&Key::cluster(server));
+    server.is_some_and(|server| cancels(context, &server))
+}
+
+/// The same of the server as it was read.
+pub fn cancels(context: &Context, server: &DatabaseServer) -> bool {
+    standing(server, nonce(context, server).as_deref()).is_cancelled()
+}
+
+/// Whether the namespace was let go: its databases are bound, and wait for nothing.
+pub fn is_let_go(context: &Context, namespace: &str) -> bool {
+    let namespace = context.gate.child(Kind::Namespace, &Key::cluster(namespace));
+    namespace.is_some_and(|namespace| former::is_let_go(&namespace))
+}
+
+/// Has the servers that the tenant has databases on look at their brakes: something that one of them held up is settled.
+pub fn look_again(context: &Context, tenant: &Tenant) {
+    for server in servers(context, tenant, &context.valid_all()) {
+        context.enqueue(Kind::DatabaseServer, &Key::cluster(&server), Lane::Urgent);
     }
-    Ok(Ok(()))
+}
+
+/// Whether the tenant has databases on that server.
+pub fn is_on(context: &Context, tenant: &Tenant, server: &str) -> bool {
+    servers(context, tenant, &context.valid_all()).contains(server)
 }
 
 /// The servers that the tenant has databases on: by the objects, which anybody may have deleted, and by the rows.
-fn servers(context: &Context, tenant: &Tenant, databases: &[ServerDatabase]) -> BTreeSet<String> {
+pub fn servers(context: &Context, tenant: &Tenant, databases: &[ServerDatabase]) -> BTreeSet<String> {
     let namespace = names::tenant_namespace(&tenant.name_any());
     // One that has no status yet may be in use as well as any.
     let bound =
@@ -177,9 +181,15 @@ fn servers(context: &Context, tenant: &Tenant, databases: &[ServerDatabase]) -> 
 }
 
 /// How many tenants are being deleted, of how many: those that are on their way, however long, those that went lately, and
-/// those that are gone but for their databases.
-fn tenants(all: &[Tenant], databases: &[ServerDatabase], now: i64) -> Pace {
-    let going = all.iter().filter(|tenant| {
+/// those that are gone but for their databases. Whose namespace was `let_go` is not deleted.
+pub fn tenants(
+    all: &[Tenant],
+    databases: &[ServerDatabase],
+    let_go: impl Fn(&str) -> bool,
+    now: i64,
+) -> Pace {
+    let stays = |tenant: &&Tenant| let_go(&names::tenant_namespace(&tenant.name_any()));
+    let going = all.iter().filter(|tenant| !stays(tenant)).filter(|tenant| {
         let Some(since) = &tenant.metadata.deletion_timestamp else { return false };
         let is_ours = tenant.finalizers().iter().any(|finalizer| finalizer == labels::TENANT_FINALIZER);
         is_ours || brake::recent([since.0.as_second()], now, WINDOW) > 0
@@ -189,38 +199,14 @@ fn tenants(all: &[Tenant], databases: &[ServerDatabase], now: i64) -> Pace {
     let left = databases.iter().filter(|database| is_bound(database)).map(|it| &it.spec.claim_ref.namespace);
     let gone: HashSet<&String> = left
         .filter(|namespace| names::tenant_of_namespace(namespace).is_some() && !living.contains(*namespace))
+        .filter(|namespace| !let_go(namespace))
         .collect();
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     Pace { recent: count(going.count() + gone.len()), all: count(all.len() + gone.len()) }
 }
 
-/// A CRD of ours that is going: it makes every object of its kind look deleted.
-async fn terminating_crd(context: &Context) -> Result<Option<&'static str>, ApplyError> {
-    let api: Api<CustomResourceDefinition> = Api::all(context.client.clone());
-    let names = [
-        Tenant::crd_name(),
-        TenantDatabase::crd_name(),
-        ServerDatabase::crd_name(),
-        DatabaseServer::crd_name(),
-        Microservice::crd_name(),
-        Plan::crd_name(),
-        Blueprint::crd_name(),
-    ];
-    for name in names {
-        let live = api.get_opt(name).await.map_err(|source| ApplyError::Api {
-            verb: "get",
-            kind: Kind::Tenant,
-            key: Key::cluster(name),
-            source,
-        })?;
-        if live.is_some_and(|crd| crd.metadata.deletion_timestamp.is_some()) {
-            return Ok(Some(name));
-        }
-    }
-    Ok(None)
-}
-
-async fn check(
+/// Whether the next deletion may be done by the server's brake, which `next` counts already.
+pub async fn check(
     context: &Context,
     name: &str,
     next: Pace,
@@ -230,7 +216,7 @@ async fn check(
         return match brake::decide(context.config.brake, Standing::default(), next) {
             Verdict::Go => Ok(()),
             // There is nobody to answer for it.
-            Verdict::Hold | Verdict::Engage => Err(held(format!(
+            Verdict::Hold | Verdict::Engage | Verdict::Cancel => Err(held(format!(
                 "within 10 minutes {}: nothing more is released or removed while DatabaseServer {name} is not there to answer \
                  the deletion brake on; create it again",
                 why()
@@ -243,6 +229,13 @@ async fn check(
         Verdict::Hold => {
             let nonce = nonce.unwrap_or_default();
             Err(held(message(name, &nonce, "too much was being deleted at once")))
+        }
+        Verdict::Cancel => {
+            let message = format!(
+                "the deletion brake of DatabaseServer {name} was cancelled: nothing is released or removed there until it is over, in 10 \
+                 minutes at the latest; what is still to go then is asked about again"
+            );
+            Err(held(message))
         }
         Verdict::Engage => {
             let nonce = context.random(|random| format!("{:08x}", random.random::<u32>()));
@@ -273,7 +266,8 @@ fn held(message: String) -> Summary {
 fn message(server: &str, nonce: &str, why: &str) -> String {
     format!(
         "{why}: nothing more is released or removed on DatabaseServer {server}, and all of it still works; if it is meant: \
-         kubectl annotate dbs {server} --overwrite {}={PROCEED}{nonce}",
+         kubectl annotate dbs {server} --overwrite {}={PROCEED}{nonce}; if it is not, {CANCEL}{nonce} instead, which lets go of the \
+         Tenants among it, whose deletion nobody can take back, and keeps their namespaces",
         labels::DELETION_BRAKE
     )
 }
@@ -286,7 +280,7 @@ fn nonce(context: &Context, server: &DatabaseServer) -> Option<String> {
 
 fn standing<'a>(server: &'a DatabaseServer, nonce: Option<&'a str>) -> Standing<'a> {
     let said = server.annotations().get(labels::DELETION_BRAKE);
-    Standing { nonce, answer: said.and_then(|said| said.strip_prefix(PROCEED)) }
+    Standing { nonce, answer: said.and_then(|said| Answer::parse(said)) }
 }
 
 /// Whether the server's turn has to count what was released.
@@ -295,8 +289,13 @@ pub fn is_engaged(context: &Context, server: &str) -> bool {
     server.is_some_and(|server| nonce(context, &server).is_some())
 }
 
-/// What the status of the server has to say. `recent` are the databases that were released there, of how many.
-pub fn stand(context: &Context, server: &DatabaseServer, recent: Option<(u32, u32)>) -> Stand {
+/// What the status of the server has to say. `recent` are the databases that were released there, of how many. A brake that was
+/// cancelled stays until all the tenants have gone that it lets go.
+pub async fn stand(
+    context: &Context,
+    server: &DatabaseServer,
+    recent: Option<(u32, u32)>,
+) -> Result<Stand, ApplyError> {
     let name = server.name_any();
     let engaged = context.brakes.engaged(&name);
     let nonce = nonce(context, server);
@@ -307,11 +306,12 @@ pub fn stand(context: &Context, server: &DatabaseServer, recent: Option<(u32, u3
     let answered = answered.map(|since| now.duration_since(since).unsigned_abs());
     let waiting = waiting(context, &name);
     let is_over = |pace| brake::is_over(context.config.brake, answered, WINDOW, pace, waiting);
-    if recent.is_some_and(|(recent, all)| is_over(Pace { recent, all })) {
+    let is_over = recent.is_some_and(|(recent, all)| is_over(Pace { recent, all }));
+    if is_over && !cancelled::owes(context, &name).await? {
         context.brakes.forget(&name);
-        return Stand::Over;
+        return Ok(Stand::Over);
     }
-    engaged.map_or(Stand::AsBefore, Stand::Engaged)
+    Ok(engaged.map_or(Stand::AsBefore, Stand::Engaged))
 }
 
 /// How many databases of the server will be released or renamed as soon as they may be: their claim or their tenant is gone
@@ -322,8 +322,9 @@ fn waiting(context: &Context, server: &str) -> usize {
         let claimed = context.stores.tenant_databases.get(&Key::namespaced(&claim.namespace, &claim.name));
         let tenant = names::tenant_of_namespace(&claim.namespace);
         let tenant = tenant.and_then(|tenant| context.stores.tenants.get(&Key::cluster(tenant)));
+        let goes = || tenant.is_none_or(|tenant| tenant.meta().deletion_timestamp.is_some());
         claimed.is_none_or(|claim| claim.meta().deletion_timestamp.is_some())
-            || tenant.is_none_or(|tenant| tenant.meta().deletion_timestamp.is_some())
+            || (!is_let_go(context, &claim.namespace) && goes())
     };
     let databases: Vec<ServerDatabase> = context.valid_all();
     let on = databases.iter().filter(|database| database.spec.server_ref.name == server);
@@ -396,14 +397,17 @@ mod tests {
             tenant("held", long_ago, &[labels::TENANT_FINALIZER]),
             tenant("done-lately", Some(NOW - 60), &["example.com/other"]),
             tenant("done", long_ago, &["example.com/other"]),
+            tenant("let-go-lately", Some(NOW - 60), &["example.com/other"]),
         ];
         let databases = [
             database("tenant-living", DatabasePhase::Bound),
             database("tenant-gone", DatabasePhase::Bound),
             database("tenant-gone", DatabasePhase::Bound),
             database("tenant-released", DatabasePhase::Released),
+            database("tenant-let-go", DatabasePhase::Bound),
             database("tenantry-system", DatabasePhase::Bound),
         ];
-        assert_eq!(tenants(&all, &databases, NOW), Pace { recent: 3, all: 5 });
+        let let_go = |namespace: &str| namespace.starts_with("tenant-let-go");
+        assert_eq!(tenants(&all, &databases, let_go, NOW), Pace { recent: 3, all: 6 });
     }
 }

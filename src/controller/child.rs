@@ -18,6 +18,10 @@ pub struct Child {
     pub deleting: bool,
     /// UID of the object that it belongs to.
     pub owner_uid: Option<Box<str>>,
+    /// When it was made, in seconds since 1970, if the API server says so.
+    pub made: Option<i64>,
+    /// Value of [`labels::FORMER_TENANTS`].
+    pub former_tenants: Option<Box<str>>,
     /// Whom to tell when it changes.
     pub owner: Option<(Kind, Key)>,
     /// Value of [`labels::BINDING_HASH`].
@@ -33,6 +37,8 @@ impl Child {
             token: token(kind, meta),
             deleting: meta.deletion_timestamp.is_some(),
             owner_uid: owner_uid(meta).map(Into::into),
+            made: meta.creation_timestamp.as_ref().map(|made| made.0.as_second()),
+            former_tenants: annotation(labels::FORMER_TENANTS).map(|former| former.as_str().into()),
             owner: owner(kind, meta),
             binding_hash: annotation(labels::BINDING_HASH).map(|hash| hash.as_str().into()),
         }

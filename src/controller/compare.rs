@@ -8,11 +8,16 @@
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use crate::api::labels::FORMER_TENANTS;
+
 /// Annotation with the hash of the declaration that was last written.
 pub const APPLIED_HASH: &str = "tenantry.dev/applied-hash";
 
 /// Prefixes of the labels and annotations that are ours to remove.
 const OUR_PREFIXES: [&str; 2] = ["tenantry.dev/", "app.kubernetes.io/"];
+
+/// What of those names is a record that outlives the declaration which wrote it.
+const KEPT: [&str; 1] = [FORMER_TENANTS];
 
 /// Hash of a declaration, the same for the same content in whatever order its keys were written.
 pub fn declaration_hash(desired: &Value) -> String {
@@ -188,7 +193,8 @@ fn merge_metadata(live: &mut Value, desired: &Value) {
         match (key.as_str(), live.get_mut(key).and_then(Value::as_object_mut), value.as_object()) {
             ("labels" | "annotations", Some(have), Some(want)) => {
                 have.retain(|name, _| {
-                    want.contains_key(name) || !OUR_PREFIXES.iter().any(|p| name.starts_with(p))
+                    let ours = OUR_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+                    want.contains_key(name) || !ours || KEPT.contains(&name.as_str())
                 });
                 have.extend(want.clone());
             }
@@ -277,6 +283,14 @@ mod tests {
             json!({"metadata": {"uid": "u", "resourceVersion": "7", "finalizers": ["x/y"],
                 "labels": {"team": "red", "app.kubernetes.io/name": "n"}}, "spec": {"a": 2}})
         );
+    }
+
+    #[test]
+    fn a_record_outlives_a_declaration_that_knows_nothing_of_it() {
+        let live = json!({"metadata": {"annotations": {"tenantry.dev/former-tenants": "old", "tenantry.dev/other": "1"}}});
+        let desired = json!({"metadata": {"annotations": {"tenantry.dev/owner-uid": "new"}}});
+        let annotations = json!({"tenantry.dev/former-tenants": "old", "tenantry.dev/owner-uid": "new"});
+        assert_eq!(replacement(&live, &desired), json!({"metadata": {"annotations": annotations}}));
     }
 
     #[test]

@@ -24,8 +24,10 @@ use super::preview::desk::Desk;
 use super::progress::Progress;
 use super::queue::{Lane, Queue, Queues};
 use super::seeds::Seeds;
+use super::server_database::swept::Swept;
 use super::servers::Servers;
 use super::store::Store;
+use super::tenant_database::home::Homes;
 use super::tenant_database::quota::Places;
 use super::tenant_database::standing::Standings;
 use super::verified::Verified;
@@ -149,6 +151,10 @@ pub struct Context {
     pub standings: Standings,
     /// Databases that are about to be made, for their tenants' quotas.
     pub places: Places,
+    /// Servers that tenants are about to get for their own.
+    pub homes: Homes,
+    /// Databases of which nothing is left of an attempt at an archive.
+    pub swept: Swept,
     /// What the servers' marker rows name.
     pub inventory: Arc<Inventory>,
     /// The servers' warm pools.
@@ -174,14 +180,14 @@ impl Context {
         term: Term,
         mut random: StdRng,
     ) -> Self {
-        let queues = Arc::<Queues>::default();
+        let metrics = Arc::new(Metrics::register(registry));
+        let queues = Arc::new(Queues::new(&metrics));
         let leads = term.clone();
         let fences = Fences::of(Arc::new(move || leads.lasts()));
         let sql = postgres::execute::Gate::new(config.sql_probe.clone(), fences);
         let children: HashMap<Kind, Arc<Store<Child>>> =
             Kind::OWN.iter().chain(&Kind::CHILDREN).map(|kind| (*kind, Arc::default())).collect();
         let seeds = Arc::new(Seeds::default());
-        let metrics = Arc::new(Metrics::register(registry));
         let gate = Gate::new(
             client.clone(),
             children.clone(),
@@ -203,6 +209,8 @@ impl Context {
             verified: Verified::default(),
             standings: Standings::default(),
             places: Places::default(),
+            homes: Homes::default(),
+            swept: Swept::default(),
             inventory: Arc::default(),
             pools: Pools::default(),
             brakes: Arc::default(),
@@ -248,6 +256,8 @@ impl Context {
             verified: Verified::default(),
             standings: Standings::default(),
             places: Places::default(),
+            homes: Homes::default(),
+            swept: Swept::default(),
             servers: Arc::clone(&self.servers),
             inventory: Arc::clone(&self.inventory),
             pools: self.pools.fork(),

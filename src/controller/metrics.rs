@@ -49,11 +49,28 @@ impl Drop for Watching {
     }
 }
 
+/// How much one controller has to do now.
+#[derive(Debug, Default)]
+pub struct Load {
+    waiting: Gauge,
+    running: Gauge,
+}
+
+impl Load {
+    /// So many objects wait for a turn, and so many turns are under way.
+    pub fn is(&self, waiting: usize, running: usize) {
+        let gauge = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.waiting.set(gauge(waiting));
+        self.running.set(gauge(running));
+    }
+}
+
 /// The operator's metrics.
 pub struct Metrics {
     turns: Family<Turn, Counter>,
     seconds: Family<Controller, Histogram, fn() -> Histogram>,
-    depth: Family<Controller, Gauge>,
+    waiting: Family<Controller, Gauge>,
+    running: Family<Controller, Gauge>,
     writes: Family<Write, Counter>,
     leader: Gauge,
     watched: Family<Server, Gauge>,
@@ -69,7 +86,8 @@ impl Metrics {
         let metrics = Self {
             turns: Family::default(),
             seconds: Family::new_with_constructor(histogram),
-            depth: Family::default(),
+            waiting: Family::default(),
+            running: Family::default(),
             writes: Family::default(),
             leader: Gauge::default(),
             watched: Family::default(),
@@ -88,7 +106,12 @@ impl Metrics {
                 "Duration of a turn",
                 metrics.seconds.clone(),
             );
-            registry.register("workqueue_depth", "Objects that wait for a turn", metrics.depth.clone());
+            registry.register("workqueue_depth", "Objects that wait for a turn", metrics.waiting.clone());
+            registry.register(
+                "controller_runtime_active_workers",
+                "Turns that are under way",
+                metrics.running.clone(),
+            );
             registry.register(
                 "tenantry_api_writes",
                 "Writes to the API server by verb and kind",
@@ -126,10 +149,13 @@ impl Metrics {
         self.seconds.get_or_create(&Controller { controller }).observe(took.as_secs_f64());
     }
 
-    /// How many objects wait.
-    pub fn depth(&self, kind: Kind, depth: usize) {
-        let depth = i64::try_from(depth).unwrap_or(i64::MAX);
-        self.depth.get_or_create(&Controller { controller: kind.as_str() }).set(depth);
+    /// Where a controller's queue says how much there is to do.
+    pub fn load(&self, kind: Kind) -> Load {
+        let controller = Controller { controller: kind.as_str() };
+        Load {
+            waiting: self.waiting.get_or_create_owned(&controller),
+            running: self.running.get_or_create_owned(&controller),
+        }
     }
 
     /// One write to the API server.

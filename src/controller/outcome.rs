@@ -37,6 +37,12 @@ impl Next {
     }
 }
 
+/// When something that is done again and again is due: between `every` and twice that. `chance` is in 0..1, drawn anew each time, so
+/// that what began at once does not stay together.
+pub fn spread(every: Duration, chance: f64) -> Duration {
+    every.mul_f64(1.0 + chance.clamp(0.0, 1.0))
+}
+
 /// A short word for the error, for metrics and logs.
 pub fn category(error: &ApplyError) -> &'static str {
     match error {
@@ -79,4 +85,29 @@ pub fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    #[test]
+    fn what_begins_at_once_is_done_again_at_another_time_each() {
+        let every = Duration::from_secs(30);
+        let mut random = StdRng::seed_from_u64(7);
+        let mut times: Vec<Duration> = (0..100).map(|_| spread(every, random.random())).collect();
+        times.sort();
+        assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "two are done at once");
+        assert!(times[0] >= every && times[99] <= 2 * every, "{times:?}");
+        // No tenth of the time has more than twice its share.
+        let tenth = |time: &Duration| (time.as_millis() - every.as_millis()) / 3_000;
+        for index in 0..10 {
+            let within = times.iter().filter(|time| tenth(time) == index).count();
+            assert!((1..=20).contains(&within), "{within} in tenth {index}");
+        }
+        assert_eq!((spread(every, -1.0), spread(every, 2.0)), (every, 2 * every));
+    }
 }

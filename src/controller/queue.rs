@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::metrics::{Load, Metrics};
 use super::object::{Key, Kind};
 
 /// Longest wait after a failure: a fix outside our sight (a password, a network) is found within half a minute.
@@ -51,6 +52,7 @@ pub struct Core {
     urgent: VecDeque<Key>,
     background: VecDeque<Key>,
     delayed: BTreeSet<(Instant, Key)>,
+    running: usize,
     turn: u32,
 }
 
@@ -115,6 +117,7 @@ impl Core {
         let key = first.pop_front().or_else(|| second.pop_front())?;
         if let Some(state) = self.states.get_mut(&key) {
             state.running = state.lane.take();
+            self.running += usize::from(state.running.is_some());
         }
         Some(key)
     }
@@ -135,7 +138,7 @@ impl Core {
 
     fn finish(&mut self, key: &Key, next: Option<Instant>, failures: u32) {
         let Some(state) = self.states.get_mut(key) else { return };
-        state.running = None;
+        self.running -= usize::from(state.running.take().is_some());
         state.failures = failures;
         let again = state.again.take();
         match (again, next) {
@@ -168,6 +171,11 @@ impl Core {
         self.urgent.len() + self.background.len()
     }
 
+    /// Objects whose turn is under way.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
     fn lane(&mut self, lane: Lane) -> &mut VecDeque<Key> {
         match lane {
             Lane::Urgent => &mut self.urgent,
@@ -181,6 +189,7 @@ impl Core {
 pub struct Queue {
     core: Mutex<Core>,
     wake: Notify,
+    load: Load,
 }
 
 impl Queue {
@@ -188,26 +197,32 @@ impl Queue {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes it, and says by its metrics how it is now.
+    fn change<T>(&self, change: impl FnOnce(&mut Core) -> T) -> T {
+        let mut core = self.core();
+        let result = change(&mut core);
+        self.load.is(core.depth(), core.running());
+        result
+    }
+
     /// Asks for a turn as soon as possible.
     pub fn add(&self, key: &Key, lane: Lane) {
-        self.core().add(key, lane);
+        self.change(|core| core.add(key, lane));
         self.wake.notify_one();
     }
 
     /// Waits for the next object whose turn it is.
     pub async fn pop(&self) -> Key {
         loop {
-            let due = {
-                let mut core = self.core();
-                if let Some(key) = core.pop(Instant::now()) {
-                    // Another worker may be waiting, and there may be more than this one.
-                    if core.depth() > 0 {
-                        self.wake.notify_one();
-                    }
-                    return key;
+            let (key, more, due) =
+                self.change(|core| (core.pop(Instant::now()), core.depth() > 0, core.next_due()));
+            if let Some(key) = key {
+                // Another worker may be waiting, and there may be more than this one.
+                if more {
+                    self.wake.notify_one();
                 }
-                core.next_due()
-            };
+                return key;
+            }
             match due {
                 Some(due) => tokio::select! {
                     () = self.wake.notified() => {}
@@ -220,19 +235,14 @@ impl Queue {
 
     /// The turn went well.
     pub fn done(&self, key: &Key, next: Option<Duration>) {
-        self.core().done(key, next.map(|wait| Instant::now() + wait));
+        self.change(|core| core.done(key, next.map(|wait| Instant::now() + wait)));
         self.wake.notify_one();
     }
 
     /// The turn failed; the next comes within `at_most`.
     pub fn failed(&self, key: &Key, jitter: f64, at_most: Option<Duration>) {
-        self.core().failed(key, Instant::now(), jitter, at_most);
+        self.change(|core| core.failed(key, Instant::now(), jitter, at_most));
         self.wake.notify_one();
-    }
-
-    /// Objects that wait for a turn now.
-    pub fn depth(&self) -> usize {
-        self.core().depth()
     }
 }
 
@@ -240,13 +250,13 @@ impl Queue {
 #[derive(Debug)]
 pub struct Queues(HashMap<Kind, Queue>);
 
-impl Default for Queues {
-    fn default() -> Self {
-        Self(Kind::OWN.iter().map(|kind| (*kind, Queue::default())).collect())
-    }
-}
-
 impl Queues {
+    /// Empty ones, which say by `metrics` how they are.
+    pub fn new(metrics: &Metrics) -> Self {
+        let queue = |kind: &Kind| (*kind, Queue { load: metrics.load(*kind), ..Queue::default() });
+        Self(Kind::OWN.iter().map(queue).collect())
+    }
+
     /// No queues at all: whoever asks for a turn gets none.
     pub fn none() -> Self {
         Self(HashMap::new())

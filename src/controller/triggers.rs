@@ -62,7 +62,12 @@ fn lane_of<K: OwnKind>(before: Option<&Own<K>>, after: &Own<K>) -> Lane {
 
 /// What people ask for without a change of the spec.
 fn requests<K: OwnKind>(own: &Own<K>) -> BTreeMap<&String, &String> {
-    let asks = |name: &String| name.starts_with(labels::ROTATE) || name.starts_with(labels::COMPROMISED);
+    let whole = [labels::DELETION_BRAKE, labels::FORCE_RELEASE, labels::TAKE_OVER];
+    let asks = |name: &String| {
+        whole.contains(&name.as_str())
+            || name.starts_with(labels::ROTATE)
+            || name.starts_with(labels::COMPROMISED)
+    };
     own.meta().annotations.iter().flatten().filter(|(name, _)| asks(name)).collect()
 }
 

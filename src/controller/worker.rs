@@ -85,8 +85,13 @@ where
             Ok(Next::Backoff | Next::BackoffWithin(_)) => "requeue",
             Err(_) => "error",
         };
+        context.metrics.turn(kind, result_name, started.elapsed());
+        // Before another worker may give it the next one.
+        context.servers.turn_is_over(kind, &key);
         match result {
-            Ok(Next::Resync | Next::Called) => queue.done(&key, Some(RESYNC.mul_f64(1.0 + context.jitter()))),
+            Ok(Next::Resync | Next::Called) => {
+                queue.done(&key, Some(outcome::spread(RESYNC, context.jitter())));
+            }
             Ok(Next::After(wait)) => queue.done(&key, Some(wait)),
             Ok(Next::Backoff) => queue.failed(&key, context.jitter(), None),
             Ok(Next::BackoffWithin(limit)) => queue.failed(&key, context.jitter(), Some(limit)),
@@ -97,9 +102,6 @@ where
                 queue.failed(&key, context.jitter(), None);
             }
         }
-        context.servers.turn_is_over(kind, &key);
-        context.metrics.turn(kind, result_name, started.elapsed());
-        context.metrics.depth(kind, queue.depth());
     }
 }
 

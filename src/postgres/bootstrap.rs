@@ -80,7 +80,7 @@ pub struct Parts {
     tables: BTreeSet<String>,
     /// Whether a marker row may say everything that we write of a database's life.
     phases: bool,
-    /// Whether a marker row may tell of a database that we did not make.
+    /// Whether the marker table has every column.
     widened: bool,
 }
 
@@ -157,7 +157,7 @@ pub async fn parts(connection: &mut Connection) -> Result<Parts, BootstrapError>
     let query = sqlx::query(
         "SELECT n.nspname::text, c.relname::text, EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid \
           AND k.conname = 'marker_phase_check' AND pg_get_constraintdef(k.oid) LIKE '%Dropping%'), \
-         EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND c.relname = 'marker' AND a.attname = 'archive') \
+         EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND c.relname = 'marker' AND a.attname = 'own_server') \
          FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind = 'r' WHERE n.nspname = 'tenantry'",
     );
     let at = connection.address().clone();

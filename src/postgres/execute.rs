@@ -13,6 +13,7 @@
 //!   the server rolls back what was open in it.
 //! - Statements run while the session on the operator database holds the [fence](Fences): no other leader changes the
 //!   server at the same time, and none that was superseded does ever.
+//! - As few messages as that allows: two of the fence's statements are one, and it is left together with the last COMMIT.
 
 use std::fmt;
 use std::iter;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::connect::{ConnectError, Connection, ServerPool};
+use super::facts::Marker;
 use super::fence::{self, FenceError, Fences};
 use super::quote::{Ident, QuoteError};
 use super::record::{Cause, Records, RowVersion};
@@ -234,11 +236,17 @@ impl Session<'_> {
     }
 
     /// Executes the batches in order and ends the session.
-    pub async fn run(mut self, batches: &[Batch]) -> Result<(), ExecuteError> {
-        if batches.is_empty() {
+    pub async fn run(self, batches: &[Batch]) -> Result<(), ExecuteError> {
+        self.write(batches).await.map(drop)
+    }
+
+    /// The same. Returns the marker row as the batches leave it, if they write it: the server has said of every statement
+    /// that does that it changed that one row, so nobody has to read it again.
+    pub async fn write(mut self, batches: &[Batch]) -> Result<Option<Marker>, ExecuteError> {
+        let Some((last, earlier)) = batches.split_last() else {
             self.close().await;
-            return Ok(());
-        }
+            return Ok(None);
+        };
         let mut epoch = None;
         if self.fenced {
             epoch = Some(self.gate.fences.enter(&mut self.server).await.map_err(ExecuteError::Fenced)?);
@@ -246,19 +254,23 @@ impl Session<'_> {
         let row = RowVersion::of(batches, epoch);
         let of = batches.iter().map(|batch| batch.statements.len()).sum();
         let mut number = 1;
-        for batch in batches {
+        let leaves_with_commit = self.fenced && last.place == Place::Server && last.statements.len() > 1;
+        let ends = iter::repeat_n(None, earlier.len()).chain([leaves_with_commit.then(fence::leaving)]);
+        for (batch, end) in batches.iter().zip(ends) {
             let effect = self.gate.effects.fetch_add(1, Ordering::Relaxed) + 1;
             self.gate.probe(effect, batch, false);
             let sender = Sender { records: &self.gate.records, cause: Arc::clone(&self.cause), effect, row };
-            self.take_effect(batch, &sender, Spot { number, of, place: batch.place.clone() }).await?;
+            let at = Spot { number, of, place: batch.place.clone() };
+            self.take_effect(batch, &sender, at, end).await?;
             self.gate.probe(effect, batch, true);
             number += batch.statements.len();
         }
         // All of it is done. A session that cannot say so is closed, and the server lets go for it.
-        if !self.fenced || fence::leave(&mut self.server).await.is_ok() {
+        if !self.fenced || leaves_with_commit || fence::leave(&mut self.server).await.is_ok() {
             self.close().await;
         }
-        Ok(())
+        let mut written = batches.iter().flat_map(|batch| &batch.statements).filter_map(Statement::marker);
+        Ok(written.next_back().map(|row| Marker { epoch: epoch.unwrap_or(row.epoch), ..row.clone() }))
     }
 
     /// Ends the session without executing anything.
@@ -269,12 +281,13 @@ impl Session<'_> {
         self.server.release().await;
     }
 
-    /// Sends the statements of one batch, of which `at` is the first.
+    /// Sends the statements of one batch, of which `at` is the first, and `end` with the COMMIT of several.
     async fn take_effect(
         &mut self,
         batch: &Batch,
         sender: &Sender<'_>,
         mut at: Spot,
+        end: Option<String>,
     ) -> Result<(), ExecuteError> {
         let quoted: Result<Vec<String>, QuoteError> = batch.statements.iter().map(Statement::sql).collect();
         let texts = quoted.map_err(|source| ExecuteError::Quote { place: at.place.clone(), source })?;
@@ -296,7 +309,7 @@ impl Session<'_> {
             expect(&at, statement, rows)?;
         }
         ended?;
-        sender.send(connection, &at, "COMMIT", "COMMIT".to_owned()).await.map(drop)
+        sender.commit(connection, &at, end).await
     }
 
     /// The session for a place. At most one inside a database is open at a time.

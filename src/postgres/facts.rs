@@ -11,6 +11,7 @@ use super::extension::Extensions;
 use super::function::RestrictedFunction;
 use super::issue::Issue;
 use super::scram::Verifier;
+use super::settings::Setting;
 use crate::api::deletion::DeletionPolicy;
 
 /// NOLOGIN role without members of its own that owns every tenant database.
@@ -65,6 +66,8 @@ pub struct Server {
     pub create_database: bool,
     /// Whether our login may read stored passwords.
     pub reads_passwords: bool,
+    /// Settings of ours that our login may not set.
+    pub forbidden_settings: BTreeSet<Setting>,
 }
 
 /// A database, as shared catalogs know it.
@@ -299,6 +302,8 @@ pub struct Marker {
     pub adopted: Option<Adopted>,
     /// What becomes of it when its claim goes.
     pub deletion_policy: DeletionPolicy,
+    /// Whether its tenant has the server for its own: no database of another one is placed there.
+    pub own_server: bool,
 }
 
 /// A claim.
@@ -404,6 +409,7 @@ impl Marker {
             logins: BTreeSet::new(),
             adopted: None,
             deletion_policy: DeletionPolicy::Retain,
+            own_server: false,
         }
     }
 }

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 
@@ -28,6 +29,8 @@ use super::connect::{Connection, code};
 
 /// Key of the advisory lock.
 const KEY: i64 = i64::from_be_bytes(*b"tenantry");
+/// The one row that says who leads.
+const EPOCH: &str = "SELECT epoch FROM tenantry.epoch";
 /// How often an earlier leader is waited for, for as long as our sessions wait for a lock (3 s), before it is ended.
 const PATIENCE: u32 = 4;
 /// Whoever waits longer for the turn that raises the epoch is told so.
@@ -126,9 +129,9 @@ impl Fences {
             }
         };
         drop(known);
-        run(connection, format!("SELECT pg_advisory_lock_shared({KEY})")).await?;
-        // A statement of its own: one that waited for the lock would still see the epoch from before.
-        let theirs = read(connection).await?;
+        // Two statements in one message: one that waited for the lock would still see the epoch from before.
+        let enter = format!("SELECT pg_advisory_lock_shared({KEY}); {EPOCH}");
+        let theirs = epoch(&connection.rows_of(enter, 2).await.map_err(FenceError::Sql)?)?;
         if theirs != ours {
             return Err(other(ours, theirs));
         }
@@ -176,7 +179,12 @@ impl fmt::Debug for Fences {
 
 /// Lets go of what [`Fences::enter`] took.
 pub(super) async fn leave(connection: &mut Connection) -> Result<(), FenceError> {
-    run(connection, format!("SELECT pg_advisory_unlock_shared({KEY})")).await.map(drop)
+    run(connection, leaving()).await.map(drop)
+}
+
+/// The statement that lets go of it.
+pub(super) fn leaving() -> String {
+    format!("SELECT pg_advisory_unlock_shared({KEY})")
 }
 
 fn other(ours: i64, theirs: i64) -> FenceError {
@@ -210,10 +218,14 @@ async fn exclude(connection: &mut Connection) -> Result<(), FenceError> {
 }
 
 async fn read(connection: &mut Connection) -> Result<i64, FenceError> {
-    let rows = connection.rows(sqlx::query("SELECT epoch FROM tenantry.epoch")).await;
-    let rows = rows.map_err(FenceError::Sql)?;
-    let row = rows.first().ok_or(FenceError::Sql(sqlx::Error::RowNotFound))?;
-    row.try_get(0).map_err(FenceError::Sql)
+    let rows = connection.rows(sqlx::query(EPOCH)).await;
+    epoch(&rows.map_err(FenceError::Sql)?)
+}
+
+/// The epoch, which was read last.
+fn epoch(rows: &[PgRow]) -> Result<i64, FenceError> {
+    let row = rows.last().ok_or(FenceError::Sql(sqlx::Error::RowNotFound))?;
+    row.try_get("epoch").map_err(FenceError::Sql)
 }
 
 async fn run(connection: &mut Connection, sql: String) -> Result<u64, FenceError> {

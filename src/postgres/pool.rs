@@ -70,6 +70,16 @@ impl PoolName {
     pub fn group(&self, group: Group) -> String {
         format!("{}_{}", self.0, group.suffix())
     }
+
+    /// Name of the login that becomes the first of whoever takes it.
+    pub fn login(&self) -> String {
+        format!("{}_login", self.0)
+    }
+
+    /// Names of all roles that a clone has.
+    pub fn roles(&self) -> impl Iterator<Item = String> + use<'_> {
+        Group::ALL.into_iter().map(|group| self.group(group)).chain([self.login()])
+    }
 }
 
 impl fmt::Display for PoolName {

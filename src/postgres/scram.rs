@@ -5,14 +5,14 @@
 
 use std::fmt;
 use std::hint::black_box;
+use std::num::NonZeroU32;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::{hmac, pbkdf2};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
-use pbkdf2::pbkdf2_hmac_array;
 use rand::distr::{Alphanumeric, Distribution};
 use rand::{CryptoRng, RngExt};
-use sha2::{Digest, Sha256};
 
 /// PostgreSQL's own iteration count. The passwords are random with 190 bits: more rounds would protect nothing
 /// and cost every connection.
@@ -78,11 +78,13 @@ impl Verifier {
         // As the server does: a text that SASLprep refuses is used as it is.
         let prepared = stringprep::saslprep(password.expose());
         let prepared = prepared.as_deref().unwrap_or(password.expose());
-        let salted: [u8; 32] = pbkdf2_hmac_array::<Sha256, 32>(prepared.as_bytes(), salt, iterations);
+        let rounds = NonZeroU32::new(iterations).unwrap_or(NonZeroU32::MIN);
+        let mut salted = [0; 32];
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, salt, prepared.as_bytes(), &mut salted);
         Self {
             iterations,
             salt: salt.to_vec(),
-            stored_key: Sha256::digest(keyed(&salted, b"Client Key")).into(),
+            stored_key: hashed(&keyed(&salted, b"Client Key")),
             server_key: keyed(&salted, b"Server Key"),
         }
     }
@@ -127,12 +129,18 @@ impl fmt::Debug for Verifier {
 }
 
 fn keyed(key: &[u8; 32], text: &[u8]) -> [u8; 32] {
-    // HMAC fills a short key up with zeros to a whole block; done here, it cannot fail.
-    let mut block = [0; 64];
-    block[..key.len()].copy_from_slice(key);
-    let mut mac = Hmac::<Sha256>::new(&block.into());
-    mac.update(text);
-    mac.finalize().into_bytes().into()
+    array(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref())
+}
+
+fn hashed(bytes: &[u8]) -> [u8; 32] {
+    array(digest(&SHA256, bytes).as_ref())
+}
+
+/// What SHA-256 makes has that length.
+fn array(bytes: &[u8]) -> [u8; 32] {
+    let mut array = [0; 32];
+    array.copy_from_slice(bytes);
+    array
 }
 
 #[cfg(test)]
@@ -151,14 +159,10 @@ mod tests {
         let nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
         let message = format!("n=user,r=rOprNGfwEbeRWgbNEkqO,r={nonce},s={RFC_SALT},i=4096,c=biws,r={nonce}");
 
-        let signature = {
-            let mut mac = Hmac::<Sha256>::new_from_slice(&verifier.stored_key).unwrap();
-            mac.update(message.as_bytes());
-            mac.finalize().into_bytes()
-        };
+        let signature = keyed(&verifier.stored_key, message.as_bytes());
         let proof = STANDARD.decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=").unwrap();
         let client_key: Vec<u8> = proof.iter().zip(signature).map(|(p, s)| p ^ s).collect();
-        assert_eq!(<[u8; 32]>::from(Sha256::digest(client_key)), verifier.stored_key);
+        assert_eq!(hashed(&client_key), verifier.stored_key);
 
         let server_signature = keyed(&verifier.server_key, message.as_bytes());
         assert_eq!(STANDARD.encode(server_signature), "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");

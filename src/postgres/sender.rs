@@ -90,6 +90,34 @@ impl Sender<'_> {
         (rows, ended)
     }
 
+    /// Commits, and sends `then` in the same message: it changes nothing that anybody has to hear of, and whatever becomes of
+    /// it, what was committed is. Unless all of it was answered, the session is not used again.
+    pub async fn commit(
+        &self,
+        connection: &mut Connection,
+        at: &Spot,
+        then: Option<String>,
+    ) -> Result<(), ExecuteError> {
+        const COMMIT: &str = "COMMIT";
+        let Some(then) = then else {
+            return self.send(connection, at, COMMIT, COMMIT.to_owned()).await.map(drop);
+        };
+        let mut sent = Some(Sent::new(self.records, self.record(connection, COMMIT)));
+        let answered = |_| {
+            if let Some(sent) = sent.take() {
+                sent.ended(Outcome::Done { rows: 0 });
+            }
+        };
+        let done = connection.run_all(format!("{COMMIT};\n{then}"), 2, answered).await;
+        match (sent, done) {
+            (Some(sent), Err(source)) => {
+                sent.ended(outcome(&source));
+                Err(classify(at.clone(), COMMIT.to_owned(), source))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn record(&self, connection: &Connection, shown: &str) -> Record {
         let at = connection.address();
         Record {

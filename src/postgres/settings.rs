@@ -1,10 +1,11 @@
 //! Settings of a database that limit what its sessions may take. Pure.
 //!
 //! They stand with the database (`ALTER DATABASE … SET`), which only its owner and superusers can change: a tenant's login is
-//! neither. A session may still lift the timeouts for itself, which the guard holds against it; `temp_file_limit` is a
-//! superuser's to lift.
+//! neither. A session may still lift the timeouts for itself, which the guard holds against it; the rest is a superuser's to
+//! lift, and so a superuser's to set, or that of a login that was granted it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 /// A setting that we declare.
@@ -12,26 +13,58 @@ use std::time::Duration;
 pub enum Setting {
     /// How long a transaction may do nothing, in milliseconds.
     IdleInTransactionTimeout,
+    /// From which level on what a session has to say goes to the server's log.
+    LogMinMessages,
     /// How long a statement may run, in milliseconds.
     StatementTimeout,
     /// What the temporary files of a session may take together, in KiB.
     TempFileLimit,
 }
 
+/// What a setting is set to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Value {
+    /// A number, in the setting's own unit.
+    Number(u32),
+    /// The highest level of messages: that the server cannot go on. No session reaches it by what it is told to do.
+    Panic,
+}
+
 /// Settings by what they are.
-pub type Settings = BTreeMap<Setting, u32>;
+pub type Settings = BTreeMap<Setting, Value>;
 
 impl Setting {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::IdleInTransactionTimeout, Self::StatementTimeout, Self::TempFileLimit];
+    pub const ALL: [Self; 4] =
+        [Self::IdleInTransactionTimeout, Self::LogMinMessages, Self::StatementTimeout, Self::TempFileLimit];
+
+    /// Those that nobody may set who is no superuser and was not granted it.
+    pub const PRIVILEGED: [Self; 2] = [Self::LogMinMessages, Self::TempFileLimit];
 
     /// Its name in PostgreSQL.
     pub const fn name(self) -> &'static str {
         match self {
             Self::IdleInTransactionTimeout => "idle_in_transaction_session_timeout",
+            Self::LogMinMessages => "log_min_messages",
             Self::StatementTimeout => "statement_timeout",
             Self::TempFileLimit => "temp_file_limit",
         }
+    }
+}
+
+/// As PostgreSQL writes it, and as it stands in the catalog.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Panic => f.write_str("panic"),
+        }
+    }
+}
+
+impl From<u32> for Value {
+    fn from(number: u32) -> Self {
+        Self::Number(number)
     }
 }
 

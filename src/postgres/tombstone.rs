@@ -151,6 +151,8 @@ pub struct Dependency {
     pub object: String,
     /// How many entries of that kind there are.
     pub count: i64,
+    /// The tenant's database in which it was granted, if it is a grant and nothing else.
+    pub granted_in: Option<String>,
 }
 
 /// What a server says of a tombstone, beside its marker row.

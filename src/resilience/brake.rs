@@ -3,10 +3,15 @@
 //! A wrong selector, a pruned directory or a lost CRD deletes many things within minutes, and what people delete on
 //! purpose is few. So what was deleted lately is counted, and what would be more than [`Limits`] allow is not done. Once
 //! engaged a brake stays so, however much time passes, until somebody answers it with its nonce: an answer to an earlier
-//! one does not count. Answered, it lets everything through, and is over when things are calm again, or after a while: one
-//! answer is none to what comes much later.
+//! one does not count. Answered with *proceed*, it lets everything through; with *cancel*, it goes on holding. Either way it is over
+//! when nothing waits any more and things are calm again, or after a while: one answer is none to what comes much later.
 
 use std::time::Duration;
+
+/// What an answer begins with that lets go on, before the nonce.
+pub const PROCEED: &str = "proceed-";
+/// What an answer begins with that does not.
+pub const CANCEL: &str = "cancel-";
 
 /// What is let through without asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +36,31 @@ pub struct Pace {
 pub struct Standing<'a> {
     /// Its nonce, if it is engaged.
     pub nonce: Option<&'a str>,
-    /// The nonce that somebody said to go on with.
-    pub answer: Option<&'a str>,
+    /// What somebody said.
+    pub answer: Option<Answer<'a>>,
+}
+
+/// What somebody said of the brake with a nonce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// What it stopped is meant.
+    Proceed(&'a str),
+    /// It is not: what can be kept is kept.
+    Cancel(&'a str),
+}
+
+impl<'a> Answer<'a> {
+    /// What `proceed-NONCE` and `cancel-NONCE` say.
+    pub fn parse(said: &'a str) -> Option<Self> {
+        let proceed = said.strip_prefix(PROCEED).map(Self::Proceed);
+        proceed.or_else(|| said.strip_prefix(CANCEL).map(Self::Cancel))
+    }
+
+    const fn nonce(self) -> &'a str {
+        match self {
+            Self::Proceed(nonce) | Self::Cancel(nonce) => nonce,
+        }
+    }
 }
 
 /// What becomes of the next deletion.
@@ -44,6 +72,8 @@ pub enum Verdict {
     Hold,
     /// The brake engages, and it waits for an answer.
     Engage,
+    /// Somebody has said that it is not meant.
+    Cancel,
 }
 
 impl Limits {
@@ -55,15 +85,21 @@ impl Limits {
 }
 
 impl Standing<'_> {
-    /// Whether it is engaged and somebody said to go on.
+    /// Whether it is engaged and somebody has answered it.
     pub fn is_answered(&self) -> bool {
-        self.nonce.is_some() && self.nonce == self.answer
+        self.nonce.is_some() && self.nonce == self.answer.map(Answer::nonce)
+    }
+
+    /// Whether somebody has said that what it stopped is not meant.
+    pub fn is_cancelled(&self) -> bool {
+        self.is_answered() && matches!(self.answer, Some(Answer::Cancel(_)))
     }
 }
 
 /// Decides about a deletion, which `next` counts already.
 pub fn decide(limits: Limits, standing: Standing<'_>, next: Pace) -> Verdict {
     match standing.nonce {
+        Some(_) if standing.is_cancelled() => Verdict::Cancel,
         Some(_) if standing.is_answered() => Verdict::Go,
         Some(_) => Verdict::Hold,
         None if limits.exceeded(next) => Verdict::Engage,
@@ -121,13 +157,20 @@ mod tests {
     #[test]
     fn only_the_answer_to_this_very_brake_lets_go() {
         let next = Pace { recent: 1, all: 1000 };
-        let verdict = |nonce, answer| decide(LIMITS, Standing { nonce, answer }, next);
-        assert_eq!(verdict(Some("b"), None), Verdict::Hold);
-        assert_eq!(verdict(Some("b"), Some("a")), Verdict::Hold);
-        assert_eq!(verdict(Some("b"), Some("b")), Verdict::Go);
-        assert_eq!(verdict(None, Some("b")), Verdict::Go);
+        let at = |nonce, answer: Option<&str>, next| {
+            decide(LIMITS, Standing { nonce, answer: answer.and_then(Answer::parse) }, next)
+        };
+        let verdict = |nonce, answer| at(nonce, answer, next);
+        for said in [None, Some("b"), Some("proceed-a"), Some("cancel-a"), Some("proceed-"), Some("no-b")] {
+            assert_eq!(verdict(Some("b"), said), Verdict::Hold, "{said:?}");
+        }
+        assert_eq!(verdict(Some("b"), Some("proceed-b")), Verdict::Go);
+        assert_eq!(verdict(Some("b"), Some("cancel-b")), Verdict::Cancel);
         let many = Pace { recent: 9, all: 9 };
-        assert_eq!(decide(LIMITS, Standing { nonce: None, answer: Some("b") }, many), Verdict::Engage);
+        for said in [None, Some("proceed-b"), Some("cancel-b")] {
+            assert_eq!(verdict(None, said), Verdict::Go, "{said:?}");
+            assert_eq!(at(None, said, many), Verdict::Engage, "{said:?}");
+        }
     }
 
     #[test]
@@ -157,16 +200,18 @@ mod tests {
             let mut random = StdRng::seed_from_u64(seed);
             let all = random.random_range(1..200);
             let (mut now, mut done, mut brakes) = (0_i64, Vec::<(i64, bool)>::new(), 0_u32);
-            let (mut nonce, mut answer) = (None::<String>, None::<String>);
+            let (mut nonce, mut answer, mut meant) = (None::<String>, None::<String>, true);
             let mut answered_at = None;
             for _ in 0..400 {
                 now += random.random_range(0..120);
                 if random.random_bool(0.02) {
                     answer = nonce.clone().filter(|_| random.random_bool(0.7)).or(Some("stale".into()));
+                    meant = random.random_bool(0.7);
                 }
                 let times = || done.iter().map(|(time, _)| *time);
-                let is_answered =
-                    Standing { nonce: nonce.as_deref(), answer: answer.as_deref() }.is_answered();
+                let said = |answer| if meant { Answer::Proceed(answer) } else { Answer::Cancel(answer) };
+                let said = answer.as_deref().map(said);
+                let is_answered = Standing { nonce: nonce.as_deref(), answer: said }.is_answered();
                 answered_at = answered_at.or(Some(now)).filter(|_| is_answered);
                 let since = answered_at.map(|at| Duration::from_secs((now - at).unsigned_abs()));
                 let pace = Pace { recent: recent(times(), now, WINDOW), all };
@@ -174,10 +219,13 @@ mod tests {
                     (nonce, answered_at) = (None, None);
                 }
                 let next = Pace { recent: recent(times(), now, WINDOW) + 1, all };
-                let standing = Standing { nonce: nonce.as_deref(), answer: answer.as_deref() };
+                let standing = Standing { nonce: nonce.as_deref(), answer: said };
                 match decide(LIMITS, standing, next) {
-                    Verdict::Go => done.push((now, standing.is_answered())),
-                    Verdict::Hold => {}
+                    Verdict::Go => {
+                        assert!(!standing.is_cancelled(), "it was not meant");
+                        done.push((now, standing.is_answered()));
+                    }
+                    Verdict::Hold | Verdict::Cancel => {}
                     Verdict::Engage => {
                         assert!(nonce.is_none(), "it engages once");
                         brakes += 1;

@@ -27,6 +27,8 @@ pub struct Bulkhead<K> {
     places: usize,
     inside: usize,
     called: HashSet<K>,
+    /// Who found it full and has not [gone away](Bulkhead::pass) since.
+    refused: HashSet<K>,
     waiting: HashMap<K, (Line, u64)>,
     first: BTreeMap<u64, K>,
     second: BTreeMap<u64, K>,
@@ -41,6 +43,7 @@ impl<K: Clone + Eq + Hash> Bulkhead<K> {
             places,
             inside: 0,
             called: HashSet::new(),
+            refused: HashSet::new(),
             waiting: HashMap::new(),
             first: BTreeMap::new(),
             second: BTreeMap::new(),
@@ -53,9 +56,11 @@ impl<K: Clone + Eq + Hash> Bulkhead<K> {
     pub fn enter(&mut self, key: &K, line: Line) -> bool {
         if self.called.remove(key) || self.inside + self.called.len() < self.places {
             self.strike(key);
+            self.refused.remove(key);
             self.inside += 1;
             return true;
         }
+        self.refused.insert(key.clone());
         match self.waiting.get(key) {
             Some((held, _)) if *held >= line => {}
             _ => {
@@ -75,21 +80,23 @@ impl<K: Clone + Eq + Hash> Bulkhead<K> {
         self.call()
     }
 
-    /// `key` needs no place now. If one was kept for it, returns who is called in its stead.
+    /// `key` goes away. If it was called and did not ask for its place, returns who is called in its stead. Who was called on
+    /// the way out comes back for it.
     pub fn pass(&mut self, key: &K) -> Option<K> {
-        if self.called.remove(key) { self.call() } else { None }
+        if !self.refused.remove(key) && self.called.remove(key) { self.call() } else { None }
     }
 
-    /// Whether `key` waits or is called: it did not get in, and will get another chance. It may have been called
-    /// while it was still on its way out.
-    pub fn is_expected(&self, key: &K) -> bool {
-        self.called.contains(key) || self.waiting.contains_key(key)
+    /// Whether `key` asked for a place since it came and did not get in: it will get another chance. Who still waits from an
+    /// earlier time and has not asked in this one needs none for what it has found out.
+    pub fn is_refused(&self, key: &K) -> bool {
+        self.refused.contains(key)
     }
 
     /// Sends everybody away who waits or is called.
     pub fn dismiss(&mut self) -> Vec<K> {
         self.first.clear();
         self.second.clear();
+        self.refused.clear();
         self.called.drain().chain(self.waiting.drain().map(|(key, _)| key)).collect()
     }
 
@@ -167,15 +174,29 @@ mod tests {
         assert!(bulkhead.enter(&"inside", Line::First));
         assert!(!bulkhead.enter(&"gone", Line::First));
         assert!(!bulkhead.enter(&"next", Line::First));
-        assert!(bulkhead.is_expected(&"gone"));
+        assert!(bulkhead.is_refused(&"gone"));
         assert_eq!(bulkhead.leave(), Some("gone"));
-        assert!(bulkhead.is_expected(&"gone"), "it is called");
+        assert_eq!(bulkhead.pass(&"gone"), None, "it was called on its way out, and comes back");
         assert_eq!(bulkhead.pass(&"next"), None, "it was not called yet");
         assert_eq!(bulkhead.pass(&"gone"), Some("next"));
         assert!(bulkhead.enter(&"next", Line::First));
         assert!(!bulkhead.enter(&"a", Line::First));
         assert_eq!(bulkhead.dismiss(), ["a"]);
         assert_eq!((bulkhead.leave(), bulkhead.waiting()), (None, 0));
+    }
+
+    #[test]
+    fn who_waits_and_comes_back_for_something_else_was_not_refused() {
+        let mut bulkhead = Bulkhead::new(1);
+        assert!(bulkhead.enter(&"inside", Line::First));
+        assert!(!bulkhead.enter(&"a", Line::Second));
+        assert_eq!(bulkhead.pass(&"a"), None, "it waits on");
+        // A turn that does not ask for a place, while it waits and when it is called.
+        assert!(!bulkhead.is_refused(&"a"));
+        assert_eq!(bulkhead.leave(), Some("a"));
+        assert!(!bulkhead.is_refused(&"a"));
+        assert_eq!(bulkhead.pass(&"a"), None);
+        assert!(bulkhead.enter(&"b", Line::First), "its place was given up");
     }
 
     proptest! {
@@ -188,19 +209,24 @@ mod tests {
         ) {
             let mut bulkhead = Bulkhead::new(places);
             let (mut inside, mut called): (Vec<u8>, HashSet<u8>) = (vec![], HashSet::new());
+            let mut refused: HashSet<u8> = HashSet::new();
             for (what, key, urgent) in steps {
                 match what {
-                    0 | 1
-                        if !inside.contains(&key)
-                            && bulkhead.enter(&key, if urgent { Line::First } else { Line::Second }) =>
-                    {
-                        called.remove(&key);
-                        inside.push(key);
+                    0 | 1 if !inside.contains(&key) => {
+                        if bulkhead.enter(&key, if urgent { Line::First } else { Line::Second }) {
+                            called.remove(&key);
+                            refused.remove(&key);
+                            inside.push(key);
+                        } else {
+                            refused.insert(key);
+                        }
                     }
                     2 if inside.pop().is_some() => called.extend(bulkhead.leave()),
                     3 if !inside.contains(&key) => {
                         let next = bulkhead.pass(&key);
-                        called.remove(&key);
+                        if !refused.remove(&key) {
+                            called.remove(&key);
+                        }
                         called.extend(next);
                     }
                     _ => {}
@@ -208,8 +234,7 @@ mod tests {
                 prop_assert_eq!(bulkhead.inside(), inside.len());
                 prop_assert!(inside.len() + called.len() <= places);
                 prop_assert!(bulkhead.waiting() == 0 || inside.len() + called.len() == places);
-                prop_assert!(called.iter().all(|key| bulkhead.is_expected(key)));
-                prop_assert!(inside.iter().all(|key| !bulkhead.is_expected(key)));
+                prop_assert!((0..12).all(|key| bulkhead.is_refused(&key) == refused.contains(&key)));
             }
         }
     }

@@ -62,7 +62,7 @@ func Check(l state.Layout, mode state.Mode) error {
 	if err := checkPrograms(exec.LookPath); err != nil {
 		return err
 	}
-	return checkKernel()
+	return kernel{controllers: cgroups.Controllers, proc: "/proc"}.check()
 }
 
 // checkPrograms names every package that lacks a program, each once.
@@ -83,8 +83,15 @@ func checkPrograms(lookPath func(string) (string, error)) error {
 	return fmt.Errorf("missing programs: %s; fix: apt-get install %s", strings.Join(missing, " "), strings.Join(packages, " "))
 }
 
-func checkKernel() error {
-	mounted, err := cgroups.Controllers()
+// kernel is what a node needs of the kernel, as this machine tells it.
+type kernel struct {
+	controllers func() ([]string, error)
+	// proc is where the kernel tells about itself.
+	proc string
+}
+
+func (k kernel) check() error {
+	mounted, err := k.controllers()
 	if err != nil {
 		return err
 	}
@@ -93,14 +100,14 @@ func checkKernel() error {
 			return fmt.Errorf("the kernel has no %s control groups mounted; fix: boot with cgroup_enable=%s, or mount them", controller, controller)
 		}
 	}
-	if _, err := os.Stat("/proc/sys/net/bridge/bridge-nf-call-iptables"); err != nil {
+	if _, err := os.Stat(filepath.Join(k.proc, "sys/net/bridge/bridge-nf-call-iptables")); err != nil {
 		return fmt.Errorf("the kernel does not pass bridged packets to iptables; fix: modprobe br_netfilter")
 	}
-	return checkOverlay()
+	return k.checkOverlay()
 }
 
-func checkOverlay() error {
-	file, err := os.Open("/proc/filesystems")
+func (k kernel) checkOverlay() error {
+	file, err := os.Open(filepath.Join(k.proc, "filesystems"))
 	if err != nil {
 		return fmt.Errorf("list file systems: %w", err)
 	}

@@ -151,6 +151,8 @@ pub struct Withdrawal {
     pub plan: Plan,
     /// What keeps a scratch database; the logins are refused and the others go all the same.
     pub kept: Option<Conflict>,
+    /// One that may still be made. Its row stays: without it nobody would ever know of the database.
+    pub coming: Option<PoolName>,
 }
 
 /// What takes back what [`admit`] made. `have` shows the database, by whichever name, and `scratches`.
@@ -166,19 +168,18 @@ pub fn withdraw(
         let is_first = plan.batches.is_empty();
         plan.batches.extend(closed(physical, database, have, is_first)?.batches);
     }
-    let mut kept = None;
+    let (mut kept, mut coming) = (None, None);
     for member in scratches {
-        // Nobody else makes one for this archive: what is not there now has never been made.
-        let settled = Member { settled: true, ..(*member).clone() };
-        match retire(&settled, have) {
+        match retire(member, have) {
             Some(retired) => plan.batches.extend(retired.batches),
+            None if !have.databases.contains_key(member.name.as_str()) => coming = Some(member.name.clone()),
             None => {
                 kept =
                     Some(Conflict::NameConflict { what: "database", name: member.name.as_str().to_owned() });
             }
         }
     }
-    Ok(Withdrawal { plan, kept })
+    Ok(Withdrawal { plan, kept, coming })
 }
 
 /// The names of the database's groups, in another database.
@@ -287,14 +288,14 @@ mod tests {
             name: PoolName::clone_of(number),
             layout: layout.into(),
             phase: MemberPhase::Preparing,
-            settled: false,
+            settled: true,
         };
         let members = [member(1, "abc"), member(2, "archive-t_x_app"), member(3, "archive-t_x_app_b")];
         let own = scratches(&physical(), &members);
         assert_eq!(own, [&members[1]]);
         let clones = ["tenantry_pool_0000000001", "tenantry_pool_0000000002", "tenantry_pool_0000000003"];
         let have = facts(&[&clones[..], &["tombstone_t_x_app"]].concat(), &["t_x_app_archive"]);
-        let Withdrawal { plan, kept } = withdraw(&physical(), &have, &own).unwrap();
+        let Withdrawal { plan, kept, coming: _ } = withdraw(&physical(), &have, &own).unwrap();
         let text = plan.to_string();
         let dropped: Vec<&str> = text.lines().filter(|line| line.contains("DROP")).collect();
         assert_eq!((dropped, kept), (vec!["DROP DATABASE \"tenantry_pool_0000000002\";"], None));
@@ -305,10 +306,32 @@ mod tests {
         let mut taken = have.clone();
         taken.roles.insert("t_x_app_archive".into(), Role { login: true, ..Role::default() });
         taken.databases.get_mut("tenantry_pool_0000000002").unwrap().owner = "postgres".into();
-        let Withdrawal { plan, kept } = withdraw(&physical(), &taken, &own).unwrap();
+        let Withdrawal { plan, kept, coming: _ } = withdraw(&physical(), &taken, &own).unwrap();
         let text = plan.to_string();
         assert!(text.contains("ALTER ROLE \"t_x_app_archive\" NOLOGIN;") && !text.contains("DROP"), "{text}");
         let name = "tenantry_pool_0000000002".to_owned();
         assert_eq!(kept, Some(Conflict::NameConflict { what: "database", name }));
+    }
+
+    #[test]
+    fn the_row_of_a_scratch_database_that_may_still_be_made_stays_until_that_is_over() {
+        let member = |settled| Member {
+            name: PoolName::clone_of(2),
+            layout: archive_of(&physical()),
+            phase: MemberPhase::Preparing,
+            settled,
+        };
+        let mut have = facts(&["tombstone_t_x_app"], &["t_x_app_archive"]);
+        have.roles.insert("t_x_app_archive".into(), Role { login: true, ..Role::default() });
+        let withdrawn = |settled| {
+            let Withdrawal { plan, kept, coming } =
+                withdraw(&physical(), &have, &[&member(settled)]).unwrap();
+            assert_eq!(kept, None);
+            let text = plan.to_string();
+            assert!(text.contains("ALTER ROLE \"t_x_app_archive\" NOLOGIN;"), "{text}");
+            (text.contains("DELETE FROM tenantry.pool"), coming)
+        };
+        assert_eq!(withdrawn(false), (false, Some(PoolName::clone_of(2))));
+        assert_eq!(withdrawn(true), (true, None));
     }
 }

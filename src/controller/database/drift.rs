@@ -20,6 +20,8 @@ pub struct Drift {
     pub found: Vec<String>,
     /// Whether it is brought back; otherwise it is only told.
     pub corrected: bool,
+    /// Whether not all of it could be brought back.
+    pub unfinished: bool,
 }
 
 impl Drift {
@@ -131,6 +133,7 @@ fn finding(statement: &Statement, admin: &str) -> Option<String> {
         | Statement::CreateCredentialTable
         | Statement::LockMarkers
         | Statement::RequireRoom { .. }
+        | Statement::RequireTenancy { .. }
         | Statement::CreateOperatorSchema
         | Statement::CreateMarkerTable
         | Statement::WidenMarkerTable

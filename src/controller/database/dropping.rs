@@ -8,14 +8,17 @@
 //! # The order
 //! The intent first: from then on the row says `Dropping`. Then the database, which has taken no connection since its archive
 //! was recorded. Roles go when the catalogs show that it is gone, in one transaction with the row; what depends on one
-//! of them elsewhere on the server keeps it, and the row with it, until people have seen to that.
+//! of them elsewhere on the server keeps it, and the row with it. What other tenants have granted it is taken back; until the
+//! rest is gone people have to see to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Conflict, Plan};
+use super::target::acting_as;
 use super::tombstone::purged;
-use crate::api::names::PhysicalName;
+use crate::api::names::{Group, PhysicalName};
 use crate::postgres::facts::{DATABASE_OWNER, Facts, Marker, Phase};
+use crate::postgres::quote::{Ident, QuoteError};
 use crate::postgres::statement::{Batch, DropChange, Statement, TombstoneChange};
 use crate::postgres::tombstone::{Dependency, OwnRole, Proof, Tombstone, TombstoneName, Volume, is_sealed};
 
@@ -191,8 +194,9 @@ pub fn remains(
     let there = roles.iter().filter(|role| have.roles.contains_key(role.as_str()));
     let free: Vec<&OwnRole> = there.filter(|role| !kept.contains(role.as_str())).collect();
     let kept_by = in_words(dependencies);
+    let taken_back = taken_back(&roles, have, dependencies)?;
     if free.is_empty() && !kept_by.is_empty() {
-        return Ok(Remains { plan: Plan::default(), kept_by });
+        return Ok(Remains { plan: Plan { batches: taken_back }, kept_by });
     }
     let (physical, generation) = (physical.clone(), marker.generation);
     let mut statements = vec![end(DropChange::RequireGone { physical: physical.clone(), generation })];
@@ -200,7 +204,33 @@ pub fn remains(
     if kept_by.is_empty() {
         statements.push(end(DropChange::Forget { physical, generation, roles }));
     }
-    Ok(Remains { plan: Plan { batches: vec![Batch::server(statements)] }, kept_by })
+    let batches = [Batch::server(statements)].into_iter().chain(taken_back).collect();
+    Ok(Remains { plan: Plan { batches }, kept_by })
+}
+
+/// What takes back what tenants granted, in their own databases, to roles that nothing else keeps: any tenant may grant to a
+/// role whose name it guesses, and so keep it for ever. A role that anything else keeps stays as it is for people to see to.
+fn taken_back(roles: &[OwnRole], have: &Facts, dependencies: &[Dependency]) -> Result<Vec<Batch>, Conflict> {
+    let otherwise = |role: &str| dependencies.iter().any(|it| it.role == role && it.granted_in.is_none());
+    let mut granted = BTreeMap::<&str, BTreeSet<&str>>::new();
+    for Dependency { role, granted_in, .. } in dependencies {
+        if let Some(database) = granted_in.as_deref().filter(|_| !otherwise(role)) {
+            granted.entry(database).or_default().insert(role);
+        }
+    }
+    let batch = |(database, names): (&str, BTreeSet<&str>)| {
+        let roles: Vec<OwnRole> = roles.iter().filter(|it| names.contains(it.as_str())).cloned().collect();
+        let mut acts_as: Vec<Ident> = roles.iter().map(|role| role.role().clone()).collect();
+        let mut statements =
+            vec![end(DropChange::RequireOwnsNothing(roles.clone())), end(DropChange::TakeBack(roles))];
+        if !have.server.superuser {
+            // Only who is both takes back what one has granted the other.
+            acts_as.push(Ident::foreign(&format!("{database}_{}", Group::Owner.suffix()))?);
+            statements = acting_as(&acts_as, &have.server.admin, statements)?;
+        }
+        Ok(Batch::database(Ident::foreign(database)?, statements))
+    };
+    granted.into_iter().map(batch).collect::<Result<_, QuoteError>>().map_err(Conflict::Quote)
 }
 
 /// The first of them, and how many more there are.
@@ -219,8 +249,6 @@ fn end(step: DropChange) -> Statement {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     use crate::controller::database::{plan, tombstone};
@@ -428,6 +456,11 @@ mod tests {
         assert_eq!(on(None), Err(foreign));
     }
 
+    fn dependency(role: &str, granted_in: Option<&str>) -> Dependency {
+        let object = "pg_class in database b".into();
+        Dependency { role: role.into(), object, count: 2, granted_in: granted_in.map(str::to_owned) }
+    }
+
     fn left(dependencies: &[Dependency]) -> (Vec<String>, Vec<String>) {
         let remains = remains(&physical(), &marker(Phase::Dropping), &facts(None), dependencies).unwrap();
         let statements = remains.plan.batches.iter().flat_map(|batch| &batch.statements);
@@ -443,8 +476,7 @@ mod tests {
         assert_eq!(statements, with(&[&["SELECT 1 FROM"], &all, &["DELETE FROM tenantry.marker"]]));
         assert!(kept_by.is_empty());
 
-        let depends =
-            |role: &str| Dependency { role: role.into(), object: "pg_class in database b".into(), count: 2 };
+        let depends = |role: &str| dependency(role, None);
         let (statements, kept_by) = left(&[depends("t_x_app_rw")]);
         assert_eq!(statements, with(&[&["SELECT 1 FROM"], &all[..2]]));
         assert_eq!(kept_by, ["t_x_app_rw by pg_class in database b (2)"]);
@@ -453,6 +485,46 @@ mod tests {
         let (statements, kept_by) = left(&every);
         assert_eq!((statements, kept_by.len()), (vec![], 5));
         assert_eq!(kept_by[4], "and 1 more");
+    }
+
+    #[test]
+    fn what_tenants_granted_is_taken_back_from_roles_that_nothing_else_keeps() {
+        let dependencies = [
+            dependency("t_x_app_app_a", Some("t_b_app")),
+            dependency("t_x_app_owner", Some("t_a_app")),
+            dependency("t_x_app_app_a", Some("t_a_app")),
+            dependency("t_x_app_rw", Some("t_a_app")),
+            dependency("t_x_app_rw", None),
+        ];
+        let plan = |superuser| {
+            let mut have = facts(None);
+            (have.server.superuser, have.server.admin) = (superuser, "admin".into());
+            let remains = remains(&physical(), &marker(Phase::Dropping), &have, &dependencies).unwrap();
+            assert_eq!(remains.kept_by.len(), 5, "it is named until it is gone");
+            let all = remains.plan.batches.iter().map(|Batch { place, statements }| {
+                let owned = statements.iter().map(ToString::to_string);
+                (
+                    place.to_string(),
+                    owned.filter(|sql| !sql.starts_with("SELECT 1 WHERE NOT EXISTS")).collect(),
+                )
+            });
+            all.collect::<Vec<(String, Vec<String>)>>()
+        };
+        let (first, both) = (
+            "DROP OWNED BY \"t_x_app_app_a\", \"t_x_app_owner\"".to_owned(),
+            "DROP OWNED BY \"t_x_app_app_a\"".to_owned(),
+        );
+        let expected = [
+            ("database t_a_app".to_owned(), vec![first]),
+            ("database t_b_app".to_owned(), vec![both.clone()]),
+        ];
+        assert_eq!(plan(true), expected);
+        let limited = plan(false);
+        let around = ["t_x_app_app_a", "t_b_app_owner"];
+        let grants = around.map(|role| format!("GRANT \"{role}\" TO \"admin\""));
+        let revokes = around.map(|role| format!("REVOKE \"{role}\" FROM \"admin\" CASCADE"));
+        let statements = grants.into_iter().chain([both]).chain(revokes).collect();
+        assert_eq!(limited[1], ("database t_b_app".to_owned(), statements));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Creation {
     pub schema: Ident,
     /// The version that the server was asked about.
     pub version: Literal,
+    /// The extensions that it is built on.
+    pub requires: BTreeSet<String>,
 }
 
 /// Why an extension is not made.
@@ -190,6 +192,7 @@ fn creation(it: &Available, have: &Extensions) -> Result<Creation, Refused> {
         name: Ident::foreign(&it.name).map_err(unquotable)?,
         schema: Ident::foreign(schema).map_err(unquotable)?,
         version: Literal::new(&it.version).map_err(unquotable)?,
+        requires: it.requires.clone(),
     })
 }
 
@@ -225,9 +228,9 @@ pub(super) fn statements(names: &Names, want: &Wanted, known: &Known) -> Result<
             }
         }
     }
-    statements.extend(create.into_iter().map(|Creation { name, schema, version }| {
+    statements.extend(create.into_iter().map(|Creation { name, schema, version, requires }| {
         let (name, schema, version) = (name.clone(), schema.clone(), version.clone());
-        Statement::Extension(ExtensionChange::Create { name, schema, version })
+        Statement::Extension(ExtensionChange::Create { name, schema, version, requires: requires.clone() })
     }));
     // One that an admin has set for the database stays.
     if homes.contains(&home) && have.search_path.is_none() {

@@ -46,14 +46,15 @@ pub async fn outside(
     Ok(Facts { markers, ..facts })
 }
 
-/// The same with a database of the warm pool that it may be made from.
+/// The same of a database that is not there yet, with one of the warm pool that it may be made from. Nobody has a session in
+/// either.
 pub async fn beside(
     reader: &mut Connection,
     physical: &PhysicalName,
     member: &PoolName,
 ) -> Result<Facts, LookError> {
     let scope = Scope::database(physical).and_member(member);
-    observe::catalog(reader, &scope).await.map_err(LookError::Observe)
+    observe::catalog_at_rest(reader, &scope).await.map_err(LookError::Observe)
 }
 
 /// [`outside`], and whether there is a database of the name that this one has, or would have, as a tombstone.

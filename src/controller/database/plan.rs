@@ -229,7 +229,8 @@ pub(super) fn own_row<'a>(want: &DatabaseSpec, have: &'a Facts) -> Result<Option
         return Err(Conflict::SecondDatabase { name: other.physical_name.clone() });
     }
     let marker = have.marker(physical);
-    if let Some(marker) = marker.filter(|marker| !own(marker) && !is_offered(marker, want)) {
+    let given = |marker: &&Marker| is_offered(marker, want) || is_left(marker, want);
+    if let Some(marker) = marker.filter(|marker| !own(marker) && !given(marker)) {
         return Err(Conflict::Claimed {
             name: physical.to_owned(),
             namespace: marker.claim.namespace.clone(),
@@ -291,6 +292,12 @@ fn is_offered(marker: &Marker, want: &DatabaseSpec) -> bool {
         && (from.uid.is_none() || from.uid == to.uid)
 }
 
+/// Whether it is the very claim's, whose tenant has taken its namespace over from another.
+fn is_left(marker: &Marker, want: &DatabaseSpec) -> bool {
+    let held = matches!(marker.phase, Phase::Creating | Phase::Bound);
+    held && marker.claim == want.claim && want.claim.uid.is_some()
+}
+
 /// The intent before the first effect, and the outcome after the last.
 pub(super) fn markers(
     want: &DatabaseSpec,
@@ -306,6 +313,7 @@ pub(super) fn markers(
         deletion_policy: want
             .deletion_policy
             .max(released.map_or(want.deletion_policy, |it| it.deletion_policy)),
+        own_server: want.own_server,
         ..marker.cloned().unwrap_or_else(|| Marker { phase: Phase::Creating, ..bound(want) })
     };
     let rebound =
@@ -347,6 +355,7 @@ pub(super) fn bound(want: &DatabaseSpec) -> Marker {
         logins: logins(want, None, &Facts::default()).into_keys().collect(),
         adopted: want.adopted.clone(),
         deletion_policy: want.deletion_policy,
+        own_server: want.own_server,
     }
 }
 

@@ -1,8 +1,9 @@
 //! The warm pool's databases: how a template and its clones are prepared, given up, and taken. Pure.
 //!
 //! A *template* is a descendant of `template0` in which PUBLIC has nothing any more. A *clone* is a copy of it with three
-//! group roles of its own, which have inside it all that the groups of a tenant's database have. Both are closed: nobody
-//! but the session that prepares them ever gets in, so they are empty.
+//! group roles of its own, which have inside it all that the groups of a tenant's database have, and a login with a
+//! password: PostgreSQL computes 4,096 rounds to find that a new one is not empty, half of what taking a clone would
+//! cost. Both are closed: nobody but the session that prepares them ever gets in, so they are empty.
 //!
 //! *Taking* a clone renames it and its roles; everything that was granted goes along, since PostgreSQL knows roles and
 //! databases by number. What is left is what has to be done for any tenant's database, and it is the same
@@ -30,6 +31,7 @@ use crate::postgres::facts::{
 use crate::postgres::function::RestrictedFunction;
 use crate::postgres::pool::{Member, MemberPhase, PoolName};
 use crate::postgres::quote::{Ident, QuoteError};
+use crate::postgres::scram::{Password, Verifier};
 use crate::postgres::settings::Settings;
 use crate::postgres::statement::{Batch, DatabaseChange, Object, PoolChange, RoleAttribute, Statement};
 
@@ -39,7 +41,7 @@ pub fn layout(server: &Server) -> Result<String, Conflict> {
     let prepared = format!(
         "{}{}{}",
         prepare_template(&from, "", server)?,
-        prepare_clone(&to, &from, "", server)?,
+        prepare_clone(&to, &from, "", server, &Verifier::derive(&Password::new(""), &[], 1))?,
         // Copies of a template whose collation the operating system has changed are refused.
         server.collation_version
     );
@@ -83,12 +85,13 @@ pub fn prepare_template(name: &PoolName, layout: &str, server: &Server) -> Resul
     })
 }
 
-/// Statements that make a clone.
+/// Statements that make a clone whose login has that password.
 pub fn prepare_clone(
     name: &PoolName,
     template: &PoolName,
     layout: &str,
     server: &Server,
+    verifier: &Verifier,
 ) -> Result<Plan, Conflict> {
     let names = Names::of_member(name).map_err(Conflict::Quote)?;
     let none = Facts { server: server.clone(), ..Facts::default() };
@@ -96,6 +99,10 @@ pub fn prepare_clone(
     let mut stages = Stages::default();
     stages.first.push(record(name, layout));
     target.groups(&mut stages)?;
+    let (role, verifier) = (Ident::parse(&name.login()).map_err(Conflict::Quote)?, verifier.clone());
+    let member = role.clone();
+    stages.first.push(Statement::CreateLogin { role, connection_limit: None, verifier });
+    stages.first.push(Statement::GrantRole { group: names.owner.clone(), member });
     target.database(None, &Settings::new(), &mut stages)?;
     stages.create = Some(Statement::Pool(PoolChange::Copy {
         name: name.database(),
@@ -144,25 +151,33 @@ pub fn retire(member: &Member, have: &Facts) -> Option<Plan> {
     let roles = Group::ALL.into_iter().filter(|group| have.roles.contains_key(&name.group(*group)));
     let mut last: Vec<Statement> =
         roles.map(|group| Statement::Pool(PoolChange::DropRole(name.clone(), group))).collect();
+    let login = have.roles.contains_key(&name.login());
+    last.extend(login.then(|| Statement::Pool(PoolChange::DropLogin(name.clone()))));
     last.push(Statement::Pool(PoolChange::Forget { name: name.clone(), phase: MemberPhase::Retiring }));
     let batches = [first, drop.into_iter().collect(), last];
     Some(Plan { batches: batches.into_iter().filter(|it| !it.is_empty()).map(Batch::server).collect() })
 }
 
-/// Statements that make a clone the wanted database: one effect. `None` if the clone is not as it was prepared, or there
-/// is a database already.
+/// Statements that make a clone the wanted database: one effect. `None` if the clone is not as it was prepared, if nobody is to
+/// have its login, or if there is a database already.
 pub fn adopt(want: &DatabaseSpec, have: &Facts, clone: &PoolName) -> Result<Option<Plan>, Conflict> {
-    if standing(want, have)?.is_some() || !is_whole(clone, have) {
+    let first = want.credentials.first().filter(|it| it.password.verifier().is_some());
+    let Some(first) = first.filter(|_| is_whole(clone, have)) else {
+        return standing(want, have).map(|_| None);
+    };
+    if standing(want, have)?.is_some() {
         return Ok(None);
     }
     let names = Names::new(&want.physical).map_err(Conflict::Quote)?;
-    let renamed = renamed(have, &Names::of_member(clone).map_err(Conflict::Quote)?, &names);
+    let login = Ident::parse(&want.physical.login(&first.name, first.side)).map_err(Conflict::Quote)?;
+    let of_clone = Names::of_member(clone).map_err(Conflict::Quote)?;
+    let renamed = renamed(have, &of_clone, &names, (&clone.login(), login.as_str()));
     let target = Target::new(names, &renamed, logins(want, None, have));
     let mut stages = Stages::default();
     target.logins(want.connection_limit, &mut stages)?;
     target.memberships(&mut stages)?;
     target.database(want.connection_limit, &want.settings, &mut stages)?;
-    let mut statements = taken(clone, &target.names);
+    let mut statements = taken(clone, &target.names, login);
     statements.push(Statement::InsertMarker(bound(want)));
     statements.extend(issues(want, have));
     for part in [stages.first, stages.reachable, stages.last] {
@@ -178,7 +193,7 @@ pub fn adopt(want: &DatabaseSpec, have: &Facts, clone: &PoolName) -> Result<Opti
 }
 
 /// The clone gets the names; if somebody was faster, its row is not there.
-fn taken(clone: &PoolName, names: &Names) -> Vec<Statement> {
+fn taken(clone: &PoolName, names: &Names, login: Ident) -> Vec<Statement> {
     let (from, phase) = (clone.clone(), MemberPhase::Ready);
     let mut changes = vec![
         PoolChange::Forget { name: clone.clone(), phase },
@@ -187,6 +202,7 @@ fn taken(clone: &PoolName, names: &Names) -> Vec<Statement> {
     for (group, to) in Group::ALL.into_iter().zip(names.groups()) {
         changes.push(PoolChange::RenameRole { from: clone.clone(), group, to: to.clone() });
     }
+    changes.push(PoolChange::RenameLogin { from: clone.clone(), to: login });
     changes.into_iter().map(Statement::Pool).collect()
 }
 
@@ -200,22 +216,26 @@ pub fn is_whole(clone: &PoolName, have: &Facts) -> bool {
             && it.settings.is_empty()
     };
     let groups = Group::ALL.map(|group| clone.group(group));
-    let role = |name: &String| {
-        have.roles.get(name).is_some_and(|role| {
-            RoleAttribute::drift(role, &Role::group()).is_empty() && role.settings.is_empty()
-        })
+    let role = |name: &String, wanted: &Role| {
+        have.roles
+            .get(name)
+            .is_some_and(|role| RoleAttribute::drift(role, wanted).is_empty() && role.settings.is_empty())
     };
-    let of_us = |it: &Membership| it.member == have.server.admin;
-    let ours = |it: &Membership| groups.contains(&it.group) || groups.contains(&it.member);
+    let login = clone.login();
+    let own = |it: &Membership| it.group == clone.group(Group::Owner) && it.member == login;
+    let right = |(it, admin): (&Membership, &bool)| it.member == have.server.admin || own(it) && !admin;
+    let ours = |role: &String| groups.contains(role) || *role == login;
     have.databases.get(clone.as_str()).is_some_and(whole)
-        && groups.iter().all(role)
-        && have.memberships.keys().filter(|it| ours(it)).all(of_us)
+        && groups.iter().all(|group| role(group, &Role::group()))
+        && role(&login, &Role::default())
+        && have.memberships.iter().filter(|(it, _)| ours(&it.group) || ours(&it.member)).all(right)
 }
 
 /// The facts as they are after the renames.
-fn renamed(have: &Facts, from: &Names, to: &Names) -> Facts {
-    let pairs = from.groups().into_iter().zip(to.groups());
-    let roles: BTreeMap<&str, &str> = pairs.map(|(from, to)| (from.as_str(), to.as_str())).collect();
+fn renamed(have: &Facts, from: &Names, to: &Names, login: (&str, &str)) -> Facts {
+    let groups = from.groups().into_iter().zip(to.groups());
+    let groups = groups.map(|(from, to)| (from.as_str(), to.as_str()));
+    let roles: BTreeMap<&str, &str> = groups.chain([login]).collect();
     let named = |name: &String| roles.get(name.as_str()).map_or_else(|| name.clone(), |to| (*to).to_owned());
     let mut facts = have.clone();
     if let Some(mut database) = facts.databases.remove(from.database.as_str()) {

@@ -114,7 +114,7 @@ pub fn full(text: &str) -> Summary {
     }
 }
 
-/// What the server lacks, which is for its admin to give; `None` if it refused for another reason.
+/// What the server lacks or does not take, which is for people to give or correct; `None` if it refused for another reason.
 fn lacking(error: &dyn Error, source: &sqlx::Error) -> Option<Summary> {
     let (reason, next) = match code(source)?.as_str() {
         "53100" => (reason::DISK_FULL, "free disk space on the server, or give it more"),
@@ -123,6 +123,11 @@ fn lacking(error: &dyn Error, source: &sqlx::Error) -> Option<Summary> {
             "end the sessions that hold many locks, raise the server's max_locks_per_transaction, or give it more memory",
         ),
         "53300" => return Some(full(&chain(error))),
+        "22023" => (
+            reason::SETTING_REFUSED,
+            "correct the value that the statement sets in spec.limits of the claim or of its Plan, or what the server's own \
+             configuration allows",
+        ),
         "25006" => (
             reason::READ_ONLY,
             "name the primary in spec.external.host of the DatabaseServer, or turn default_transaction_read_only off",

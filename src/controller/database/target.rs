@@ -254,6 +254,7 @@ impl<'a> Target<'a> {
     }
 
     /// The limits that stand with the database. Its other settings are not ours: who may set them is its owner or a superuser.
+    /// What our login may not set stays as it is, and holds nothing else up.
     fn settings_of_database(&self, want: &Settings) -> Vec<DatabaseChange> {
         let change = |setting: Setting| {
             let have = self.database.settings.get(setting.name());
@@ -265,7 +266,8 @@ impl<'a> Target<'a> {
                 _ => None,
             }
         };
-        Setting::ALL.into_iter().filter_map(change).collect()
+        let forbidden = &self.have.server.forbidden_settings;
+        Setting::ALL.into_iter().filter(|it| !forbidden.contains(it)).filter_map(change).collect()
     }
 
     /// What the inside has to be compared with. `None` where a settled database was not looked into.

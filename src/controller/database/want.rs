@@ -37,6 +37,8 @@ pub struct DatabaseSpec {
     pub adopted: Option<Adopted>,
     /// What becomes of it when its claim goes.
     pub deletion_policy: DeletionPolicy,
+    /// Whether its tenant has the server for its own.
+    pub own_server: bool,
     /// Extensions.
     pub extensions: Wanted,
 }
@@ -68,6 +70,7 @@ impl DatabaseSpec {
             logins_allowed,
             adopted,
             deletion_policy,
+            own_server,
             extensions,
         } = self;
         let limit = connection_limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string());
@@ -79,6 +82,7 @@ impl DatabaseSpec {
         texts.extend(values.iter().flat_map(|(name, value)| [*name, value.as_str()]));
         // What is said where nothing was said before says what it did.
         texts.extend(Some(deletion_policy.as_str()).filter(|_| *deletion_policy != DeletionPolicy::Retain));
+        texts.extend(own_server.then_some("own server"));
         texts.extend((!extensions.names.is_empty()).then_some("extensions"));
         texts.extend(extensions.names.iter().map(String::as_str));
         for CredentialSpec { name, group, side, password: _, earlier_works, issue } in credentials {

@@ -129,6 +129,7 @@ fn declare(
         secret(managed::authority_secret(name, authority))?,
         secret(managed::tls_secret(name, authority, leaf, renew_on))?,
         secret(managed::admin_secret(name, authority, password))?,
+        Declared::new(Kind::NetworkPolicy, &owner, &managed::network_policy(name))?,
         Declared::new(Kind::Service, &owner, &managed::service(name))?,
         Declared::new(Kind::StatefulSet, &owner, &managed::stateful_set(name, managed, image))?,
     ])

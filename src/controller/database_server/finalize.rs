@@ -1,4 +1,5 @@
-//! Guarding a server and letting it go: never while databases are on it, and never its volume or its Secrets.
+//! Guarding a server and letting it go: never while databases are on it, and never its volume or its Secrets. An admin who says so all
+//! the same, of a server that never comes back say, ends the object and nothing else.
 
 use kube::ResourceExt;
 use serde_json::json;
@@ -11,6 +12,7 @@ use crate::api::condition::{Summary, reason};
 use crate::api::labels::{DATABASE_SERVER_FINALIZER, IN_USE, SERVERS_NAMESPACE};
 use crate::controller::apply::ApplyError;
 use crate::controller::context::Context;
+use crate::controller::force;
 use crate::controller::object::{Key, Kind};
 use crate::controller::outcome::Next;
 use crate::controller::publish::{patch_metadata, publish, set_finalizers};
@@ -60,17 +62,33 @@ pub async fn finalize(
         Some(summary) => Some(summary),
         None => take_down(context, fetched).await?,
     };
-    let Some(summary) = waiting else {
-        let rest: Vec<String> =
-            server.finalizers().iter().filter(|it| *it != DATABASE_SERVER_FINALIZER).cloned().collect();
-        set_finalizers(context, server, &rest).await?;
-        context.servers.forget(&fetched.name);
-        return Ok(Next::Never);
-    };
+    let Some(summary) = waiting else { return let_go(context, fetched).await };
     let mut status = server.status.clone().unwrap_or_default();
     summary.write(&mut status.conditions, server.metadata.generation.unwrap_or_default(), context.now());
     publish(context, server, status).await?;
     Ok(Next::Backoff)
+}
+
+/// Lets the server go as somebody says, if anybody does: neither what is on it nor what it runs on is asked or touched.
+pub async fn force(context: &Context, fetched: &Fetched) -> Result<Option<Next>, ApplyError> {
+    let Some(who) = force::asked(context, &fetched.server).await? else { return Ok(None) };
+    let kept = match listed(&fetched.users) {
+        Some(users) => {
+            format!("{users} stay on it as they are, and so does what a managed server consists of")
+        }
+        None => "what a managed server consists of stays as it is".to_owned(),
+    };
+    force::record(context, &fetched.server, &who, &kept).await;
+    let_go(context, fetched).await.map(Some)
+}
+
+async fn let_go(context: &Context, fetched: &Fetched) -> Result<Next, ApplyError> {
+    let server = &fetched.server;
+    let rest: Vec<String> =
+        server.finalizers().iter().filter(|it| *it != DATABASE_SERVER_FINALIZER).cloned().collect();
+    set_finalizers(context, server, &rest).await?;
+    context.servers.forget(&fetched.name);
+    Ok(Next::Never)
 }
 
 /// Why the server has to stay. Objects can be deleted by anybody: the marker rows are the truth, and a server that
@@ -81,34 +99,47 @@ fn stays(
     trouble: Option<String>,
 ) -> Option<Summary> {
     let known = fetched.server.status.as_ref().is_some_and(|status| status.system_identifier.is_some());
+    let how = || force::how("dbs", &fetched.server, "keeps and changes nothing that is on the server");
+    let unreached = match &reached {
+        Some(Err(Summary::Progressing { message, .. } | Summary::Stalled { message, .. })) => {
+            format!(", which cannot be used now ({message})")
+        }
+        _ => String::new(),
+    };
+    let in_use = |users: &[String]| {
+        let listed = listed(users)?;
+        let message = format!("the server stays while databases are on it{unreached}: {listed}{}", how());
+        Some(Summary::Progressing { reason: reason::IN_USE, message })
+    };
     match reached {
-        _ if !fetched.users.is_empty() => Some(in_use(&fetched.users)),
+        _ if !fetched.users.is_empty() => in_use(&fetched.users),
         Some(Ok(reached)) if !reached.markers.is_empty() => {
             let names: Vec<String> = reached.markers.into_iter().map(|marker| marker.physical_name).collect();
-            Some(in_use(&names))
+            in_use(&names)
         }
         // A managed server's volume is kept as it is.
         Some(Ok(reached)) if !reached.pool.is_empty() && fetched.server.spec.external.is_some() => {
             let names: Vec<&str> = reached.pool.iter().map(|it| it.name.as_str()).take(LISTED).collect();
             let why = trouble.map(|trouble| format!("; {trouble}")).unwrap_or_default();
-            let message =
-                format!("the server stays until its warm pool is dropped: {}{why}", names.join(", "));
+            let names = names.join(", ");
+            let message = format!("the server stays until its warm pool is dropped: {names}{why}{}", how());
             Some(Summary::Progressing { reason: reason::IN_USE, message })
         }
         Some(Err(Summary::Progressing { message, .. } | Summary::Stalled { message, .. })) if known => {
-            let message = format!("cannot tell whether databases are still on the server: {message}");
+            let message =
+                format!("cannot tell whether databases are still on the server: {message}{}", how());
             Some(Summary::Progressing { reason: reason::IN_USE, message })
         }
         _ => None,
     }
 }
 
-fn in_use(users: &[String]) -> Summary {
+/// Names of some, and how many more there are.
+fn listed(users: &[String]) -> Option<String> {
     let listed = users.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
     let more = users.len().saturating_sub(LISTED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let message = format!("the server stays while databases are on it: {listed}{more}");
-    Summary::Progressing { reason: reason::IN_USE, message }
+    (!users.is_empty()).then(|| format!("{listed}{more}"))
 }
 
 /// Takes a managed server's workload down; what is waited for, if anything. Volume and Secrets stay.
@@ -116,7 +147,11 @@ async fn take_down(context: &Context, fetched: &Fetched) -> Result<Option<Summar
     let key = Key::namespaced(SERVERS_NAMESPACE, &fetched.name);
     let owner = managed::identity(&fetched.name);
     let mut left = None;
-    for kind in [Kind::StatefulSet, Kind::Service] {
+    // The pod is shut off until it is gone.
+    for kind in [Kind::StatefulSet, Kind::Service, Kind::NetworkPolicy] {
+        if kind == Kind::NetworkPolicy && left.is_some() {
+            continue;
+        }
         let Some(child) = context.gate.child(kind, &key) else { continue };
         if child.owner_uid.as_deref() != Some(&owner) {
             continue;

@@ -37,33 +37,62 @@ impl Known {
     }
 }
 
+/// What the rows of one server say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct OnServer {
+    known: HashSet<Known>,
+    /// The tenants that have databases there, by UID, and whether they have the server for their own.
+    tenants: BTreeMap<String, bool>,
+}
+
 /// The databases of each server's marker rows.
 #[derive(Clone, Debug, Default)]
-pub struct Rows(BTreeMap<String, HashSet<Known>>);
+pub struct Rows(BTreeMap<String, OnServer>);
 
 impl Rows {
     /// The server that has the tenant's database of that name.
     pub fn server_of(&self, physical: &str, tenant_uid: &str, name: &str) -> Option<&str> {
         let known = [Known::As(physical.to_owned()), Known::Of(tenant_uid.to_owned(), name.to_owned())];
-        let has = |rows: &HashSet<Known>| known.iter().any(|known| rows.contains(known));
-        self.0.iter().find(|(_, rows)| has(rows)).map(|(server, _)| server.as_str())
+        let has = |on: &OnServer| known.iter().any(|known| on.known.contains(known));
+        self.0.iter().find(|(_, on)| has(on)).map(|(server, _)| server.as_str())
     }
 
     /// The servers that have a database of that physical name.
     pub fn servers_of(&self, physical: &str) -> impl Iterator<Item = &String> {
         let known = Known::As(physical.to_owned());
-        self.0.iter().filter(move |(_, rows)| rows.contains(&known)).map(|(server, _)| server)
+        self.0.iter().filter(move |(_, on)| on.known.contains(&known)).map(|(server, _)| server)
     }
 
     /// The servers that have a database of that tenant.
     pub fn servers_of_tenant(&self, uid: &str) -> impl Iterator<Item = &String> {
-        let is = move |known: &Known| matches!(known, Known::Of(of, _) if of == uid);
-        self.0.iter().filter(move |(_, rows)| rows.iter().any(is)).map(|(server, _)| server)
+        self.0.iter().filter(move |(_, on)| on.tenants.contains_key(uid)).map(|(server, _)| server)
+    }
+
+    /// Whether that tenant has databases on the server, and whether others have.
+    pub fn tenants(&self, server: &str, uid: Option<&str>) -> (bool, bool) {
+        let Some(OnServer { tenants, .. }) = self.0.get(server) else { return (false, false) };
+        let own = uid.is_some_and(|uid| tenants.contains_key(uid));
+        (own, tenants.len() > usize::from(own))
+    }
+
+    /// Whether another tenant than that one has the server for its own.
+    pub fn is_own_of_another(&self, server: &str, uid: Option<&str>) -> bool {
+        let tenants = self.0.get(server).into_iter().flat_map(|on| &on.tenants);
+        tenants.filter(|(_, own)| **own).any(|(tenant, _)| Some(tenant.as_str()) != uid)
+    }
+
+    /// Whether a tenant may find the server empty, or for it alone, that could not `before`: one has left, or has it no longer
+    /// for its own.
+    fn is_freer(&self, server: &str, before: &Self) -> bool {
+        let none = OnServer::default();
+        let now = &self.0.get(server).unwrap_or(&none).tenants;
+        let before = &before.0.get(server).unwrap_or(&none).tenants;
+        before.iter().any(|(tenant, own)| now.get(tenant).is_none_or(|still| *own && !still))
     }
 
     /// How many databases a server has.
     pub fn count(&self, server: &str) -> usize {
-        let known = self.0.get(server).into_iter().flatten();
+        let known = self.0.get(server).into_iter().flat_map(|on| &on.known);
         known.filter(|known| matches!(known, Known::As(_) | Known::Adopted(_))).count()
     }
 
@@ -72,7 +101,7 @@ impl Rows {
     pub fn other_of(&self, database: &ServerDatabase) -> Option<Summary> {
         let (object, spec) = (database.name_any(), &database.spec);
         spec.adoption()?;
-        let known = self.0.iter().flat_map(|(server, rows)| rows.iter().map(move |known| (server, known)));
+        let known = self.0.iter().flat_map(|(server, on)| on.known.iter().map(move |known| (server, known)));
         let shown = known.filter_map(|(server, known)| match known {
             Known::Shown(by, physical) => (*by == object).then_some((server, physical)),
             _ => None,
@@ -84,7 +113,7 @@ impl Rows {
     /// What stands against working on a database that more than one server has.
     pub fn conflict(&self, physical: &str, tenant_uid: &str, name: &str) -> Option<Summary> {
         let known = [Known::As(physical.to_owned()), Known::Of(tenant_uid.to_owned(), name.to_owned())];
-        let servers = self.0.iter().filter(|(_, rows)| known.iter().any(|known| rows.contains(known)));
+        let servers = self.0.iter().filter(|(_, on)| known.iter().any(|known| on.known.contains(known)));
         let servers: Vec<&str> = servers.map(|(server, _)| server.as_str()).collect();
         let (last, others) = servers.split_last().filter(|(_, others)| !others.is_empty())?;
         // The object of an adopted one has a name of its own.
@@ -127,17 +156,19 @@ impl Inventory {
             let named = if marker.adopted.is_none() { Known::As(physical) } else { Known::Adopted(physical) };
             [named, of, shown]
         });
-        let now: HashSet<Known> = known.collect();
+        let mut now = OnServer { known: known.collect(), tenants: BTreeMap::new() };
+        for marker in markers {
+            *now.tenants.entry(marker.tenant_uid.clone()).or_default() |= marker.own_server;
+        }
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let none = HashSet::new();
+        let none = OnServer::default();
         let before = rows.0.get(server).unwrap_or(&none);
         if *before == now {
             return BTreeSet::new();
         }
-        let shares = |others: &HashSet<Known>| {
-            before.symmetric_difference(&now).any(|it| it.is_shared() && others.contains(it))
-        };
-        let others = rows.0.iter().filter(|(other, known)| *other != server && shares(known));
+        let news = || before.known.symmetric_difference(&now.known);
+        let shares = |others: &OnServer| news().any(|it| it.is_shared() && others.known.contains(it));
+        let others = rows.0.iter().filter(|(other, on)| *other != server && shares(on));
         let others: BTreeSet<String> = others.map(|(other, _)| other.clone()).collect();
         Arc::make_mut(&mut rows).0.insert(server.to_owned(), now);
         others
@@ -161,10 +192,11 @@ pub fn tell(context: &Context, servers: &BTreeSet<String>) {
 
 /// Takes what the server has, and makes the objects that are missing. What one says that exists is the server databases' controller's business.
 pub async fn project(context: &Context, server: &str, markers: &[Marker]) {
-    let mut sharing = context.inventory.see(server, markers);
-    if !sharing.is_empty() {
-        sharing.insert(server.to_owned());
-        tell(context, &sharing);
+    let before = context.inventory.rows();
+    let mut concerned = context.inventory.see(server, markers);
+    if !concerned.is_empty() || context.inventory.rows().is_freer(server, &before) {
+        concerned.insert(server.to_owned());
+        tell(context, &concerned);
     }
     for marker in markers {
         let key = Key::cluster(&marker.object_name());
@@ -229,7 +261,26 @@ mod tests {
             logins: [].into(),
             adopted: None,
             deletion_policy: DeletionPolicy::Retain,
+            own_server: false,
         }
+    }
+
+    #[test]
+    fn a_server_is_freer_when_a_tenant_left_it_or_no_longer_has_it_for_its_own() {
+        let inventory = Inventory::default();
+        let own = |tenant: &str| Marker { own_server: true, ..row(tenant, "t_x_app") };
+        let seen = |rows: &[Marker]| {
+            let before = inventory.rows();
+            inventory.see("a", rows);
+            let now = inventory.rows();
+            (now.is_freer("a", &before), now.tenants("a", Some("u1")), now.is_own_of_another("a", Some("u2")))
+        };
+        assert_eq!(seen(&[own("u1")]), (false, (true, false), true));
+        assert_eq!(seen(&[own("u1")]), (false, (true, false), true));
+        assert_eq!(seen(&[row("u1", "t_x_app")]), (true, (true, false), false));
+        assert_eq!(seen(&[row("u1", "t_x_app"), row("u3", "t_y_app")]), (false, (true, true), false));
+        assert_eq!(seen(&[row("u3", "t_y_app"), own("u2")]), (true, (false, true), false));
+        assert_eq!(seen(&[]), (true, (false, false), false));
     }
 
     fn set(names: &[&str]) -> BTreeSet<String> {

@@ -1,4 +1,4 @@
-//! What a managed server consists of: a StatefulSet with one pod, its Service and three Secrets. Pure.
+//! What a managed server consists of: a StatefulSet with one pod, its Service, its NetworkPolicy and three Secrets. Pure.
 //!
 //! The contract with the image (mounts, user, probes) is in images/README.md. None of these objects has an owner
 //! reference: deleting the DatabaseServer goes through its finalizer, and volume and Secrets stay.
@@ -15,6 +15,9 @@ use k8s_openapi::api::core::v1::{
     SeccompProfile, Secret, SecretVolumeSource, SecurityContext, Service, ServicePort, ServiceSpec, Volume,
     VolumeMount, VolumeResourceRequirements,
 };
+use k8s_openapi::api::networking::v1::{
+    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -30,6 +33,8 @@ pub const PORT: u16 = 5432;
 pub const SUPERUSER: &str = "postgres";
 /// Annotation on the certificate's Secret: the day on which it is issued again.
 pub const RENEW_ON: &str = "tenantry.dev/renew-on";
+/// Label that Kubernetes puts on every namespace.
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// User and group of the image.
 const POSTGRES: i64 = 26;
 
@@ -150,6 +155,47 @@ pub fn service(server: &str) -> Service {
         ..ServiceSpec::default()
     };
     Service { metadata: meta(server, server), spec: Some(spec), ..Service::default() }
+}
+
+/// The NetworkPolicy, of the server's name: who reaches its port. The operator, the pods that make archives of its databases, and
+/// those of tenants that have databases there, by a label of their namespace: a list of tenants would grow without end.
+pub fn network_policy(server: &str) -> NetworkPolicy {
+    let matching = |pairs: &[(&str, &str)]| LabelSelector {
+        match_labels: Some(
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        ),
+        ..LabelSelector::default()
+    };
+    let operator = NetworkPolicyPeer {
+        namespace_selector: Some(matching(&[(NAMESPACE_NAME, labels::SYSTEM_NAMESPACE)])),
+        pod_selector: Some(matching(&[(labels::NAME, labels::MANAGER), (labels::COMPONENT, "operator")])),
+        ..NetworkPolicyPeer::default()
+    };
+    let archives = NetworkPolicyPeer {
+        pod_selector: Some(matching(&[(labels::COMPONENT, "archive"), (labels::DATABASE_SERVER, server)])),
+        ..NetworkPolicyPeer::default()
+    };
+    let tenants = NetworkPolicyPeer {
+        namespace_selector: Some(matching(&[(&format!("{}{server}", labels::ON_SERVER), "true")])),
+        ..NetworkPolicyPeer::default()
+    };
+    let port = NetworkPolicyPort {
+        port: Some(IntOrString::Int(i32::from(PORT))),
+        protocol: Some("TCP".into()),
+        ..NetworkPolicyPort::default()
+    };
+    let rule =
+        NetworkPolicyIngressRule { from: Some(vec![operator, archives, tenants]), ports: Some(vec![port]) };
+    let spec = NetworkPolicySpec {
+        pod_selector: Some(LabelSelector {
+            match_labels: Some(selector(server)),
+            ..LabelSelector::default()
+        }),
+        policy_types: Some(vec!["Ingress".into()]),
+        ingress: Some(vec![rule]),
+        ..NetworkPolicySpec::default()
+    };
+    NetworkPolicy { metadata: meta(server, server), spec: Some(spec) }
 }
 
 /// The StatefulSet, of the server's name.
@@ -296,4 +342,51 @@ fn from_secret(name: &str, secret: &str) -> Volume {
         ..SecretVolumeSource::default()
     };
     Volume { name: name.to_owned(), secret: Some(source), ..Volume::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_port_is_open_to_the_operator_to_archives_of_the_server_and_to_tenants_that_are_on_it() {
+        let ours =
+            json!({"app.kubernetes.io/component": "database-server", "tenantry.dev/database-server": "main"});
+        let labels = json!({
+            "app.kubernetes.io/component": "database-server",
+            "app.kubernetes.io/instance": "main",
+            "app.kubernetes.io/managed-by": "tenantry",
+            "app.kubernetes.io/name": "postgresql",
+            "app.kubernetes.io/part-of": "tenantry",
+            "tenantry.dev/database-server": "main",
+        });
+        let operator =
+            json!({"app.kubernetes.io/component": "operator", "app.kubernetes.io/name": "tenantry"});
+        let archive =
+            json!({"app.kubernetes.io/component": "archive", "tenantry.dev/database-server": "main"});
+        let expected = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"name": "main", "namespace": "tenantry-servers", "labels": labels},
+            "spec": {
+                "podSelector": {"matchLabels": ours},
+                "policyTypes": ["Ingress"],
+                "ingress": [{"ports": [{"port": 5432, "protocol": "TCP"}], "from": [
+                    {
+                        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "tenantry-system"}},
+                        "podSelector": {"matchLabels": operator},
+                    },
+                    {"podSelector": {"matchLabels": archive}},
+                    {"namespaceSelector": {"matchLabels": {"on-server.tenantry.dev/main": "true"}}},
+                ]}],
+            },
+        });
+        assert_eq!(serde_json::to_value(network_policy("main")).unwrap(), expected);
+        // The peer is the pod that an archive's Job makes, and the operator's own.
+        let deployment = include_str!("../../../manifests/operator/deployment.yaml");
+        for (label, value) in operator.as_object().unwrap() {
+            assert!(deployment.contains(&format!("{label}: {}", value.as_str().unwrap())));
+        }
+    }
 }

@@ -25,7 +25,7 @@ use super::apply::ApplyError;
 use super::brake;
 use super::context::Context;
 use super::database::pool;
-use super::outcome::Next;
+use super::outcome::{Next, spread};
 use super::publish::publish;
 use super::worker::Reconciler;
 use crate::api::DatabaseServer;
@@ -57,7 +57,7 @@ impl Reconciler for Controller {
         let Some(reached) = look(context, &fetched).await? else { return Ok(Next::Backoff) };
         let compared = reached.as_ref().ok().map(|reached| drift::compare(context, &fetched, reached));
         let released = reached.as_ref().ok().and_then(|reached| reached.released);
-        let stand = brake::stand(context, &fetched.server, released);
+        let stand = brake::stand(context, &fetched.server, released).await?;
         let circuit = context.servers.circuit(&fetched.name);
         let status = status::status(&fetched, &reached, compared.as_ref(), circuit, context.now());
         let status = status::with_brake(status, &stand, &fetched, context.now());
@@ -69,7 +69,7 @@ impl Reconciler for Controller {
             // It is probed as soon as its circuit lets somebody.
             Some(probe) => Next::After(probe),
             None if reached.is_err() => Next::Backoff,
-            None => Next::After(LOOK.mul_f64(1.0 + context.jitter())).or_sooner(wait),
+            None => Next::After(spread(LOOK, context.jitter())).or_sooner(wait),
         })
     }
 
@@ -78,6 +78,7 @@ impl Reconciler for Controller {
         context.pools.forget(&key.name);
         context.brakes.forget(&key.name);
         context.standings.forget_server(&key.name);
+        context.swept.forget_server(&key.name);
         context.metrics.forget_server(&key.name);
         inventory::tell(context, &context.inventory.forget(&key.name));
         Ok(Next::Never)
@@ -88,6 +89,9 @@ impl Reconciler for Controller {
 async fn leave(context: &Context, fetched: &Fetched) -> Result<Next, ApplyError> {
     if finalize::is_unguarded(&fetched.server) {
         return Ok(Next::Never);
+    }
+    if let Some(next) = finalize::force(context, fetched).await? {
+        return Ok(next);
     }
     if finalize::is_taken_down(context, fetched) {
         return finalize::finalize(context, fetched, None).await;
@@ -112,6 +116,7 @@ async fn look(context: &Context, fetched: &Fetched) -> Result<Option<Result<Reac
     if news {
         // What was known of the databases is from before.
         context.standings.forget_server(&fetched.name);
+        context.swept.forget_server(&fetched.name);
         super::triggers::server_changed(context, &fetched.name);
     }
     Ok(Some(reached))

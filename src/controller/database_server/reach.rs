@@ -90,7 +90,7 @@ enum Read {
     /// The server has an operator database with all its parts.
     Whole(Box<Seen>),
     /// It has none, or cannot be entered.
-    Server(Server, Option<ConnectError>),
+    Server(Box<Server>, Option<ConnectError>),
 }
 
 /// Everything that is compared with what is declared.
@@ -116,7 +116,7 @@ async fn read(pool: &ServerPool) -> Result<Read, Summary> {
         None => read_in(&mut connection).await,
         why => observe::server(&mut connection)
             .await
-            .map(|server| Read::Server(server, why))
+            .map(|server| Read::Server(Box::new(server), why))
             .map_err(|error| unread(&error)),
     };
     connection.release().await;
@@ -128,7 +128,7 @@ async fn read_in(connection: &mut Connection) -> Result<Read, Summary> {
     if !parts.are_there() {
         return observe::server(connection)
             .await
-            .map(|server| Read::Server(server, None))
+            .map(|server| Read::Server(Box::new(server), None))
             .map_err(|error| unread(&error));
     }
     let at = Instant::now();

@@ -6,12 +6,14 @@ use kube::ResourceExt;
 use super::drift::Found;
 use super::fetch::Fetched;
 use super::reach::Reached;
-use crate::api::condition::{self, DELETION_BRAKE, DRIFTED, SERVER_REACHABLE, Summary, reason};
-use crate::api::database_server::{CircuitState, DatabaseServerStatus, Scheduling};
-use crate::api::labels;
+use crate::api::condition::{self, DELETION_BRAKE, DRIFTED, EXPOSED, SERVER_REACHABLE, Summary, reason};
+use crate::api::database_server::{CircuitState, DatabaseServerStatus, Scheduling, TenantLog};
 use crate::api::reconcile::{Reconciled, open_request};
 use crate::api::step::{Step, StepPhase};
+use crate::api::{labels, names};
 use crate::controller::brake::{Engaged, Stand};
+use crate::postgres::facts::{Marker, Server};
+use crate::postgres::settings::Setting;
 
 /// The first status of a server, before anything is tried; `None` if there is one already.
 pub fn first(fetched: &Fetched, now: Timestamp) -> Option<DatabaseServerStatus> {
@@ -89,6 +91,7 @@ fn looked_at(fetched: &Fetched, reached: &Result<Reached, Summary>, now: Timesta
             let mut status = status_with(fetched, &Summary::Ready { message }, now);
             status.version = Some(reached.server.version.clone());
             status.system_identifier = Some(reached.server.system_identifier.clone());
+            status.tenant = owner(&reached.markers);
             status.steps = vec![Step::new("server", StepPhase::Succeeded)];
             let (reason, message) = match &reached.refused {
                 None => (reason::RECONCILED, "the admin login works".to_owned()),
@@ -108,6 +111,7 @@ fn looked_at(fetched: &Fetched, reached: &Result<Reached, Summary>, now: Timesta
                 generation,
                 now,
             );
+            expose(fetched, &mut status, &reached.server, now);
             status
         }
         Err(summary) => {
@@ -135,16 +139,40 @@ fn looked_at(fetched: &Fetched, reached: &Result<Reached, Summary>, now: Timesta
     }
 }
 
+/// Says that tenants may fill the server's log: our login may not forbid it them.
+fn expose(fetched: &Fetched, status: &mut DatabaseServerStatus, server: &Server, now: Timestamp) {
+    let log = fetched.server.spec.tenant_log.unwrap_or_default();
+    if log == TenantLog::Keep || !server.forbidden_settings.contains(&Setting::LogMinMessages) {
+        return condition::remove(&mut status.conditions, EXPOSED);
+    }
+    let (name, admin) = (Setting::LogMinMessages.name(), &server.admin);
+    let message = format!(
+        "tenants' sessions may fill the server's log, since the admin login {admin:?} may not set {name}: have a superuser run \
+         GRANT SET ON PARAMETER {name} TO {admin:?}, or let spec.tenantLog be Keep"
+    );
+    let generation = fetched.server.metadata.generation.unwrap_or_default();
+    condition::set(&mut status.conditions, EXPOSED, "True", reason::LOG_OPEN, &message, generation, now);
+}
+
 /// What a server says that can be used: whether it takes new databases, and if it is to be emptied, whether it is empty.
 fn ready(fetched: &Fetched, reached: &Reached) -> String {
     let (spec, version) = (&fetched.server.spec, &reached.server.version);
-    let said = spec.closed_to_new(reached.markers.len()).unwrap_or_else(|| "takes databases".to_owned());
+    let said = spec.closed_to_new(reached.markers.len()).unwrap_or_else(|| {
+        let of = owner(&reached.markers).map(|tenant| format!(" of tenant {tenant} only"));
+        format!("takes databases{}", of.unwrap_or_default())
+    });
     let drained = match spec.scheduling() {
         Scheduling::Draining if reached.markers.is_empty() => ", and no database is on it any more",
         Scheduling::Draining => ", and databases are still on it",
         Scheduling::Active | Scheduling::Paused => "",
     };
     format!("PostgreSQL {version} {said}{drained}")
+}
+
+/// The tenant that has the server for its own, by the claims of its databases.
+fn owner(markers: &[Marker]) -> Option<String> {
+    let row = markers.iter().find(|row| row.own_server)?;
+    names::tenant_of_namespace(&row.claim.namespace).map(str::to_owned)
 }
 
 fn status_with(fetched: &Fetched, summary: &Summary, now: Timestamp) -> DatabaseServerStatus {

@@ -32,6 +32,8 @@ pub struct Fetched {
     pub microservice: Microservice,
     /// The tenant that its namespace belongs to.
     pub tenant: Option<Tenant>,
+    /// Its namespace, if the watch knows one of ours.
+    pub namespace: Option<Arc<Child>>,
     /// The tenant's plan, if it exists.
     pub plan: Option<Plan>,
     /// Whether it, its namespace or its tenant is being deleted.
@@ -80,13 +82,14 @@ pub fn fetch(context: &Context, microservice: Microservice) -> Fetched {
     let bindings = microservice.spec.databases();
     Fetched {
         leaving: microservice.metadata.deletion_timestamp.is_some()
-            || namespace.is_some_and(|namespace| namespace.deleting)
+            || namespace.as_ref().is_some_and(|namespace| namespace.deleting)
             || tenant.as_ref().is_some_and(|tenant| tenant.metadata.deletion_timestamp.is_some()),
         databases: bindings.iter().map(|binding| named(context, &key.namespace, binding)).collect(),
         deployment: own_deployment(context, &microservice),
         operator_image: context.config.image.clone(),
         plan: tenant.as_ref().and_then(|tenant| context.valid(&Key::cluster(&tenant.spec.plan_ref.name))),
         tenant,
+        namespace,
         microservice,
     }
 }

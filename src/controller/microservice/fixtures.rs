@@ -36,6 +36,7 @@ pub fn fetched(asked: Value) -> Fetched {
     Fetched {
         microservice,
         tenant: Some(tenant(TenantState::Active)),
+        namespace: None,
         plan: Some(Plan::new("small", PlanSpec::default())),
         leaving: false,
         databases,

@@ -10,6 +10,7 @@ use crate::api::database_server::ExternalServer;
 use crate::api::microservice::{Builtin, Endpoint, EnvVar, MicroserviceSpec, Resources};
 use crate::api::tenant_database::TenantDatabaseStatus;
 use crate::controller::compare;
+use crate::controller::former;
 use crate::controller::object::Kind;
 use crate::controller::tenant_database::limits::connection_limit;
 use crate::controller::worker::key_of;
@@ -108,10 +109,7 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Summary> {
     let (microservice, spec) = (&fetched.microservice, &fetched.microservice.spec);
     let namespace = microservice.namespace().unwrap_or_default();
     let Some(tenant) = &fetched.tenant else {
-        let message = format!(
-            "Namespace {namespace} belongs to no tenant: create the microservice in a tenant's namespace"
-        );
-        return Err(Summary::Stalled { reason: reason::NOT_A_TENANT_NAMESPACE, message });
+        return Err(former::without_tenant("microservice", &namespace, fetched.namespace.as_deref()));
     };
     let program = program(spec, &fetched.operator_image)?;
     environment(spec)?;

@@ -3,6 +3,7 @@
 use futures::{TryStreamExt, stream};
 use rand::RngExt;
 
+use super::known::Issued;
 use super::plan::{Wish, Work, work};
 use crate::controller::context::Context;
 use crate::controller::database::plan::{Conflict, Plan};
@@ -140,9 +141,10 @@ impl<W: Fn() -> Option<Wish> + Sync> Filling<'_, W> {
             return Ok(());
         }
         let name = PoolName::clone_of(self.context.random(RngExt::random));
-        let plan = layout::prepare_clone(&name, template, prepared_as, server).map_err(FillError::Plan)?;
-        self.make(&name, &plan).await?;
-        self.context.pools.add(self.server, name, prepared_as.to_owned());
+        let issued = self.context.random(Issued::new);
+        let plan = layout::prepare_clone(&name, template, prepared_as, server, &issued.verifier);
+        self.make(&name, &plan.map_err(FillError::Plan)?).await?;
+        self.context.pools.add(self.server, name, prepared_as.to_owned(), issued);
         Ok(())
     }
 

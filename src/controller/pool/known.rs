@@ -4,16 +4,39 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rand::CryptoRng;
 use tokio::sync::Notify;
 
 use super::plan::{Wish, Work, work};
 use crate::postgres::pool::{Member, MemberPhase, PoolName};
+use crate::postgres::scram::{Password, Verifier};
+
+/// A new password. That of a clone's login is in nobody's hands but this process' until a claim is told: the next process makes
+/// another one for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// The password.
+    pub password: Password,
+    /// What a server is told of it.
+    pub verifier: Verifier,
+}
+
+impl Issued {
+    /// A new one.
+    pub fn new(random: &mut impl CryptoRng) -> Self {
+        let password = Password::generate(random);
+        let verifier = Verifier::generate(&password, random);
+        Self { password, verifier }
+    }
+}
 
 /// One server's pool.
 #[derive(Clone, Debug, Default)]
 struct Pool {
     layout: String,
     members: Vec<Member>,
+    /// Passwords of the logins of clones that this process has made.
+    issued: BTreeMap<PoolName, Issued>,
     /// Clones that turns have taken, with whether the turn is over. What became of one shows when the rows are read
     /// after that.
     taken: BTreeMap<PoolName, bool>,
@@ -44,6 +67,7 @@ pub struct Taken<'a> {
     pools: &'a Pools,
     server: String,
     name: PoolName,
+    issued: Option<Issued>,
     used: bool,
 }
 
@@ -71,21 +95,24 @@ impl Pools {
             let mut all = self.all();
             let pool = all.entry(server.to_owned()).or_default();
             pool.taken.retain(|name, _| !reading.0.contains(name));
+            pool.issued.retain(|name, _| members.iter().any(|member| member.name == *name));
             (pool.layout, pool.members) = (layout, members);
         }
         self.news.notify_one();
     }
 
     /// A clone was made, prepared as `layout`, and can be taken while that is what they are prepared as.
-    pub fn add(&self, server: &str, name: PoolName, layout: String) {
+    pub fn add(&self, server: &str, name: PoolName, layout: String, issued: Issued) {
         let mut all = self.all();
         let Some(pool) = all.get_mut(server) else { return };
+        pool.issued.insert(name.clone(), issued);
         pool.members.push(Member { name, layout, phase: MemberPhase::Ready, settled: false });
     }
 
     /// A database of the pool is no more to be thought of until the rows are read again: it is gone, or is left as it is.
     pub fn dismiss(&self, server: &str, name: &PoolName) {
         if let Some(pool) = self.all().get_mut(server) {
+            pool.issued.remove(name);
             pool.members.retain(|member| member.name != *name);
         }
     }
@@ -118,7 +145,8 @@ impl Pools {
         };
         let name = pool.free().find(ready)?.name.clone();
         pool.taken.insert(name.clone(), false);
-        Some(Taken { pools: self, server: server.to_owned(), name, used: false })
+        let issued = pool.issued.get(&name).cloned();
+        Some(Taken { pools: self, server: server.to_owned(), name, issued, used: false })
     }
 
     /// What has to be done for the pool of that server, as far as is known.
@@ -147,6 +175,11 @@ impl Taken<'_> {
         &self.name
     }
 
+    /// The password of its login, if this process knows it.
+    pub fn issued(&self) -> Option<&Issued> {
+        self.issued.as_ref()
+    }
+
     /// It is about to be used: what becomes of it the rows tell.
     pub fn uses(&mut self) {
         self.used = true;
@@ -158,6 +191,8 @@ impl Drop for Taken<'_> {
         let mut all = self.pools.all();
         if let Some(pool) = all.get_mut(&self.server) {
             if self.used {
+                // Whatever became of it: a password is told once.
+                pool.issued.remove(&self.name);
                 pool.taken.insert(self.name.clone(), true);
             } else {
                 pool.taken.remove(&self.name);
@@ -178,11 +213,18 @@ impl fmt::Debug for Pools {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
     use super::*;
 
     fn member(number: u64) -> Member {
         let (name, phase) = (PoolName::clone_of(number), MemberPhase::Ready);
         Member { name, layout: "l".into(), phase, settled: true }
+    }
+
+    fn issued() -> Issued {
+        Issued::new(&mut StdRng::seed_from_u64(7))
     }
 
     fn see(pools: &Pools, reading: &Reading, numbers: &[u64]) {
@@ -216,12 +258,28 @@ mod tests {
     }
 
     #[test]
+    fn the_password_of_a_clone_is_told_once() {
+        let pools = Pools::default();
+        see(&pools, &pools.reading("main"), &[]);
+        pools.add("main", PoolName::clone_of(1), "l".into(), issued());
+        // One that was not used is as it was, and what an earlier process made is taken without.
+        assert_eq!(pools.take("main").unwrap().issued(), Some(&issued()));
+        see(&pools, &pools.reading("main"), &[1, 2]);
+        let mut first = pools.take("main").unwrap();
+        assert_eq!((first.issued(), pools.take("main").unwrap().issued()), (Some(&issued()), None));
+        first.uses();
+        drop(first);
+        see(&pools, &pools.reading("main"), &[1]);
+        assert_eq!(pools.take("main").unwrap().issued(), None);
+    }
+
+    #[test]
     fn a_clone_of_another_layout_is_not_given_to_anybody() {
         let pools = Pools::default();
         let reading = pools.reading("main");
         pools.see("main", &reading, "newer".into(), vec![]);
         // What was begun before, and came to its end after that.
-        pools.add("main", PoolName::clone_of(1), "l".into());
+        pools.add("main", PoolName::clone_of(1), "l".into(), issued());
         assert!(pools.take("main").is_none());
         assert_eq!(pools.work("main", Wish { size: 1, grows: true }).retire, [PoolName::clone_of(1)]);
     }

@@ -27,7 +27,7 @@ use self::fill::FillError;
 use self::plan::Wish;
 use super::context::Context;
 use super::object::Key;
-use super::outcome::chain;
+use super::outcome::{chain, spread};
 use crate::api::DatabaseServer;
 
 /// What was put off is looked at again after so long.
@@ -119,5 +119,5 @@ fn rest(
     }
     let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(lately.failures)).min(LONGEST_PAUSE);
     lately.failures += 1;
-    lately.rests_until = Some(Instant::now() + pause.mul_f64(1.0 + context.jitter()));
+    lately.rests_until = Some(Instant::now() + spread(pause, context.jitter()));
 }

@@ -21,10 +21,10 @@ use crate::controller::pool::known::Taken;
 use crate::controller::server_database::act::GRACE;
 use crate::controller::tenant_database::binding::{self, Login, Logins, Secrets};
 use crate::controller::tenant_database::choose::{Chosen, choose};
-use crate::controller::tenant_database::provision::{self, Prepared, Provisioned};
+use crate::controller::tenant_database::provision::{self, Possible, Prepared, Provisioned};
 use crate::controller::tenant_database::standing::Held;
 use crate::controller::tenant_database::validate::{self, Refusal, ValidCredential, Validated};
-use crate::controller::tenant_database::{fetch, place, quota};
+use crate::controller::tenant_database::{fetch, place, quota, tenancy};
 use crate::controller::worker::key_of;
 use crate::postgres::facts::{Facts, Marker, Phase, Server};
 use crate::postgres::observe::{self, Markers};
@@ -153,10 +153,15 @@ impl Rehearsal<'_> {
             let password = PasswordWish::Set(verifier);
             credentials.push(CredentialSpec::plain(name.clone(), access.group(), password));
         }
-        let none_yet = (claim.logins_allowed, Wanted::default());
-        let want = provision::want(claim, &chosen.physical, credentials, none_yet);
+        let possible = Possible {
+            logins_allowed: claim.logins_allowed,
+            settings: claim.settings.clone(),
+            extensions: Wanted::default(),
+        };
+        let want = provision::want(claim, &chosen, credentials, possible);
         let plan = plan::plan(&want, &Facts { server, ..Facts::default() });
-        let batches = plan.map_err(|conflict| refusal::of_conflict(&conflict))?.batches;
+        let mut batches = plan.map_err(|conflict| refusal::of_conflict(&conflict))?.batches;
+        tenancy::hold(&mut batches, None, &claim.tenant_uid);
         let spec = self.world.valid::<DatabaseServer>(&Key::cluster(&claim.server)).map(|server| server.spec);
         let at = At::of_new(&claim.server, spec.unwrap_or_default(), claim.logins_allowed);
         Ok(Planned { provisioned: at.provisioned(chosen, &batches, logins)?, batches })

@@ -43,6 +43,7 @@ impl Turn<'_> {
     /// Makes login and scratch database, if the server has room for one archive more.
     pub(super) async fn admit(&self, scratch: &PoolName, verifier: Verifier) -> Result<Admitted, Summary> {
         let pool = self.enter()?;
+        self.context.swept.forget(self.server, self.physical);
         // Counted and made before anybody else does: two at once would both see room for one.
         let _turn = self.context.brakes.turn(self.server).await;
         let gate = self.context.servers.gate();
@@ -93,15 +94,23 @@ impl Turn<'_> {
             }
         };
         let scratches = archiving::scratches(self.physical, &members);
-        let (plan, kept) = match archiving::withdraw(self.physical, &facts, &scratches) {
-            Ok(Withdrawal { plan, kept }) => (Ok(plan), kept),
-            Err(conflict) => (Err(refusal::of_conflict(&conflict)), None),
+        let (plan, kept, coming) = match archiving::withdraw(self.physical, &facts, &scratches) {
+            Ok(Withdrawal { plan, kept, coming }) => (Ok(plan), kept, coming),
+            Err(conflict) => (Err(refusal::of_conflict(&conflict)), None, None),
         };
         let made_room = !scratches.is_empty();
         run(session, plan).await?;
         if let Some(conflict) = kept {
             return Err(refusal::of_conflict(&conflict));
         }
+        if let Some(name) = coming {
+            let message = format!(
+                "nobody has heard what became of the statement that makes scratch database {name}, which may still run for a minute: it is \
+                 taken back then"
+            );
+            return Err(Summary::Progressing { reason: reason::PROGRESSING, message });
+        }
+        self.context.swept.note(self.server, self.physical);
         if made_room {
             self.call_next();
         }

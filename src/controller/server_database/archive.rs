@@ -85,7 +85,7 @@ type Stepped = Result<Result<Archiving, Summary>, ApplyError>;
 /// Does what there is to do for the archive of the database, if one is wanted, or takes back what one was made with.
 pub async fn step(context: &Context, fetched: &Fetched) -> Result<Archiving, ApplyError> {
     let row = fetched.marker.as_ref().ok().and_then(Option::as_ref).filter(|row| row.adopted.is_none());
-    let Some(row) = row else { return Ok(Archiving::Idle) };
+    let Some(row) = row else { return abandon(context, fetched).await };
     let Ok(physical) = row.physical() else { return Ok(Archiving::Idle) };
     // Bringing a database back, and refusing whoever has no claim any more, wait for nothing of this.
     if matches!(validate(fetched), Verdict::Act(Act::Release | Act::Close | Act::Exhume)) {
@@ -102,7 +102,7 @@ pub async fn step(context: &Context, fetched: &Fetched) -> Result<Archiving, App
         // What stands against the drop stands against its archive too.
         Some(volume) if wanted && fetched.obstacle.is_none() => turn.go_on(&jobs, volume).await?,
         // The purge was taken back, the database is claimed again, the archive is recorded, or nobody keeps any more.
-        _ if !jobs.is_empty() || may_be_left_over(fetched, row, &physical) => turn.give_up(&jobs).await?,
+        _ if !jobs.is_empty() || may_be_left_over(&turn, fetched) => turn.give_up(&jobs).await?,
         _ => Ok(Archiving::Idle),
     };
     Ok(match stepped {
@@ -115,12 +115,22 @@ pub async fn step(context: &Context, fetched: &Fetched) -> Result<Archiving, App
     })
 }
 
+/// Has the Jobs go whose row the server does not have any more: nobody would ask for what they make.
+async fn abandon(context: &Context, fetched: &Fetched) -> Result<Archiving, ApplyError> {
+    let physical = PhysicalName::parse(&fetched.database.spec.physical_name);
+    if let (Ok(None), Ok(physical)) = (&fetched.marker, physical) {
+        delete(context, &jobs(context, &physical)).await?;
+    }
+    Ok(Archiving::Idle)
+}
+
 /// Whether something may be left of an attempt without a Job to tell of it: whoever was about to make one may have died before.
 /// What a recorded archive was made with was taken back before that.
-fn may_be_left_over(fetched: &Fetched, row: &Marker, physical: &PhysicalName) -> bool {
+fn may_be_left_over(turn: &Turn<'_>, fetched: &Fetched) -> bool {
+    let Turn { context, server, row, physical, .. } = *turn;
     let proven = fetched.kept.is_some()
         || fetched.tombstone.as_ref().is_some_and(|tombstone| tombstone.proof(row).is_some());
-    row.logins.contains(&archiving::login(physical)) && !proven
+    row.logins.contains(&archiving::login(physical)) && !proven && !context.swept.is(server, physical)
 }
 
 /// Claim of the volume that the server's archives are kept on.
@@ -247,8 +257,8 @@ impl Turn<'_> {
         let object = self.row.object_name();
         let name = Wanted::job_name(&object, attempt);
         if context.gate.child(Kind::Job, &Key::namespaced(SERVERS_NAMESPACE, &name)).is_some() {
-            // One of that name is on its way out.
-            return soon(Some(Duration::from_secs(1)));
+            // One of that name is on its way out, and its event tells when it is.
+            return soon(Some(LOOK_AGAIN));
         }
         let system = match self.withdraw().await {
             Ok(system) => system,
@@ -324,11 +334,15 @@ impl Turn<'_> {
     }
 
     async fn delete(&self, jobs: &[(Key, String)]) -> Result<(), ApplyError> {
-        for (key, uid) in jobs {
-            self.context.gate.delete(Kind::Job, key, uid).await?;
-        }
-        Ok(())
+        delete(self.context, jobs).await
     }
+}
+
+async fn delete(context: &Context, jobs: &[(Key, String)]) -> Result<(), ApplyError> {
+    for (key, uid) in jobs {
+        context.gate.delete(Kind::Job, key, uid).await?;
+    }
+    Ok(())
 }
 
 /// Reads a Job live.

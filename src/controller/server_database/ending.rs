@@ -114,7 +114,8 @@ async fn remains(
     let remains = remains.map_err(|conflict| refusal::of_conflict(&conflict))?;
     let kept = (!remains.kept_by.is_empty()).then(|| {
         let message = format!(
-            "the database is dropped, and roles of it are still needed, which is for an admin to end: {}",
+            "the database is dropped, and roles of it are still needed; what tenants have granted to a role that nothing else needs is taken \
+             back, and the rest is for an admin to end: {}",
             remains.kept_by.join("; ")
         );
         Summary::Progressing { reason: reason::ROLES_IN_USE, message }

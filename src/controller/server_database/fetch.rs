@@ -1,14 +1,14 @@
 //! Step 1: the marker row, and by live reads whether its claim is really gone.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Resource;
 use kube::api::Api;
-use kube::{Resource, ResourceExt};
 
 use super::archive::{self, Awaited};
-use super::{obstacle, validate, volume};
+use super::{holder, obstacle, validate, volume};
 use crate::api::condition::{Summary, reason};
 use crate::api::deletion::DeletionPolicy;
-use crate::api::{Blueprint, ServerDatabase, Tenant, TenantDatabase, names};
+use crate::api::{Blueprint, ServerDatabase, Tenant, TenantDatabase};
 use crate::controller::apply::ApplyError;
 use crate::controller::context::Context;
 use crate::controller::database::dropping::Reread;
@@ -147,6 +147,11 @@ pub(super) async fn read(
     database: &ServerDatabase,
 ) -> Result<Seen, Summary> {
     let Some(pool) = context.servers.enter(server, Kind::ServerDatabase, &key_of(database)) else {
+        if context.stores.database_servers.get(&Key::cluster(server)).is_none() {
+            let message =
+                format!("DatabaseServer {server}, which has the database, does not exist: create it again");
+            return Err(Summary::Progressing { reason: reason::SERVER_NOT_FOUND, message });
+        }
         let message = format!("DatabaseServer {server} is not ready");
         return Err(Summary::Progressing { reason: reason::SERVER_UNREACHABLE, message });
     };
@@ -206,7 +211,7 @@ pub(super) async fn claim(context: &Context, row: &Marker) -> Result<Claim, Appl
     if !replaced && !is_served(context).await? {
         return Ok(Claim::Present);
     }
-    let tenant = tenant(context, row).await?;
+    let tenant = holder::living(context, row).await?;
     Ok(match tenant {
         // A claim of the same living tenant is bound by its own turn, whatever its UID.
         Some(_) if live.as_ref().is_some_and(|live| live.metadata.deletion_timestamp.is_none()) => {
@@ -229,16 +234,6 @@ async fn is_served(context: &Context) -> Result<bool, ApplyError> {
         let conditions = crd.status.iter().flat_map(|status| status.conditions.iter().flatten());
         let is = |kind: &str| conditions.clone().any(|c| c.type_ == kind && c.status == "True");
         crd.metadata.deletion_timestamp.is_none() && is("Established") && !is("Terminating")
-    }))
-}
-
-/// The tenant that the row belongs to, if it lives.
-pub(super) async fn tenant(context: &Context, row: &Marker) -> Result<Option<Tenant>, ApplyError> {
-    let Some(name) = names::tenant_of_namespace(&row.claim.namespace) else { return Ok(None) };
-    let api: Api<Tenant> = Api::all(context.client.clone());
-    let live = api.get_opt(name).await.map_err(|source| failed(Kind::Tenant, &Key::cluster(name), source))?;
-    Ok(live.filter(|tenant| {
-        tenant.uid().as_deref() == Some(&*row.tenant_uid) && tenant.metadata.deletion_timestamp.is_none()
     }))
 }
 

@@ -12,11 +12,13 @@ pub mod copies;
 pub mod ending;
 pub mod evidence;
 pub mod fetch;
+mod holder;
 pub mod job;
 pub mod line;
 pub mod obstacle;
 pub mod reread;
 pub mod status;
+pub mod swept;
 pub mod validate;
 pub mod volume;
 

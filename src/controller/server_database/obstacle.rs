@@ -4,13 +4,13 @@
 use kube::ResourceExt;
 use kube::api::Api;
 
-use super::fetch::{failed, tenant};
+use super::fetch::failed;
+use super::holder;
 use crate::api::condition::{Summary, reason};
 use crate::api::deletion::DeletionPolicy;
-use crate::api::{ServerDatabase, Tenant, TenantDatabase, labels, names};
+use crate::api::{ServerDatabase, TenantDatabase, labels};
 use crate::controller::apply::ApplyError;
 use crate::controller::context::Context;
-use crate::controller::database::protection;
 use crate::controller::object::{Key, Kind};
 use crate::postgres::facts::Marker;
 
@@ -22,15 +22,11 @@ pub async fn policy(
     row: &Marker,
 ) -> Result<DeletionPolicy, ApplyError> {
     let recorded = last_word(database, row).max(Some(row.deletion_policy)).unwrap_or_default();
-    let tenant = names::tenant_of_namespace(&row.claim.namespace);
-    let Some(name) = tenant.filter(|_| recorded != DeletionPolicy::Snapshot) else {
+    if recorded == DeletionPolicy::Snapshot || row.adopted.is_some() {
         return Ok(recorded);
-    };
-    let api: Api<Tenant> = Api::all(context.client.clone());
-    let live = api.get_opt(name).await.map_err(|source| failed(Kind::Tenant, &Key::cluster(name), source))?;
-    let own = live.filter(|tenant| tenant.metadata.uid.as_deref() == Some(&*row.tenant_uid));
-    let said =
-        own.filter(|_| row.adopted.is_none()).map(|tenant| tenant.spec.deletion_policy.unwrap_or_default());
+    }
+    let holder = holder::of(context, row).await?;
+    let said = holder.map(|tenant| tenant.spec.deletion_policy.unwrap_or_default());
     Ok(said.map_or(recorded, |said| said.max(recorded)))
 }
 
@@ -60,8 +56,8 @@ pub async fn obstacle(
         return Ok(Some(Summary::Progressing { reason: reason::PROGRESSING, message }));
     }
     let field = if database.spec.purge.is_some() { "spec.purge" } else { "deletionPolicy Delete" };
-    let tenant = tenant(context, row).await?;
-    if let Some(tenant) = tenant.as_ref().filter(|tenant| protection::protects(tenant, row)) {
+    let tenant = holder::living(context, row).await?;
+    if let Some(tenant) = tenant.as_ref().filter(|tenant| tenant.spec.is_protected()) {
         let message = format!(
             "{field}: Tenant {} is protected from deletion: first set its spec.deletionProtection to false",
             tenant.name_any()
@@ -84,9 +80,10 @@ pub async fn obstacle(
     let live = api.get_opt(&claim.name).await;
     let live = live.map_err(|source| failed(Kind::TenantDatabase, &key, source))?;
     let live = live.filter(|live| live.metadata.deletion_timestamp.is_none());
+    let own = tenant.is_some_and(|tenant| holder::is_own(&tenant, row));
     // It gets the database as soon as its turn comes: it is the tenant's own, or an admin has given it.
     let given = claim.uid.is_none() || live.as_ref().is_some_and(|live| live.metadata.uid == claim.uid);
-    Ok(live.filter(|_| tenant.is_some() || given).map(|_| {
+    Ok(live.filter(|_| own || given).map(|_| {
         let message = if row.is_tombstone() {
             format!(
                 "spec.purge: TenantDatabase {key} claims the database, so it is not dropped: remove spec.purge to give it back, or \

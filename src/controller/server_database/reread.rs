@@ -1,7 +1,8 @@
 //! The archive of a tombstone is read again before its database is dropped: by a Job that has nothing but the volume, and reports
 //! whether the file on it is the one that was verified.
 //!
-//! As with attempts, the Job is the record: what it found counts for `FRESH` seconds, and the operator remembers nothing.
+//! As with attempts, the Job is the record: what it found counts for `FRESH` seconds, and the operator remembers nothing. It is read right before
+//! the drop and not while something else is known to hold that up; if the drop then fails all the same, it is read ever more seldom.
 
 use std::time::Duration;
 
@@ -12,20 +13,30 @@ use super::attempt::Attempt;
 use super::fetch::Fetched;
 use super::job::{Wanted, Work, stored_name};
 use super::validate::is_drop_due;
-use super::{evidence, volume};
+use super::{ending, evidence, volume};
 use crate::api::condition::{Summary, reason};
 use crate::api::labels::SERVERS_NAMESPACE;
+use crate::api::names::PhysicalName;
 use crate::controller::apply::{ApplyError, Declared};
+use crate::controller::brake;
 use crate::controller::context::Context;
 use crate::controller::database::dropping::Reread;
+use crate::controller::database::refusal;
 use crate::controller::object::{Key, Kind};
+use crate::controller::worker::key_of;
 use crate::postgres::facts::Marker;
+use crate::postgres::observe::Coming;
+use crate::postgres::record::Cause;
 use crate::postgres::tombstone::{Archive, Extent, source};
 
 /// How long what was found counts, in seconds.
 const FRESH: i64 = 3600;
 /// How long after one that was not found as it was it is looked for again, in seconds.
 const AGAIN: i64 = 600;
+/// Longest time between two readings, in seconds.
+const LONGEST: i64 = 6 * 3600;
+/// When it is looked again at what holds a drop up that was not begun.
+const HELD: Duration = Duration::from_mins(1);
 
 /// How it stands with reading an archive again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,8 +110,13 @@ impl Turn<'_> {
                 let (sha256, volume) = (self.archive.sha256.clone(), attempt.volume.clone());
                 Ok(Rereading::Done(Reread { sha256, volume }))
             }
-            Err(why) if age < AGAIN => {
-                let again = Duration::from_secs(u64::try_from(AGAIN - age).unwrap_or(1));
+            Ok(()) if age < self.patience(FRESH, ended) => {
+                let left = self.patience(FRESH, ended) - age;
+                Ok(self.rests(Duration::from_secs(u64::try_from(left).unwrap_or(1))))
+            }
+            Err(why) if age < self.patience(AGAIN, ended) => {
+                let left = self.patience(AGAIN, ended) - age;
+                let again = Duration::from_secs(u64::try_from(left).unwrap_or(1));
                 let lost = volume::lost(self.archive, &self.row.object_name(), &why);
                 Ok(Rereading::Waiting(lost, again))
             }
@@ -110,7 +126,37 @@ impl Turn<'_> {
 
     async fn begin_anew(&self, key: &Key, uid: &str) -> Result<Rereading, ApplyError> {
         self.context.gate.delete(Kind::Job, key, uid).await?;
-        Ok(self.reading(None, Duration::from_secs(1)))
+        // The event of its end tells.
+        Ok(self.reading(None, LOOK_AGAIN))
+    }
+
+    /// How long after a reading that ended then the next one is made, in seconds: `least`, and no sooner than it takes to have waited for the
+    /// drop twice as long as by then.
+    fn patience(&self, least: i64, ended: i64) -> i64 {
+        let due = self.fetched.tombstone.as_ref().map_or(ended, |tombstone| tombstone.droppable_at);
+        ended.saturating_sub(due).clamp(least, LONGEST)
+    }
+
+    /// What else stands against the drop, by what the server says now.
+    async fn obstructed(&self, physical: &PhysicalName) -> Result<(), Summary> {
+        let Self { context, fetched, row, archive: _ } = *self;
+        let server = &fetched.database.spec.server_ref.name;
+        let pool = context.servers.enter(server, Kind::ServerDatabase, &key_of(&fetched.database));
+        let pool = pool.ok_or_else(|| Summary::Progressing {
+            reason: reason::SERVER_UNREACHABLE,
+            message: format!("DatabaseServer {server} is not ready"),
+        })?;
+        let cause = Cause::new(format_args!("ServerDatabase {}", fetched.database.name_any()), "drop");
+        let _turn = context.brakes.turn(server).await;
+        let session = context.servers.gate().open(&pool, cause).await;
+        let mut session = session.map_err(|error| refusal::of_execute(&error))?;
+        let admitted = brake::admits(context, server, &mut session, row, Coming::Drops).await;
+        let admitted = match admitted {
+            Ok(()) => ending::alone(&mut session, physical, &source(physical, row)).await,
+            held => held,
+        };
+        session.close().await;
+        admitted
     }
 
     async fn begin(&self) -> Result<Rereading, ApplyError> {
@@ -124,6 +170,9 @@ impl Turn<'_> {
             let lost = volume::lost(archive, &object, "it has no name that it could be found by");
             return Ok(Rereading::Waiting(lost, Duration::from_secs(FRESH.unsigned_abs())));
         };
+        if let Err(summary) = self.obstructed(&physical).await {
+            return Ok(Rereading::Waiting(summary, HELD));
+        }
         let wanted = Wanted {
             physical: &physical,
             source: &source(&physical, row),
@@ -139,6 +188,16 @@ impl Turn<'_> {
         };
         context.gate.apply(&Declared::new(Kind::Job, physical.as_str(), &wanted.job())?).await?;
         Ok(self.reading(None, LOOK_AGAIN))
+    }
+
+    /// It was found as it was verified, and the drop has failed since.
+    fn rests(&self, again: Duration) -> Rereading {
+        let (name, object) = (Wanted::reread_name(&self.row.object_name()), &self.archive.object);
+        let message = format!(
+            "its grace has ended, and its archive {object} was found as it was verified, but it could not be dropped then: its events say why; \
+             the archive is read once more before that is tried again, in a while, or when Job {name} is deleted"
+        );
+        Rereading::Waiting(Summary::Progressing { reason: reason::REREADING, message }, again)
     }
 
     fn reading(&self, why: Option<&str>, again: Duration) -> Rereading {

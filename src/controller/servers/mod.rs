@@ -281,7 +281,7 @@ impl Servers {
     /// place, or comes back when the server was asked again. Who meets silence again and again, alone, tells.
     pub fn holds_back(&self, server: &str, kind: Kind, key: &Key) -> Option<Next> {
         self.ask(server, |known| match known {
-            known if known.bulkhead.is_expected(&(kind, key.clone())) => Some(Next::Called),
+            known if known.bulkhead.is_refused(&(kind, key.clone())) => Some(Next::Called),
             known if known.circuit.is_in_doubt() && self.queues.failures(kind, key) < CONFIG.failures => {
                 Some(Next::Backoff)
             }

@@ -61,7 +61,9 @@ pub fn build(tenant: &Validated) -> Result<Built, ApplyError> {
     for service in &tenant.services {
         contents.push(declare.one(Kind::Microservice, &microservice(tenant, &service.name, &service.spec))?);
     }
-    Ok(Built { namespace: declare.one(Kind::Namespace, &namespace(tenant))?, contents })
+    // Whoever may bind roles in a namespace reads its Secrets: one that somebody has prepared is not the tenant's.
+    let namespace = declare.one(Kind::Namespace, &namespace(tenant))?.made_since(tenant.created.as_ref());
+    Ok(Built { namespace, contents })
 }
 
 /// What belongs to the tenant and is no longer declared.
@@ -80,7 +82,9 @@ pub fn obsolete(tenant: &Validated, built: &Built, gate: &Gate) -> Vec<(Kind, Ke
             gate.children_in(kind, &tenant.namespace).into_iter().map(move |(key, child)| (kind, key, child))
         })
         .filter(|(kind, key, child)| {
-            child.owner_uid.as_deref() == Some(&*tenant.uid) && !child.deleting && !declared(*kind, key)
+            let owner = child.owner_uid.as_deref();
+            let own = owner.is_some_and(|uid| uid == tenant.uid || tenant.former.iter().any(|it| it == uid));
+            own && !child.deleting && !declared(*kind, key)
         })
         .map(|(kind, key, child)| (kind, key, child.uid.to_string()))
         .collect()
@@ -92,7 +96,7 @@ struct Declare<'a> {
 
 impl Declare<'_> {
     fn one<T: serde::Serialize>(&self, kind: Kind, object: &T) -> Result<Declared, ApplyError> {
-        Declared::new(kind, &self.tenant.uid, object)
+        Ok(Declared::new(kind, &self.tenant.uid, object)?.taking_from(&self.tenant.former))
     }
 }
 
@@ -124,9 +128,14 @@ fn namespace(tenant: &Validated) -> Namespace {
     if tenant.protected {
         all.insert(labels::PROTECTED.into(), "true".into());
     }
+    all.extend(
+        tenant.managed_servers.iter().map(|it| (format!("{}{it}", labels::ON_SERVER), "true".to_owned())),
+    );
     let name = Some(tenant.namespace.clone());
+    let former = (labels::FORMER_TENANTS.to_owned(), tenant.former.join(","));
+    let annotations = (!tenant.former.is_empty()).then(|| [former].into());
     Namespace {
-        metadata: ObjectMeta { name, labels: Some(all), ..ObjectMeta::default() },
+        metadata: ObjectMeta { name, labels: Some(all), annotations, ..ObjectMeta::default() },
         ..Namespace::default()
     }
 }
@@ -245,6 +254,7 @@ mod tests {
         Validated {
             name: "acme".into(),
             uid: "uid-1".into(),
+            created: None,
             id: TenantId::of_uid("uid-1"),
             namespace: "tenant-acme".into(),
             plan: PlanSpec {
@@ -265,6 +275,8 @@ mod tests {
                 name: "user".into(),
                 spec: MicroserviceSpec { builtin: Some(Builtin::User), ..MicroserviceSpec::default() },
             }],
+            former: vec![],
+            managed_servers: ["main".to_owned()].into(),
             owners: vec![Owner { kind: OwnerKind::User, name: "alice".into(), namespace: None }],
             suspended: false,
             protected: false,
@@ -301,6 +313,7 @@ mod tests {
                 "labels": {
                     "app.kubernetes.io/managed-by": "tenantry",
                     "app.kubernetes.io/part-of": "tenantry",
+                    "on-server.tenantry.dev/main": "true",
                     "pod-security.kubernetes.io/enforce": "restricted",
                     "pod-security.kubernetes.io/warn": "restricted",
                     "tenantry.dev/tenant": "acme",

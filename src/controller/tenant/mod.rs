@@ -2,6 +2,7 @@
 //!
 //! *fetch → validate → build → apply → status*; a tenant that is being deleted goes through [`finalize`] instead.
 
+pub mod admission;
 pub mod build;
 pub mod fetch;
 pub mod finalize;
@@ -25,7 +26,7 @@ impl Reconciler for Controller {
     type Kind = Tenant;
 
     async fn reconcile(context: &Context, tenant: Tenant) -> Result<Next, ApplyError> {
-        let fetched = fetch::fetch(context, tenant);
+        let mut fetched = fetch::fetch(context, tenant);
         if fetched.tenant.metadata.deletion_timestamp.is_some() {
             return finalize::finalize(context, &fetched).await;
         }
@@ -34,6 +35,7 @@ impl Reconciler for Controller {
             set_finalizers(context, &fetched.tenant, &finalizers).await?;
             return Ok(Next::After(Duration::ZERO));
         }
+        fetched.namespace = fetch::unwatched(context, &fetched).await?;
         let validated = match validate::validate(&fetched) {
             Ok(validated) => validated,
             Err(problem) => {

@@ -169,7 +169,7 @@ fn child_state<S: Status>(kind: &str, name: &str, state: Option<(Option<i64>, &S
 
 /// The child's reason where a reader of the tenant can act on it.
 fn known(child: &str) -> &'static str {
-    const SHOWN: [&str; 19] = [
+    const SHOWN: [&str; 20] = [
         reason::RELEASED_DATABASE_EXISTS,
         reason::NAME_CONFLICT,
         reason::CLAIM_CONFLICT,
@@ -180,6 +180,7 @@ fn known(child: &str) -> &'static str {
         reason::TOO_MANY_CONNECTIONS,
         reason::DISK_FULL,
         reason::OUT_OF_MEMORY,
+        reason::SETTING_REFUSED,
         reason::READ_ONLY,
         reason::PRIVILEGE_MISSING,
         reason::AUTHENTICATION_FAILED,
@@ -255,6 +256,8 @@ fn suspended(status: &mut TenantStatus, validated: &Validated, generation: i64, 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::api::Tenant;
     use crate::api::blueprint::BlueprintService;
@@ -275,11 +278,14 @@ mod tests {
         Validated {
             name: "acme".into(),
             uid: "uid-1".into(),
+            created: None,
             id: TenantId::of_uid("uid-1"),
             namespace: "tenant-acme".into(),
             plan: PlanSpec::default(),
             databases: vec![BlueprintDatabase { name: "app".into(), ..BlueprintDatabase::default() }],
             services: vec![BlueprintService { name: "user".into(), spec: MicroserviceSpec::default() }],
+            former: vec![],
+            managed_servers: BTreeSet::new(),
             owners: vec![],
             suspended,
             protected: false,
@@ -329,6 +335,7 @@ mod tests {
             blueprints: vec![],
             claims: vec![tdb],
             microservices: vec![msvc],
+            managed_servers: BTreeSet::new(),
             namespace: Some(std::sync::Arc::new(child)),
         }
     }

@@ -1,7 +1,8 @@
 //! Step 2: from what the spec says to what it means, or why it cannot be done. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::fetch::Fetched;
@@ -10,6 +11,7 @@ use crate::api::condition::{Summary, reason};
 use crate::api::names::{self, TenantId};
 use crate::api::plan::PlanSpec;
 use crate::api::tenant::Owner;
+use crate::controller::former;
 
 /// The single input of the later steps.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +20,8 @@ pub struct Validated {
     pub name: String,
     /// UID of the tenant.
     pub uid: String,
+    /// When the tenant was made.
+    pub created: Option<Time>,
     /// Id of the tenant.
     pub id: TenantId,
     /// Its namespace.
@@ -28,6 +32,10 @@ pub struct Validated {
     pub databases: Vec<BlueprintDatabase>,
     /// Microservices that its blueprints ask for.
     pub services: Vec<BlueprintService>,
+    /// UIDs of the Tenants that it has the namespace from, if it took it over.
+    pub former: Vec<String>,
+    /// Managed servers that its pods have to reach.
+    pub managed_servers: BTreeSet<String>,
     /// Who may work in its namespace.
     pub owners: Vec<Owner>,
     /// Whether it is suspended.
@@ -63,6 +71,7 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Summary> {
             }
         }
     }
+    let former = former::take_over(tenant, fetched.namespace.as_deref())?;
     let (name, uid) = (tenant.name_any(), tenant.uid().unwrap_or_default());
     Ok(Validated {
         id: TenantId::of_uid(&uid),
@@ -70,9 +79,12 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Summary> {
         plan: plan.spec.clone(),
         databases: databases.into_values().map(|(_, database)| database).collect(),
         services: services.into_values().map(|(_, service)| service).collect(),
+        former,
+        managed_servers: fetched.managed_servers.clone(),
         owners: spec.owners.clone().unwrap_or_default(),
         suspended: spec.is_suspended(),
         protected: spec.is_protected(),
+        created: tenant.metadata.creation_timestamp.clone(),
         name,
         uid,
     })
@@ -131,6 +143,7 @@ mod tests {
                 .collect(),
             claims: vec![],
             microservices: vec![],
+            managed_servers: BTreeSet::new(),
             namespace: None,
         }
     }

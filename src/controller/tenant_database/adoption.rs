@@ -5,8 +5,9 @@
 
 use kube::ResourceExt;
 
-use super::choose::{Chosen, chosen};
+use super::choose::{Chosen, chosen, left_to, of};
 use super::fetch::Fetched;
+use super::tenancy::Tenancy;
 use super::validate::{Refusal, Validated, released_exists, usable};
 use crate::api::condition::{Summary, reason};
 use crate::api::names::PhysicalName;
@@ -14,8 +15,9 @@ use crate::api::server_database::Management;
 use crate::api::{ServerDatabase, labels};
 use crate::controller::database::rivals;
 use crate::controller::database_server::inventory;
+use crate::controller::former;
 use crate::postgres::adoption::Adopted;
-use crate::postgres::facts::{Claim, Marker, Phase};
+use crate::postgres::facts::{Marker, Phase};
 
 /// A database that an admin gives to a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +39,10 @@ pub(super) fn find(
     (uid, tenant_uid): (&str, &str),
 ) -> Result<Option<(String, Given)>, Refusal> {
     let adoptions = || named.iter().copied().filter(|database| database.spec.adoption().is_some());
+    let former = former::taken_over(Some(tenant_uid), fetched.namespace.as_deref());
     let of_another = |database: &ServerDatabase| {
         let claim = database.spec.claim_ref.uid.as_deref();
-        let tenant = database.status.as_ref().and_then(|status| status.tenant_uid.as_deref());
-        claim.is_some_and(|claim| claim != uid) && tenant != Some(tenant_uid)
+        claim.is_some_and(|claim| claim != uid) && !former::has(database, tenant_uid, &former)
     };
     let Some(database) = adoptions().find(|database| !of_another(database)) else {
         return match adoptions().next() {
@@ -58,6 +60,7 @@ pub(super) fn find(
         return Err(conflict.into());
     }
     usable(fetched, server)?;
+    refuse_own_server_of_another(fetched, database)?;
     let management = database.spec.management.unwrap_or_default();
     if management == Management::Observe {
         refuse_what_would_write(fetched, &object)?;
@@ -72,6 +75,20 @@ pub(super) fn find(
         },
     };
     Ok(Some((server.clone(), given)))
+}
+
+/// A database that is there already does not make a server any less another tenant's own.
+fn refuse_own_server_of_another(fetched: &Fetched, database: &ServerDatabase) -> Result<(), Summary> {
+    let (object, server) = (database.name_any(), &database.spec.server_ref.name);
+    let known = fetched.servers.iter().find(|known| known.name == *server);
+    let is_new = database.status.as_ref().is_none_or(|status| status.generation.is_none());
+    if !is_new || known.is_none_or(|known| known.tenancy != Tenancy::Others) {
+        return Ok(());
+    }
+    let message = format!(
+        "ServerDatabase {object}: DatabaseServer {server} is the own server of another tenant: give the claim a database of another server"
+    );
+    Err(Summary::Progressing { reason: reason::SERVER_NOT_ALLOWED, message })
 }
 
 /// An observed database has neither logins nor limits of ours, so its claim cannot ask for any.
@@ -142,13 +159,9 @@ pub(super) fn choose(claim: &Validated, given: &Given, rows: &[Marker]) -> Resul
     }
     match row.phase {
         Phase::Released if given.handed_over && row.name == claim.name.as_str() => {
-            let to = Claim {
-                namespace: claim.namespace.clone(),
-                name: claim.name.as_str().to_owned(),
-                uid: Some(claim.uid.clone()),
-            };
-            chosen(Marker { claim: to, ..row.clone() })
+            chosen(Marker { claim: of(claim), ..row.clone() })
         }
+        _ if left_to(claim, row) => chosen(Marker { claim: of(claim), ..row.clone() }),
         Phase::Released if row.name == claim.name.as_str() => Err(released_exists(object, &claim.uid)),
         Phase::Released => conflict(format!(
             "the logins of database {} are named after claim {}: only a claim of that name can have it again",
@@ -163,12 +176,17 @@ pub(super) fn choose(claim: &Validated, given: &Given, rows: &[Marker]) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::{Value, json};
 
     use super::super::fixtures::fetched;
     use super::super::validate::validate;
     use super::*;
     use crate::api::deletion::DeletionPolicy;
+    use crate::controller::child::Child;
+    use crate::controller::object::Kind;
+    use crate::postgres::facts::Claim;
     use crate::postgres::settings::Settings;
 
     const TENANT: &str = "uid-acme";
@@ -221,6 +239,7 @@ mod tests {
             logins: [].into(),
             adopted: Some(Adopted { management, object: "legacy".into() }),
             deletion_policy: DeletionPolicy::Retain,
+            own_server: false,
         }
     }
 
@@ -298,6 +317,38 @@ mod tests {
         assert!(reason == "ClaimConflict" && message.contains("legacy_erp"), "{message}");
         let renamed = Marker { name: "older".into(), ..released() };
         assert_eq!(reason_of(chosen(&claim(mine()), renamed)).0, "ClaimConflict");
+    }
+
+    #[test]
+    fn a_claim_that_was_made_again_gets_what_its_tenant_has_taken_over_and_nobody_released() {
+        let shown = |management: Value, phase: &str| {
+            let physical = if management.is_null() { "t_old_app" } else { "legacy_crm" };
+            object(
+                "it",
+                &json!({
+                    "spec": {"management": management, "physicalName": physical, "claimRef": {"uid": "earlier"}},
+                    "status": {"phase": phase, "tenantUID": "old"},
+                }),
+            )
+        };
+        let with = |database: ServerDatabase, former: &str| {
+            let mut fetched = fetched(&json!({}), &json!({}));
+            let annotations = json!({labels::OWNER_UID: TENANT, labels::FORMER_TENANTS: former});
+            let meta = serde_json::from_value(json!({"annotations": annotations})).unwrap();
+            fetched.namespace = Some(Arc::new(Child::new(Kind::Namespace, &meta)));
+            fetched.databases = vec![database];
+            validate(&fetched)
+        };
+        let ours = with(shown(Value::Null, "Bound"), "old").unwrap();
+        assert_eq!((ours.server.as_str(), ours.offered.unwrap().as_str()), ("gold", "t_old_app"));
+        let adopted = with(shown(json!("Adopt"), "Bound"), "old").unwrap();
+        assert_eq!(adopted.given.unwrap().database, "legacy_crm");
+        for management in [Value::Null, json!("Adopt")] {
+            for (phase, former) in [("Bound", ""), ("Bound", "other"), ("Released", "old")] {
+                let refused = reason_of(with(shown(management.clone(), phase), former));
+                assert_eq!(refused.0, "ReleasedDatabaseExists", "{management} {phase} {former}");
+            }
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::controller::apply::{ApplyError, Declared, Gate};
 use crate::controller::child;
 use crate::controller::context::Context;
 use crate::controller::declared::{Ownership, ownership};
+use crate::controller::former;
 use crate::controller::object::{Key, Kind};
 use crate::postgres::issue::Issue;
 use crate::postgres::scram::Password;
@@ -88,7 +89,9 @@ pub async fn fetch(
             source,
         })?;
         let Some(secret) = live else { continue };
-        let ours = ownership(&secret.metadata, &claim.tenant_uid, None) == Ownership::Ours;
+        let marks = ownership(&secret.metadata, &claim.tenant_uid, None);
+        let ours = matches!(marks, Ownership::Ours | Ownership::Marked)
+            || former::belonged(&secret.metadata, &claim.former);
         if !ours || is_of_another(context, claim, &secret, name) {
             let message = format!(
                 "Secret {name} exists and is not this claim's: rename or remove it, or set spec.credentials[].secretName"
@@ -144,11 +147,9 @@ pub fn declare(
         .iter()
         .filter_map(|ValidCredential { secret, .. }| {
             let login = provisioned.logins.get(secret)?;
-            Some(Declared::new(
-                Kind::Secret,
-                &claim.tenant_uid,
-                &build(claim, &name, secret, login, provisioned),
-            ))
+            let built = build(claim, &name, secret, login, provisioned);
+            let declared = Declared::new(Kind::Secret, &claim.tenant_uid, &built);
+            Some(declared.map(|declared| declared.taking_from(&claim.former)))
         })
         .collect()
 }

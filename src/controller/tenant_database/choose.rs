@@ -6,6 +6,7 @@ use super::adoption;
 use super::validate::{Past, Validated, released_exists};
 use crate::api::condition::{Summary, reason};
 use crate::api::names::PhysicalName;
+use crate::controller::former;
 use crate::postgres::facts::{Claim, Marker, Phase};
 
 /// The database, and the rows that a plan for it is made from.
@@ -32,17 +33,16 @@ pub fn choose(claim: &Validated, rows: &[Marker]) -> Result<Chosen, Summary> {
     if let Some(row) = own {
         return if row.is_tombstone() { Err(tombstoned(row)) } else { chosen(row.clone()) };
     }
+    if let Some(row) = rows.iter().find(|row| left_to(claim, row)) {
+        return chosen(Marker { claim: of(claim), ..row.clone() });
+    }
     if let Some(physical) = &claim.offered {
         let row = rows.iter().find(|row| row.physical_name == physical.as_str());
         return match row.map(|row| row.phase) {
             Some(Phase::Released) => {
                 // The object's claimRef is how an admin says it; the row learns it when the database is bound.
-                let to = Claim {
-                    namespace: claim.namespace.clone(),
-                    name: claim.name.as_str().to_owned(),
-                    uid: Some(claim.uid.clone()),
-                };
-                row.map_or_else(|| Err(gone(physical)), |row| chosen(Marker { claim: to, ..row.clone() }))
+                let given = |row: &Marker| chosen(Marker { claim: of(claim), ..row.clone() });
+                row.map_or_else(|| Err(gone(physical)), given)
             }
             Some(Phase::Tombstoned | Phase::Dropping) => Err(row.map_or_else(|| gone(physical), tombstoned)),
             Some(Phase::Bound | Phase::Creating) => {
@@ -60,6 +60,20 @@ pub fn choose(claim: &Validated, rows: &[Marker]) -> Result<Chosen, Summary> {
         Some(row) if claim.past != Past::Waived => Err(released_exists(&row.object_name(), &claim.uid)),
         _ if claim.past == Past::Known => Err(forgotten(claim)),
         _ => Ok(Chosen { physical: PhysicalName::new(&claim.id, &claim.name), rows: Vec::new() }),
+    }
+}
+
+/// Whether the row is this claim's, from a Tenant whose namespace was taken over.
+pub(super) fn left_to(claim: &Validated, row: &Marker) -> bool {
+    former::left(row, &of(claim), &claim.former)
+}
+
+/// How the row of its database names the claim.
+pub(super) fn of(claim: &Validated) -> Claim {
+    Claim {
+        namespace: claim.namespace.clone(),
+        name: claim.name.as_str().to_owned(),
+        uid: Some(claim.uid.clone()),
     }
 }
 
@@ -102,6 +116,7 @@ fn gone(physical: &PhysicalName) -> Summary {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::tenancy::OwnServer;
     use super::*;
     use crate::api::database_server::DriftPolicy;
     use crate::api::deletion::DeletionPolicy;
@@ -114,10 +129,12 @@ mod tests {
             name: DatabaseName::parse("app").unwrap(),
             uid: "claim-2".into(),
             tenant_uid: "tenant-2".into(),
+            former: vec![],
             id: TenantId::of_uid("tenant-2"),
             tenant: "acme".into(),
             credentials: vec![],
             quota: None,
+            own_server: OwnServer::NotAsked,
             extensions: BTreeSet::new(),
             allowed_extensions: BTreeSet::new(),
             connection_limit: None,
@@ -148,6 +165,7 @@ mod tests {
             logins: [].into(),
             adopted: None,
             deletion_policy: DeletionPolicy::Retain,
+            own_server: false,
         }
     }
 
@@ -163,6 +181,31 @@ mod tests {
         let own = row("tenant-2", "t_old_app", Phase::Released);
         let chosen = choose(&claim(None, false), std::slice::from_ref(&own)).unwrap();
         assert_eq!((chosen.physical.as_str(), chosen.rows), ("t_old_app", vec![own]));
+    }
+
+    #[test]
+    fn a_tenant_that_took_its_namespace_over_gets_what_its_claims_have() {
+        let has = |phase| Marker {
+            claim: Claim { uid: Some("claim-2".into()), ..row("tenant-1", "t_old_app", phase).claim },
+            ..row("tenant-1", "t_old_app", phase)
+        };
+        let taken = |offered, fresh| Validated { former: vec!["tenant-1".into()], ..claim(offered, fresh) };
+        for phase in [Phase::Creating, Phase::Bound] {
+            for (offered, fresh) in [(None, false), (Some("t_old_app"), false), (None, true)] {
+                let chosen = choose(&taken(offered, fresh), &[has(phase)]).unwrap();
+                assert_eq!((chosen.physical.as_str(), chosen.rows), ("t_old_app", vec![has(phase)]));
+            }
+        }
+        let bound = [has(Phase::Bound)];
+        assert_eq!(reason_of(choose(&claim(Some("t_old_app"), false), &bound)), "ClaimConflict");
+        assert_eq!(reason_of(choose(&claim(None, false), &bound)), "ReleasedDatabaseExists");
+        // Of a claim that was made again since.
+        let earlier = [row("tenant-1", "t_old_app", Phase::Bound)];
+        for offered in [None, Some("t_old_app")] {
+            assert_eq!(choose(&taken(offered, false), &earlier).unwrap().rows, [has(Phase::Bound)]);
+        }
+        let waits = choose(&taken(None, false), &[has(Phase::Released)]);
+        assert_eq!(reason_of(waits), "ReleasedDatabaseExists");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::controller::context::Context;
 use crate::controller::database::refusal;
 use crate::controller::database::want::{CredentialSpec, PasswordWish};
 use crate::controller::outcome;
+use crate::controller::pool::known::Issued;
 use crate::postgres::connect::{ConnectError, ServerPool};
 use crate::postgres::facts::{Facts, Phase, StoredPassword};
 use crate::postgres::issue::{Earlier, Issue};
@@ -68,6 +69,8 @@ pub(crate) struct Basis<'a> {
     pub logins_allowed: bool,
     /// Whether the Secrets were written with what is recorded of the credentials.
     pub is_written: bool,
+    /// The password of the login that the clone brings along, which becomes that of the first credential.
+    pub issued: Option<&'a Issued>,
 }
 
 /// The credentials as they are recorded, whatever becomes of them now.
@@ -141,7 +144,7 @@ impl Basis<'_> {
             (None, Some(current)) if current.as_written && self.is_readable(credential, in_use) => {
                 set_again(context, &current.login.password)
             }
-            _ => issued(context, goes_on),
+            _ => self.issued(context, goes_on, decided.specs.is_empty()),
         };
         let issued_at = binding::issued_at(issue.as_ref());
         decided.logins.insert(secret.clone(), Login { name: login, password, issued_at });
@@ -226,6 +229,14 @@ impl Basis<'_> {
         None
     }
 
+    /// A new password, for a login that goes on or for one that begins anew.
+    fn issued(&self, context: &Context, goes_on: bool, is_first: bool) -> (Password, PasswordWish) {
+        let ready = self.issued.filter(|_| is_first).cloned();
+        let Issued { password, verifier } = ready.unwrap_or_else(|| context.random(Issued::new));
+        let wish = if goes_on { PasswordWish::Set(verifier) } else { PasswordWish::Reissue(verifier) };
+        (password, wish)
+    }
+
     /// Whether what the binding Secret holds opens that login.
     async fn opens(
         &self,
@@ -269,12 +280,4 @@ impl Basis<'_> {
 fn set_again(context: &Context, password: &Password) -> (Password, PasswordWish) {
     let verifier = context.random(|random| Verifier::generate(password, random));
     (password.clone(), PasswordWish::Set(verifier))
-}
-
-/// A new password, for a login that goes on or for one that begins anew.
-fn issued(context: &Context, goes_on: bool) -> (Password, PasswordWish) {
-    let password = context.random(Password::generate);
-    let verifier = context.random(|random| Verifier::generate(&password, random));
-    let wish = if goes_on { PasswordWish::Set(verifier) } else { PasswordWish::Reissue(verifier) };
-    (password, wish)
 }

@@ -24,7 +24,7 @@ pub(super) async fn announce(context: &Context, fetched: &Fetched, held: &Held) 
 /// Records an Event: that a database was brought back, or that it is left as somebody made it. `claim` is as it was
 /// before the status of this turn.
 pub(super) async fn tell(context: &Context, claim: &TenantDatabase, provisioned: &Provisioned) {
-    let Some(drift) = &provisioned.held.drift else { return };
+    let Some(drift) = provisioned.held.drift.as_ref().filter(|drift| !drift.unfinished) else { return };
     let (database, what) = (&provisioned.physical, drift.message());
     let about = claim.object_ref(&());
     if drift.corrected {

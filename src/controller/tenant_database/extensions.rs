@@ -1,6 +1,7 @@
 //! Step 4, for extensions: which of those that a claim asks for its database lacks, and what the server says of them.
 //!
-//! They are made last, in a session of their own: a claim whose extension cannot be made has everything else, and says so.
+//! They are made last, in a session of their own: a claim whose extension cannot be made has everything else, the other extensions
+//! too, and says so.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ use crate::postgres::execute::Session;
 use crate::postgres::extension::Extensions;
 use crate::postgres::facts::{Facts, Inside};
 use crate::postgres::observe;
-use crate::postgres::statement::Batch;
+use crate::postgres::statement::{Batch, ExtensionChange, Statement};
 
 /// What a claim's database is to have of extensions.
 #[derive(Debug, Default)]
@@ -98,7 +99,7 @@ pub(super) fn unseen(physical: &PhysicalName) -> Summary {
     Summary::Progressing { reason: reason::PROGRESSING, message }
 }
 
-/// Makes the extensions, when all else is done.
+/// Makes the extensions, when all else is done: in one transaction, or, if one of them cannot be made, each in its own.
 pub(super) async fn make(
     context: &Context,
     pool: &ServerPool,
@@ -108,6 +109,109 @@ pub(super) async fn make(
     if batches.is_empty() {
         return Ok(());
     }
-    let session = open(context, pool, provision::cause(claim, "extensions")).await?;
-    run(session, batches).await
+    let send = async |batches: &[Batch]| {
+        let session = open(context, pool, provision::cause(claim, "extensions")).await?;
+        run(session, batches).await
+    };
+    let Err(whole) = send(batches).await else { return Ok(()) };
+    let Some(Apart { before, each }) = Apart::of(batches) else { return Err(whole) };
+    // Where a schema is not made, one of a tenant's may be in its place.
+    send(&before).await?;
+    let (mut missing, mut failures) = (BTreeSet::new(), vec![]);
+    for Creation { name, requires, batch } in each {
+        if requires.iter().any(|needed| missing.contains(needed)) {
+            missing.insert(name);
+        } else if let Err(failure) = send(&[batch]).await {
+            missing.insert(name);
+            failures.push(failure);
+        }
+    }
+    failures.into_iter().reduce(together).map_or(Ok(()), Err)
+}
+
+/// The same statements, so that one extension that cannot be made keeps no other from being made.
+#[derive(Debug, PartialEq, Eq)]
+struct Apart {
+    /// What is not an extension: the schemas that they are made in, and who may use these.
+    before: Vec<Batch>,
+    /// One extension each, after those that it is built on.
+    each: Vec<Creation>,
+}
+
+/// What makes one extension.
+#[derive(Debug, PartialEq, Eq)]
+struct Creation {
+    name: String,
+    requires: BTreeSet<String>,
+    batch: Batch,
+}
+
+impl Apart {
+    /// `None` if there is nothing to take apart.
+    fn of(batches: &[Batch]) -> Option<Self> {
+        let (mut before, mut each) = (vec![], vec![]);
+        for Batch { place, statements } in batches {
+            let mut rest = statements.clone();
+            for made in
+                rest.extract_if(.., |it| matches!(it, Statement::Extension(ExtensionChange::Create { .. })))
+            {
+                let Statement::Extension(ExtensionChange::Create { name, requires, .. }) = &made else {
+                    continue;
+                };
+                let (name, requires) = (name.as_str().to_owned(), requires.clone());
+                let batch = Batch { place: place.clone(), statements: vec![made] };
+                each.push(Creation { name, requires, batch });
+            }
+            before.extend((!rest.is_empty()).then(|| Batch { place: place.clone(), statements: rest }));
+        }
+        (each.len() > 1).then_some(Self { before, each })
+    }
+}
+
+/// Two problems in one message. What the server failed to do comes first: it is tried again.
+pub(super) fn together(first: Summary, next: Summary) -> Summary {
+    let (Summary::Progressing { message: more, .. } | Summary::Stalled { message: more, .. }) = next else {
+        return first;
+    };
+    match first {
+        Summary::Progressing { reason, message } => {
+            Summary::Progressing { reason, message: format!("{message}; {more}") }
+        }
+        first => first,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::quote::{Ident, Literal};
+
+    #[test]
+    fn what_is_taken_apart_makes_the_schema_first_and_then_one_extension_at_a_time() {
+        let (schema, database) = (Ident::parse("extensions").unwrap(), Ident::parse("t_x_app").unwrap());
+        let create = |name: &str, requires: &[&str]| {
+            let (name, version) = (Ident::parse(name).unwrap(), Literal::new("1").unwrap());
+            let requires = requires.iter().map(ToString::to_string).collect();
+            Statement::Extension(ExtensionChange::Create { name, schema: schema.clone(), version, requires })
+        };
+        let home = ExtensionChange::CreateHome { schema: schema.clone(), owner: schema.clone() };
+        let home = Statement::Extension(home);
+        let lead = ExtensionChange::LeadTo { database: database.clone(), schema: schema.clone() };
+        let lead = Statement::Extension(lead);
+        let (cube, earth) = (create("cube", &[]), create("earthdistance", &["cube"]));
+        let batch = |statements: &[&Statement]| {
+            Batch::database(database.clone(), statements.iter().copied().cloned().collect())
+        };
+        let creation = |name: &str, requires: &[&str], statement: &Statement| Creation {
+            name: name.to_owned(),
+            requires: requires.iter().map(ToString::to_string).collect(),
+            batch: batch(&[statement]),
+        };
+        let expected = Apart {
+            before: vec![batch(&[&home, &lead])],
+            each: vec![creation("cube", &[], &cube), creation("earthdistance", &["cube"], &earth)],
+        };
+        assert_eq!(Apart::of(&[batch(&[&home, &cube, &earth, &lead])]), Some(expected));
+        assert_eq!(Apart::of(&[batch(&[&home, &cube, &lead])]), None, "what failed alone is not tried again");
+    }
 }

@@ -7,10 +7,12 @@ use std::time::Duration;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
+use super::tenancy::Tenancy;
 use crate::api::condition::{self, READY};
 use crate::api::database_server::DatabaseServerSpec;
 use crate::api::names::{DatabaseName, PhysicalName, TenantId};
 use crate::api::{DatabaseServer, Microservice, Plan, ServerDatabase, Tenant, TenantDatabase, names};
+use crate::controller::child::Child;
 use crate::controller::context::Context;
 use crate::controller::database::rivals;
 use crate::controller::database_server::inventory::Rows;
@@ -27,6 +29,8 @@ pub struct Fetched {
     pub claim: TenantDatabase,
     /// The tenant that its namespace belongs to.
     pub tenant: Option<Tenant>,
+    /// Its namespace, if the watch knows one of ours.
+    pub namespace: Option<Arc<Child>>,
     /// The tenant's plan, if it exists.
     pub plan: Option<Plan>,
     /// Whether claim, namespace or tenant is being deleted.
@@ -57,6 +61,8 @@ pub struct KnownServer {
     pub leaving: bool,
     /// How many databases it has.
     pub databases: usize,
+    /// Whose they are, as the claim's tenant sees it.
+    pub tenancy: Tenancy,
     /// Whether it can be used now.
     pub open: bool,
     /// Whether this process knows that yet.
@@ -85,25 +91,29 @@ pub fn fetch(context: &Context, claim: TenantDatabase) -> Fetched {
     let workloads = microservices.iter().filter_map(|it| it.status.as_ref()?.replicas).sum();
     let suspended = tenant.as_ref().is_some_and(|tenant| tenant.spec.is_suspended());
     let databases = Databases::of(context, &key, tenant.as_ref());
+    let (rows, uid) = (context.inventory.rows(), tenant.as_ref().and_then(ResourceExt::uid));
     let since = suspended.then(|| context.progress.elapsed(&suspension(&key), "suspended", Instant::now()));
     if !suspended {
         context.progress.clear(&suspension(&key));
     }
     Fetched {
         leaving: claim.metadata.deletion_timestamp.is_some()
-            || namespace.is_some_and(|namespace| namespace.deleting)
+            || namespace.as_ref().is_some_and(|namespace| namespace.deleting)
             || tenant.as_ref().is_some_and(|tenant| tenant.metadata.deletion_timestamp.is_some()),
         plan: tenant.as_ref().and_then(|tenant| context.valid(&Key::cluster(&tenant.spec.plan_ref.name))),
         servers: context
             .valid_all::<DatabaseServer>()
             .iter()
-            .map(|server| known(context, server, &databases.on))
+            .map(|server| {
+                known(context, server, databases.on.get(&server.name_any()), (&rows, uid.as_deref()))
+            })
             .collect(),
         databases: databases.near,
-        rows: context.inventory.rows(),
+        rows,
         workloads,
         suspended_since: since,
         tenant,
+        namespace,
         claim,
     }
 }
@@ -129,8 +139,18 @@ pub fn suspension(claim: &Key) -> String {
 /// The server databases, as far as a turn needs them: dozens of turns at once copy only what may be their claim's.
 struct Databases {
     near: Vec<ServerDatabase>,
-    /// How many there are, by server.
-    on: HashMap<String, usize>,
+    /// Those of each server.
+    on: HashMap<String, OnServer>,
+}
+
+/// The server databases of one server.
+#[derive(Clone, Copy, Debug, Default)]
+struct OnServer {
+    count: usize,
+    /// Whether some are the claim's tenant's.
+    own: bool,
+    /// Whether some are others'.
+    others: bool,
 }
 
 impl Databases {
@@ -145,13 +165,22 @@ impl Databases {
             (ours && database.spec.claim_ref.name == *claim.name)
                 || own.as_ref().is_some_and(|own| database.spec.physical_name == own.as_str())
         };
-        let (mut near, mut on) = (Vec::new(), HashMap::<String, usize>::new());
+        // A new one says by its claim whose it is, before it has a status.
+        let is_of_tenant = |database: &ServerDatabase| {
+            let of = database.status.as_ref().and_then(|status| status.tenant_uid.as_deref());
+            of.map_or(database.spec.claim_ref.namespace == *claim.namespace, |of| Some(of) == tenant)
+        };
+        let (mut near, mut on) = (Vec::new(), HashMap::<String, OnServer>::new());
         context.stores.server_databases.each(|own| {
             let Some(database) = own.valid() else { return };
-            if let Some(count) = on.get_mut(&database.spec.server_ref.name) {
-                *count += 1;
-            } else {
-                on.insert(database.spec.server_ref.name.clone(), 1);
+            let server = &database.spec.server_ref.name;
+            if !on.contains_key(server) {
+                on.insert(server.clone(), OnServer::default());
+            }
+            if let Some(on) = on.get_mut(server) {
+                on.count += 1;
+                let own = is_of_tenant(database);
+                (on.own, on.others) = (on.own || own, on.others || !own);
             }
             if is_near(database) {
                 near.push(database.clone());
@@ -171,14 +200,26 @@ impl Databases {
     }
 }
 
-fn known(context: &Context, server: &DatabaseServer, on: &HashMap<String, usize>) -> KnownServer {
-    let name = server.name_any();
+fn known(
+    context: &Context,
+    server: &DatabaseServer,
+    on: Option<&OnServer>,
+    (rows, tenant): (&Rows, Option<&str>),
+) -> KnownServer {
+    let (name, on) = (server.name_any(), on.copied().unwrap_or_default());
+    let (own, others) = rows.tenants(&name, tenant);
     let ready = server.status.as_ref().and_then(|status| condition::find(&status.conditions, READY));
     KnownServer {
         labels: server.labels().clone(),
         spec: server.spec.clone(),
         leaving: server.metadata.deletion_timestamp.is_some(),
-        databases: on.get(&name).copied().unwrap_or_default(),
+        databases: on.count,
+        tenancy: match (on.own || own, on.others || others) {
+            _ if rows.is_own_of_another(&name, tenant) => Tenancy::Others,
+            (_, true) => Tenancy::Shared,
+            (true, false) => Tenancy::Alone,
+            (false, false) => Tenancy::Free,
+        },
         open: context.servers.is_usable(&name),
         looked_at: context.servers.is_looked_at(&name),
         trouble: ready.filter(|ready| ready.status != "True").map(|ready| ready.message.clone()),

@@ -34,6 +34,7 @@ pub fn fetched(claim: &Value, plan: &Value) -> Fetched {
     Fetched {
         claim,
         tenant: Some(tenant),
+        namespace: None,
         plan: Some(plan),
         leaving: false,
         servers: vec![server("gold"), server("plain")],

@@ -13,16 +13,19 @@ mod extensions;
 pub mod fetch;
 #[cfg(test)]
 mod fixtures;
+pub mod home;
 pub mod leak;
 pub mod limits;
 pub mod place;
 pub mod provision;
 pub mod quota;
+mod reserved;
 pub mod rollouts;
 pub mod room;
 pub mod rotation;
 pub mod standing;
 pub mod status;
+pub mod tenancy;
 pub mod validate;
 
 use kube::ResourceExt;
@@ -81,11 +84,11 @@ impl Reconciler for Controller {
             drift::tell(context, &fetched.claim, provisioned).await;
         }
         let next = match &provisioned {
-            Ok(provisioned) if provisioned.lacking.is_none() => {
-                Next::Resync.or_sooner(wait).or_sooner(provisioned.again)
+            // What is missing may be there the next time, and nobody says so. What somebody has to allow first, he says.
+            Ok(Provisioned { lacking: Some(Summary::Progressing { .. }), again, .. }) => {
+                Next::Backoff.or_sooner(*again)
             }
-            // What is missing may be there the next time, and nobody says so.
-            Ok(provisioned) => Next::Backoff.or_sooner(provisioned.again),
+            Ok(provisioned) => Next::Resync.or_sooner(wait).or_sooner(provisioned.again),
             Err(_) => Next::Backoff,
         };
         Ok(next.or_sooner(fetched.until_closed().filter(|_| validated.logins_allowed)))
@@ -137,6 +140,10 @@ async fn provision(
     fetched: &Fetched,
     validated: &Validated,
 ) -> Result<Result<Provisioned, Summary>, ApplyError> {
+    let _moving_in = match home::move_in(context, fetched, validated) {
+        Ok(moving_in) => moving_in,
+        Err(summary) => return Ok(Err(summary)),
+    };
     let recalled = standing::recall(context, validated).await;
     let provisioned = match recalled {
         Some(provisioned) => provisioned,

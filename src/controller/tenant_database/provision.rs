@@ -14,23 +14,25 @@ use crate::controller::database::extensions::Wanted;
 use crate::controller::database::plan::{Conflict, Plan};
 use crate::controller::database::want::{CredentialSpec, DatabaseSpec};
 use crate::controller::database::{look, plan, pool, refusal};
+use crate::controller::former;
 use crate::controller::object::{Key, Kind};
 use crate::controller::pool::known::Taken;
 use crate::controller::worker::key_of;
 use crate::postgres::connect::ServerPool;
 use crate::postgres::execute::Session;
-use crate::postgres::facts::{Claim, Facts, Marker, Phase};
+use crate::postgres::facts::{Facts, Marker, Phase};
 use crate::postgres::observe::{self, Markers};
 use crate::postgres::record::Cause;
+use crate::postgres::settings::Settings;
 use crate::postgres::statement::Batch;
 
 use super::binding::{Logins, Secrets};
-use super::choose::{Chosen, choose};
+use super::choose::{self, Chosen, choose};
 use super::credentials::{self, Basis, Decided, Rotating};
 use super::fetch::{Fetched, SUSPEND_LIMIT};
 use super::standing::{self, Held};
 use super::validate::Validated;
-use super::{drift, extensions, place, quota, room};
+use super::{drift, extensions, limits, place, quota, reserved, room, tenancy};
 
 /// What a claim has on its server.
 #[derive(Clone, Debug)]
@@ -92,15 +94,17 @@ pub async fn provision(
             taken.iter_mut().for_each(Taken::uses);
             drift::announce(context, fetched, &held).await;
             let last = batches.iter().position(Batch::makes_extensions).unwrap_or(batches.len());
-            run(session, &batches[..last]).await?;
+            let written = session.write(&batches[..last]).await;
+            let written = written.map_err(|error| refusal::of_execute(&error))?;
             let made = extensions::make(context, &pool, claim, &batches[last..]).await;
             if made.is_err() {
                 // It is still to be made, and not gone.
                 held.declared.clone_from(&claim.declared);
+                held.is_unfinished();
             }
-            let lacking = lacking.or(made.err());
+            let lacking = made.err().into_iter().chain(lacking).reduce(extensions::together);
             let known = chosen.rows.first().filter(|_| batches.is_empty()).cloned();
-            let marker = match known {
+            let marker = match written.or(known) {
                 Some(marker) => marker,
                 None => read_back(&pool, &chosen.physical).await?,
             };
@@ -179,10 +183,10 @@ pub async fn close(context: &Context, fetched: &Fetched) -> Result<bool, Summary
     let (tenant_uid, name) = (tenant.uid().unwrap_or_default(), fetched.claim.name_any());
     let Ok(name) = DatabaseName::parse(&name) else { return Ok(false) };
     let own = PhysicalName::new(&TenantId::of_uid(&tenant_uid), &name);
+    let former = former::taken_over(Some(&tenant_uid), fetched.namespace.as_deref());
     let is_own = |database: &&ServerDatabase| {
-        let of = database.status.as_ref().and_then(|status| status.tenant_uid.as_deref());
         database.spec.physical_name == own.as_str()
-            || of == Some(&*tenant_uid) && database.spec.claim_ref.name == name.as_str()
+            || database.spec.claim_ref.name == name.as_str() && former::has(database, &tenant_uid, &former)
     };
     let Some(database) = fetched.databases.iter().find(is_own).filter(|_| ended) else { return Ok(false) };
     let server = &database.spec.server_ref.name;
@@ -245,6 +249,7 @@ pub(crate) async fn prepare<'a>(
     // One that is there already takes no room, and is not made.
     let new = chosen.rows.is_empty() && claim.given.is_none();
     if new {
+        reserved::ask(context, claim).await?;
         quota::ask(context, claim)?;
     }
     let capacity = if new { room::ask(context, session, claim).await? } else { None };
@@ -259,21 +264,24 @@ pub(crate) async fn prepare<'a>(
     let extensions::Asked { wanted, refused, is_unseen } =
         extensions::ask(session, claim, &chosen.physical, &facts).await;
     let recorded = credentials::recorded(claim, &facts);
-    let recorded = want(claim, &chosen.physical, recorded, (logins_allowed, wanted.clone()));
+    let (settings, forbidden) = limits::settable(claim, &chosen.physical, &facts);
+    let possible = Possible { logins_allowed, settings, extensions: wanted };
+    let recorded = want(claim, &chosen, recorded, possible.clone());
     let basis = Basis {
         claim,
         physical: &chosen.physical,
         facts: &facts,
         held: secrets,
         logins_allowed,
+        issued: taken.as_ref().and_then(Taken::issued),
         is_written: claim.declared.as_deref() == Some(&*recorded.declared()),
     };
     let Decided { specs, mut logins, rotating, again } = credentials::decide(context, pool, &basis).await?;
-    let want = want(claim, &chosen.physical, specs, (logins_allowed, wanted));
+    let want = want(claim, &chosen, specs, possible);
     let plan = planned(&want, &facts, taken.as_mut()).map_err(|conflict| refusal::of_conflict(&conflict))?;
     let held = standing::hold(claim, &want, &facts, secrets, &plan);
     let mut held = held.map_err(|conflict| refusal::of_conflict(&conflict))?;
-    let mut lacking = refused;
+    let mut lacking = forbidden.into_iter().chain(refused).reduce(extensions::together);
     if is_unseen && held.declared != claim.declared {
         lacking = Some(extensions::unseen(&chosen.physical));
         // Whoever sees it as declared would take what is missing for drift.
@@ -288,32 +296,41 @@ pub(crate) async fn prepare<'a>(
         });
     }
     room::hold(&mut batches, capacity);
+    tenancy::hold(&mut batches, chosen.rows.first(), &claim.tenant_uid);
     Ok(Prepared { chosen, batches, logins, logins_allowed, rotating, again, taken, held, lacking })
+}
+
+/// What of a claim its server lets us do.
+#[derive(Clone, Debug)]
+pub(crate) struct Possible {
+    /// Whether logins are let in.
+    pub logins_allowed: bool,
+    /// What stands with the database.
+    pub settings: Settings,
+    /// Extensions.
+    pub extensions: Wanted,
 }
 
 /// What the claim's database is to be like.
 pub(crate) fn want(
     claim: &Validated,
-    physical: &PhysicalName,
+    Chosen { physical, rows }: &Chosen,
     credentials: Vec<CredentialSpec>,
-    (logins_allowed, extensions): (bool, Wanted),
+    Possible { logins_allowed, settings, extensions }: Possible,
 ) -> DatabaseSpec {
     DatabaseSpec {
         physical: physical.clone(),
         tenant_uid: claim.tenant_uid.clone(),
         tenant_id: claim.id.to_string(),
         name: claim.name.clone(),
-        claim: Claim {
-            namespace: claim.namespace.clone(),
-            name: claim.name.as_str().to_owned(),
-            uid: Some(claim.uid.clone()),
-        },
+        claim: choose::of(claim),
         connection_limit: claim.connection_limit,
-        settings: claim.settings.clone(),
+        settings,
         credentials,
         logins_allowed,
         adopted: claim.given.as_ref().map(|given| given.adopted.clone()),
         deletion_policy: claim.deletion_policy,
+        own_server: claim.own_server.recorded(rows.first()),
         extensions,
     }
 }

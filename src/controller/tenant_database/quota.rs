@@ -62,21 +62,22 @@ impl Places {
     }
 }
 
-/// Takes a place for the claim's new database, if its tenant's plan has one.
+/// Takes a place for the claim's new database, if its tenant's plan has one. Without a quota too: a plan may get one while the database
+/// is being made.
 pub(crate) fn ask(context: &Context, claim: &Validated) -> Result<(), Summary> {
-    let Some(Quota { plan, databases }) = &claim.quota else { return Ok(()) };
+    let most = claim.quota.as_ref().map_or(usize::MAX, |quota| quota.databases);
     let has = databases_of(context, claim);
     let is_claimed =
         |name: &str| context.stores.tenant_databases.get(&Key::namespaced(&claim.namespace, name)).is_some();
     let of = (claim.tenant_uid.as_str(), claim.name.as_str());
-    context.places.take(of, &has, is_claimed, *databases).map_err(|count| {
-        let message = format!(
-            "spec.quota.databases of Plan {plan} is {databases}, and tenant {} has {count}, Released ones and those that are being made \
-             included: raise it, or delete a claim and purge its database (tenantry get serverdatabases, tenantry purge NAME)",
-            claim.tenant
-        );
-        Summary::Stalled { reason: reason::QUOTA_EXCEEDED, message }
-    })
+    let taken = context.places.take(of, &has, is_claimed, most);
+    let (Err(count), Some(Quota { plan, databases })) = (taken, &claim.quota) else { return Ok(()) };
+    let message = format!(
+        "spec.quota.databases of Plan {plan} is {databases}, and tenant {} has {count}, Released ones and those that are being made \
+         included: raise it, or delete a claim and purge its database (tenantry get serverdatabases, tenantry purge NAME)",
+        claim.tenant
+    );
+    Err(Summary::Stalled { reason: reason::QUOTA_EXCEEDED, message })
 }
 
 /// Names of the tenant's databases. One that is a tombstone is on its way out.
@@ -130,5 +131,8 @@ mod tests {
         // More than there may be by now: nobody who has one is asked, and one that was lost has its place.
         assert_eq!(take("v", "d", &["a", "b", "c"], &["d"]), Err(3));
         assert_eq!(take("v", "c", &["a", "c"], &["c"]), Ok(()));
+        // A plan that gets a quota while a database is being made.
+        assert_eq!(places.take(("w", "a"), &has(&[]), |_| true, usize::MAX), Ok(()));
+        assert_eq!(places.take(("w", "b"), &has(&[]), |_| true, 1), Err(1));
     }
 }

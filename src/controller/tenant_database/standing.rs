@@ -55,6 +55,18 @@ struct Expected {
 }
 
 impl Held {
+    /// What differed was not all brought back.
+    pub fn is_unfinished(&mut self) {
+        if let Some(drift) = &mut self.drift {
+            drift.unfinished = true;
+        }
+    }
+
+    /// Whether what differs is still there after the turn.
+    pub fn still_differs(&self) -> bool {
+        self.drift.as_ref().is_some_and(|drift| !drift.corrected || drift.unfinished)
+    }
+
     /// Whether what differs stays as it is.
     pub fn is_left_alone(&self) -> bool {
         self.drift.as_ref().is_some_and(|drift| !drift.corrected)
@@ -79,6 +91,7 @@ pub(super) fn hold(
     let drift = (made && !plan.is_empty()).then(|| Drift {
         found: drift::found(plan, &have.server.admin),
         corrected: claim.drift_policy == DriftPolicy::Correct,
+        unfinished: false,
     });
     let left_alone = drift.as_ref().is_some_and(|drift| !drift.corrected);
     // A credential in the middle of a rotation is its turn's to look after, whatever stands still.
@@ -160,14 +173,17 @@ impl Standings {
         let standing: Vec<(Key, Arc<Settled>, bool)> = self.all().iter().filter_map(on).collect();
         let mut result = Compared::default();
         for (key, settled, before) in standing {
-            let Expected { want, differs, .. } = &settled.expected;
+            let Expected { want, differs, server: then } = &settled.expected;
             result.compared.insert(want.physical.to_string());
             if !before {
                 // Its own turn has looked since.
                 continue;
             }
-            let found = plan::plan(want, &fleet.of(want));
-            let same = found.as_ref() == Ok(differs);
+            let have = fleet.of(want);
+            let found = plan::plan(want, &have);
+            // What our login may set since then is what is asked for now, and nobody's doing.
+            let same =
+                found.as_ref() == Ok(differs) && have.server.forbidden_settings == then.forbidden_settings;
             result.drifted += usize::from(found != Ok(Plan::default()));
             let mut all = self.all();
             // Whoever settled meanwhile knows better.

@@ -1,13 +1,17 @@
 //! Step 5: what the claim's status says. Pure.
 
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 
 use super::credentials::{Rotating, Until};
 use super::fetch::Fetched;
 use super::provision::Provisioned;
 use super::standing::Held;
+use super::tenancy::OwnServer;
 use super::validate::Validated;
-use crate::api::condition::{self, DRIFTED, READY, ROTATING, SERVER_REACHABLE, SUSPENDED, Summary, reason};
+use crate::api::condition::{
+    self, DRIFTED, READY, ROTATING, SERVER_REACHABLE, SHARED_SERVER, SUSPENDED, Summary, reason,
+};
 use crate::api::names::Group;
 use crate::api::reconcile::Reconciled;
 use crate::api::schema::NameRef;
@@ -19,6 +23,9 @@ use crate::api::tenant_database::TenantDatabaseStatus;
 pub fn refused(fetched: &Fetched, problem: &Summary, closed: bool, now: Timestamp) -> TenantDatabaseStatus {
     let mut status = with(fetched, problem, now);
     status.steps = steps(fetched, Some(problem));
+    if is_elsewhere(problem) && status.server_database.is_none() {
+        status.server = None;
+    }
     if closed {
         suspend(fetched, &mut status, now);
     }
@@ -91,8 +98,7 @@ pub fn status(
     };
     let problem = provisioned.as_ref().map_or_else(Some, |provisioned| provisioned.lacking.as_ref());
     status.steps = steps(fetched, problem);
-    let elsewhere = matches!(provisioned, Err(Summary::Progressing { reason: reason::NO_SERVER, .. }));
-    // It has nothing on that server, and may find another one.
+    let elsewhere = provisioned.as_ref().is_err_and(is_elsewhere);
     status.server = Some(claim.server.clone()).filter(|_| !elsewhere || status.server_database.is_some());
     if let Ok(provisioned) = provisioned {
         status.server_database = Some(provisioned.marker.object_name());
@@ -101,16 +107,41 @@ pub fn status(
         if let Some(requested) = &claim.requested {
             let drift = provisioned.held.drift.as_ref();
             let found = drift.map(|drift| &*drift.found).unwrap_or_default();
-            status.last_reconcile =
-                Some(Reconciled::new(requested, found, drift.map(|drift| drift.corrected)));
+            status.last_reconcile = Some(Reconciled::new(
+                requested,
+                found,
+                drift.map(|drift| drift.corrected && !drift.unfinished),
+            ));
         }
-        if provisioned.held.is_left_alone() {
+        if provisioned.held.still_differs() {
             drifted(fetched, &mut status, &provisioned.held, now);
         } else {
             condition::remove(&mut status.conditions, DRIFTED);
         }
+        share(fetched, claim, &mut status, now);
     }
     status
+}
+
+/// Whether a claim that has no database has nothing on the server that it was placed on, and may find another one.
+fn is_elsewhere(problem: &Summary) -> bool {
+    matches!(problem, Summary::Progressing { reason: reason::NO_SERVER, .. })
+}
+
+/// Says of a database whose plan asks for a server of the tenant's own that others are on its server. It is never moved.
+fn share(fetched: &Fetched, claim: &Validated, status: &mut TenantDatabaseStatus, now: Timestamp) {
+    if claim.own_server != OwnServer::Shared {
+        condition::remove(&mut status.conditions, SHARED_SERVER);
+        return;
+    }
+    let plan = fetched.plan.as_ref().map(ResourceExt::name_any).unwrap_or_default();
+    let message = format!(
+        "Plan {plan} asks for a server of the tenant's own, and DatabaseServer {} has databases of other tenants: the database stays          there; to move it, copy it into the database of a new claim, which is placed anew",
+        claim.server
+    );
+    let generation = fetched.claim.metadata.generation.unwrap_or_default();
+    let reason = reason::NEVER_MOVED;
+    condition::set(&mut status.conditions, SHARED_SERVER, "True", reason, &message, generation, now);
 }
 
 /// Where the database is, and how much of it is ours.

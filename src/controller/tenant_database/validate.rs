@@ -9,6 +9,7 @@ use super::adoption::{self, Given};
 use super::fetch::{Fetched, SUSPEND_LIMIT};
 use super::quota::Quota;
 use super::rotation::{self, Asked};
+use super::tenancy::OwnServer;
 use super::{limits, place};
 use crate::api::condition::{Summary, reason};
 use crate::api::database_server::DriftPolicy;
@@ -18,6 +19,7 @@ use crate::api::reconcile::open_request;
 use crate::api::server_database::{DatabasePhase, Management};
 use crate::api::tenant_database::{Access, Credential};
 use crate::api::{ServerDatabase, Tenant, TenantDatabase, labels, schema};
+use crate::controller::former;
 use crate::postgres::settings::Settings;
 
 /// A credential is rotated no more often than this, as the schema says too: every time pods roll.
@@ -34,6 +36,8 @@ pub struct Validated {
     pub uid: String,
     /// UID of the tenant.
     pub tenant_uid: String,
+    /// UIDs of the Tenants that it has its namespace from, if it took it over.
+    pub former: Vec<String>,
     /// Id of the tenant.
     pub id: TenantId,
     /// Name of the tenant.
@@ -42,6 +46,8 @@ pub struct Validated {
     pub credentials: Vec<ValidCredential>,
     /// How many databases its tenant may have, if its plan says so.
     pub quota: Option<Quota>,
+    /// Whether its server is to be its tenant's own.
+    pub own_server: OwnServer,
     /// Extensions.
     pub extensions: BTreeSet<String>,
     /// Those that the server's admin vouches for; none if none are asked for.
@@ -117,9 +123,7 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
     let claim = &fetched.claim;
     let namespace = claim.namespace().unwrap_or_default();
     let Some(tenant) = &fetched.tenant else {
-        let message =
-            format!("namespace {namespace} belongs to no tenant: create the claim in a tenant's namespace");
-        return Err(Summary::Stalled { reason: reason::NOT_A_TENANT_NAMESPACE, message }.into());
+        return Err(former::without_tenant("claim", &namespace, fetched.namespace.as_deref()).into());
     };
     if fetched.plan.is_none() {
         // The tenant says so. Without its plan nobody knows the limits, and what runs keeps those that it has.
@@ -142,6 +146,7 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
     };
     let told = claim.status.as_ref().is_some_and(|status| status.server_database.is_some());
     Ok(Validated {
+        former: former::taken_over(Some(&tenant_uid), fetched.namespace.as_deref()),
         past: match claim.spec.fresh {
             Some(true) => Past::Waived,
             _ if told || fetched.databases.iter().any(shown) => Past::Known,
@@ -152,12 +157,13 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
             _ => credentials(fetched)?,
         },
         quota: fetched.plan.as_ref().and_then(Quota::of),
+        own_server: place::own_server(fetched, &server),
         extensions: claim.spec.extensions.iter().flatten().map(|it| it.name.clone()).collect(),
         allowed_extensions: allowed_extensions(fetched, &server),
         connection_limit: limits::connection_limit(fetched.plan.as_ref(), claim),
         settings: match &given {
             Some(_) => Settings::new(),
-            None => limits::settings(fetched.plan.as_ref(), claim).map_err(invalid)?,
+            None => limits::all(fetched, &server).map_err(invalid)?,
         },
         suspended: tenant.spec.is_suspended(),
         logins_allowed: !(tenant.spec.is_suspended() && ended),
@@ -289,10 +295,9 @@ fn find(
         return Ok(Found { server, offered: None, given: Some(given) });
     }
     named.retain(|database| database.spec.adoption().is_none());
-    // A database that an admin gave back keeps the name of the tenant that it was made for.
-    let given = |database: &&ServerDatabase| {
-        database.status.as_ref().and_then(|it| it.tenant_uid.as_deref()) == Some(tenant_uid)
-    };
+    // A database that was given back or taken over keeps the name of the tenant that it was made for.
+    let former = former::taken_over(Some(tenant_uid), fetched.namespace.as_deref());
+    let given = |database: &&ServerDatabase| former::has(database, tenant_uid, &former);
     let mine = fetched.databases.iter().find(|database| database.spec.physical_name == own.as_str());
     let mine = mine.or_else(|| named.iter().copied().find(given));
     let taken = named.iter().copied().find(|database| is_of(database, uid) && !is_released(database));
@@ -316,7 +321,7 @@ fn find(
         refuse_silent_loss(fetched, &named, uid)?;
         // The rows of the servers know more than a claim whose objects were lost.
         let rows = fetched.rows.server_of(own.as_str(), tenant_uid, &fetched.claim.name_any());
-        if let Some(server) = rows.or_else(|| known_server(fetched)) {
+        if let Some(server) = rows.or_else(|| place::known_server(fetched)) {
             usable(fetched, server)?;
             return Ok(Found { server: server.to_owned(), offered: None, given: None });
         }
@@ -327,15 +332,6 @@ fn find(
     let physical = PhysicalName::parse(&database.spec.physical_name)
         .map_err(|error| Summary::Stalled { reason: reason::NAME_CONFLICT, message: error.to_string() })?;
     Ok(Found { server: server.clone(), offered: (physical != *own).then_some(physical), given: None })
-}
-
-/// The server that the claim was placed on, if objects were lost since: its rows know more than we do. A claim that
-/// never got its database may be sent elsewhere.
-fn known_server(fetched: &Fetched) -> Option<&str> {
-    let status = fetched.claim.status.as_ref()?;
-    let server = status.server.as_deref()?;
-    let asked = fetched.claim.spec.server_ref.as_ref().is_none_or(|asked| asked.name == server);
-    (asked || status.server_database.is_some()).then_some(server)
 }
 
 fn names(database: &ServerDatabase, namespace: &str, name: &str) -> bool {

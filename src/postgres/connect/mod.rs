@@ -30,10 +30,13 @@ use tokio::time::timeout;
 
 mod error;
 mod heard;
+mod pinned;
 
 pub(crate) use error::code;
 pub use error::{Address, ConnectError, chain};
 pub use heard::{Heard, Last};
+
+use pinned::{GUARD_SETTINGS, SETTINGS};
 
 use super::quote::Ident;
 use super::scram::Password;
@@ -52,20 +55,6 @@ const SESSION_DEADLINE: Duration = Duration::from_secs(20);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(35);
 /// The same for a statement that the server never ends by itself: it goes on there without us.
 const UNHURRIED_DEADLINE: Duration = Duration::from_mins(10);
-/// What every session of ours has.
-const SETTINGS: [(&str, &str); 5] = [
-    ("search_path", "pg_catalog,pg_temp"),
-    ("lock_timeout", "3s"),
-    ("statement_timeout", "30s"),
-    ("idle_in_transaction_session_timeout", "30s"),
-    // Notices say what is well known ("role is already a member") and would only fill the log.
-    ("client_min_messages", "error"),
-];
-
-/// What the guard's session has instead: it waits in a transaction, and whoever it makes way for may take a while.
-const GUARD_SETTINGS: [(&str, &str); 3] =
-    [("idle_in_transaction_session_timeout", "0"), ("lock_timeout", "10s"), ("statement_timeout", "10s")];
-
 /// How to reach a server as its admin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminTarget {
@@ -335,6 +324,14 @@ impl Connection {
         self.reusable = false;
         let done = in_time(self.deadline, self.inner.execute(sqlx::raw_sql(AssertSqlSafe(sql)))).await;
         Ok(self.hear(done)?.rows_affected())
+    }
+
+    /// Sends `count` statements in one message that change nothing, and returns all their rows.
+    pub(super) async fn rows_of(&mut self, sql: String, count: u64) -> Result<Vec<PgRow>, sqlx::Error> {
+        self.statements.inc_by(count);
+        self.reusable = false;
+        let rows = in_time(self.deadline, self.inner.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql)))).await;
+        self.hear(rows)
     }
 
     /// Lets the server take as long as it takes over what follows, for the gate alone. The session is nobody else's afterwards.

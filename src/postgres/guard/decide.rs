@@ -339,7 +339,8 @@ impl Look {
             for (pid, _, _, database) in self.tenants().filter(|(pid, ..)| wait.blockers.contains(pid)) {
                 let reason = match &waiter.who {
                     Who::Operator => Reason::BlocksOperator(wait.time),
-                    Who::Starting if wait.shared => Reason::BlocksLogins(wait.time),
+                    // It may be the operator's, and locks nothing but catalogs, which are nobody's to lock.
+                    Who::Starting => Reason::BlocksLogins(wait.time),
                     Who::Tenant { database: other, .. } if wait.shared && other != database => {
                         Reason::BlocksTenant(wait.time)
                     }
@@ -482,7 +483,9 @@ mod tests {
         let with = |waiter: Seen| ends([(1, tenant("t_a")), (2, seen(Who::Other)), (9, waiter)]);
         assert_eq!(with(waiting(Who::Operator, 500, false, &[1, 2])), [(1, "BlocksOperator")]);
         assert_eq!(with(waiting(Who::Operator, 499, false, &[1])), []);
-        assert_eq!(with(waiting(Who::Starting, 500, true, &[1])), [(1, "BlocksLogins")]);
+        for shared in [true, false] {
+            assert_eq!(with(waiting(Who::Starting, 500, shared, &[1])), [(1, "BlocksLogins")]);
+        }
         let other = whose("t_b_app_a", "t_b", "t_b");
         assert_eq!(with(waiting(other.clone(), 500, true, &[1])), [(1, "BlocksTenant")]);
         let same = whose("t_a_job_a", "t_a", "t_a");

@@ -40,7 +40,7 @@ SELECT s.pid, coalesce(s.backend_start::text, ''), s.login, m.physical_name, coa
        coalesce(extract(epoch FROM clock_timestamp() - s.xact_start), 0)::float8, \
        extract(epoch FROM clock_timestamp() - s.waitstart)::float8, s.waits_shared, \
        CASE WHEN extract(epoch FROM clock_timestamp() - s.waitstart) >= $1 \
-         AND (s.ours OR s.waits_shared) THEN pg_blocking_pids(s.pid) ELSE '{}' END, \
+         AND (s.ours OR s.waits_shared OR s.login IS NULL) THEN pg_blocking_pids(s.pid) ELSE '{}' END, \
        pg_notification_queue_usage(), s.notifies, m.roles, \
        coalesce(s.login = m.physical_name || '_archive' AND EXISTS (SELECT FROM tenantry.pool p \
          WHERE p.layout = 'archive-' || m.physical_name), false), \

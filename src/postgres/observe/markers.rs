@@ -87,6 +87,7 @@ fn marker(connection: &Connection, row: &PgRow) -> Result<Marker, ObserveError> 
             adopted,
             // A word of a later version keeps as much as any.
             deletion_policy: policy.as_deref().and_then(DeletionPolicy::parse).unwrap_or_default(),
+            own_server: row.try_get::<Option<bool>, _>(14)?.unwrap_or_default(),
         })
     };
     decode().map_err(|source| failed(connection, WHAT, source))

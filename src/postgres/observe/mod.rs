@@ -36,7 +36,8 @@ pub use pool::{databases, pool};
 pub use tombstone::{dependencies, insiders, kept_archive, tombstone};
 
 use super::scram::Verifier;
-use crate::api::names::{Group, PhysicalName};
+use super::settings::Setting;
+use crate::api::names::PhysicalName;
 use crate::postgres::pool::{self as warm, PoolName};
 use crate::postgres::tombstone::{CUT_SHORT, TombstoneName};
 
@@ -110,21 +111,21 @@ impl Scope {
         }
     }
 
-    /// And that database of the warm pool with its group roles.
+    /// And that database of the warm pool with its roles.
     #[must_use]
     pub fn and_member(mut self, member: &PoolName) -> Self {
         self.databases.push(member.as_str().to_owned());
-        self.roles.extend(Group::ALL.map(|group| member.group(group)));
+        self.roles.extend(member.roles());
         self
     }
 
-    /// One database of the warm pool with its group roles.
+    /// One database of the warm pool with its roles.
     pub fn member(member: &PoolName) -> Self {
         let none = Self { databases: vec![], database_prefix: None, roles: vec![], role_prefix: None };
         none.and_member(member)
     }
 
-    /// The warm pool's databases and their group roles.
+    /// The warm pool's databases and their roles.
     pub fn pool() -> Self {
         Self {
             databases: vec![],
@@ -167,8 +168,11 @@ impl Scope {
 
 /// Reads what the server is and what our login may do.
 pub async fn server(connection: &mut Connection) -> Result<Server, ObserveError> {
-    let rows = read(connection, "the server", sqlx::query(queries::SERVER)).await?;
+    let privileged = Setting::PRIVILEGED.map(Setting::name).to_vec();
+    let rows = read(connection, "the server", sqlx::query(queries::SERVER).bind(privileged)).await?;
     let decode = |row: &PgRow| -> Result<Server, sqlx::Error> {
+        let forbidden: Vec<String> = row.try_get(11)?;
+        let is_forbidden = |setting: &Setting| forbidden.iter().any(|name| name == setting.name());
         Ok(Server {
             version: row.try_get(0)?,
             version_number: row.try_get::<i32, _>(1)?.unsigned_abs(),
@@ -181,6 +185,7 @@ pub async fn server(connection: &mut Connection) -> Result<Server, ObserveError>
             create_database: row.try_get(8)?,
             reads_passwords: row.try_get(9)?,
             collation_version: row.try_get(10)?,
+            forbidden_settings: Setting::PRIVILEGED.into_iter().filter(is_forbidden).collect(),
         })
     };
     let server = rows.first().ok_or(sqlx::Error::RowNotFound).and_then(decode);

@@ -2,14 +2,15 @@
 //!
 //! `$1` are exact names and `$2` is a prefix, absent for none.
 
-/// The server and our login.
+/// The server and our login. `$1` are names of settings that not everybody may set.
 pub(super) const SERVER: &str = "\
 SELECT split_part(current_setting('server_version'), ' ', 1), current_setting('server_version_num')::int, \
        (SELECT system_identifier::text FROM pg_control_system()), pg_is_in_recovery(), \
        (SELECT pg_encoding_to_char(encoding)::text FROM pg_database WHERE datname = 'template0'), \
        rolname::text, rolsuper, rolcreaterole, rolcreatedb, \
        has_table_privilege('pg_catalog.pg_authid', 'SELECT'), \
-       (SELECT coalesce(pg_database_collation_actual_version(oid), '') FROM pg_database WHERE datname = 'template0') \
+       (SELECT coalesce(pg_database_collation_actual_version(oid), '') FROM pg_database WHERE datname = 'template0'), \
+       ARRAY(SELECT name FROM unnest($1) AS name WHERE NOT has_parameter_privilege(name, 'SET')) \
 FROM pg_roles WHERE rolname = current_user";
 
 /// Databases with one row a privilege.
@@ -73,14 +74,14 @@ GROUP BY 1, 2";
 pub(super) const MARKERS: &str = "\
 SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, \
        logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name', \
-       to_jsonb(m) ->> 'deletion_policy' \
+       to_jsonb(m) ->> 'deletion_policy', (to_jsonb(m) ->> 'own_server')::boolean \
 FROM tenantry.marker m ORDER BY physical_name";
 
 /// Marker rows that a claim has to know.
 pub(super) const MARKERS_OF_CLAIM: &str = "\
 SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, \
        logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name', \
-       to_jsonb(m) ->> 'deletion_policy' \
+       to_jsonb(m) ->> 'deletion_policy', (to_jsonb(m) ->> 'own_server')::boolean \
 FROM tenantry.marker m WHERE (tenant_uid = $1 AND name = $3) OR (claim_namespace = $2 AND claim_name = $3) \
 ORDER BY physical_name";
 
@@ -88,7 +89,7 @@ ORDER BY physical_name";
 pub(super) const MARKER_OF_DATABASE: &str = "\
 SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, \
        logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name', \
-       to_jsonb(m) ->> 'deletion_policy' \
+       to_jsonb(m) ->> 'deletion_policy', (to_jsonb(m) ->> 'own_server')::boolean \
 FROM tenantry.marker m WHERE physical_name = $1";
 
 /// Marker rows of a database that an admin gives to a claim, and of the one that the object of that name has been made for: `$3` is
@@ -96,15 +97,18 @@ FROM tenantry.marker m WHERE physical_name = $1";
 pub(super) const MARKERS_OF_GIVEN: &str = "\
 SELECT tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, \
        logins, to_jsonb(m) ->> 'management', to_jsonb(m) ->> 'object_name', \
-       to_jsonb(m) ->> 'deletion_policy' \
+       to_jsonb(m) ->> 'deletion_policy', (to_jsonb(m) ->> 'own_server')::boolean \
 FROM tenantry.marker m WHERE physical_name IN ($1, $3) OR to_jsonb(m) ->> 'object_name' = $2 ORDER BY physical_name";
 
 /// How many databases the marker rows tell of.
 pub(super) const DATABASE_COUNT: &str = "SELECT count(*) FROM tenantry.marker";
 
-/// All rows of the warm pool. No statement of ours that makes a database runs for longer than half a minute.
+/// All rows of the warm pool, and whether who wrote them has come to an end. No statement of ours that makes a database runs for
+/// longer than half a minute, and none of an earlier leader's runs any more: the next one could not have raised the epoch.
 pub(super) const POOL: &str = "\
-SELECT name, layout, phase, changed_at < now() - interval '1 minute' FROM tenantry.pool ORDER BY created_at, name";
+SELECT name, layout, phase, \
+       changed_at < now() - interval '1 minute' OR epoch < (SELECT epoch FROM tenantry.epoch) \
+FROM tenantry.pool ORDER BY created_at, name";
 
 /// Credential rows of one database; times in microseconds.
 pub(super) const ISSUES: &str = "\

@@ -14,13 +14,16 @@ const TOMBSTONE: &str = "\
 SELECT floor(extract(epoch FROM t.droppable_at))::bigint, t.droppable_at <= now(), t.archive, d.datconnlimit \
 FROM tenantry.tombstone t LEFT JOIN pg_database d ON d.datname = $2 WHERE t.physical_name = $1";
 
-/// Only what all databases of a server share can be described from any of them.
+/// Only what all databases of a server share can be described from any of them. What a role was granted in a database that we
+/// made and can enter (`a`), or is named for in a policy there (`r`), its tenant gave it; what it owns (`o`) is told apart.
 const DEPENDENCIES: &str = "\
 SELECT r.rolname::text, CASE WHEN s.dbid = 0 THEN pg_describe_object(s.classid, s.objid, s.objsubid) \
-       ELSE format('%s in database %s', s.classid::regclass, d.datname) END, count(*) \
+       ELSE format('%s in database %s', s.classid::regclass, d.datname) END, count(*), \
+       CASE WHEN s.deptype IN ('a', 'r') AND d.datallowconn AND EXISTS (SELECT FROM tenantry.marker m \
+         WHERE m.physical_name = d.datname AND m.management = 'Full') THEN d.datname::text END \
 FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid LEFT JOIN pg_database d ON d.oid = s.dbid \
 WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname = ANY ($1) \
-GROUP BY 1, 2 ORDER BY 1, 2";
+GROUP BY 1, 2, 4 ORDER BY 1, 2, 4";
 
 /// Reads the tombstone of the database that has that name in its marker row; the session is in the operator database.
 pub async fn tombstone(
@@ -93,7 +96,8 @@ pub async fn dependencies(
     let names: Vec<&str> = roles.iter().map(OwnRole::as_str).collect();
     let rows = read(connection, WHAT, sqlx::query(DEPENDENCIES).bind(names)).await?;
     let decode = |row: &PgRow| -> Result<Dependency, sqlx::Error> {
-        Ok(Dependency { role: row.try_get(0)?, object: row.try_get(1)?, count: row.try_get(2)? })
+        let (role, object, count) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        Ok(Dependency { role, object, count, granted_in: row.try_get(3)? })
     };
     rows.iter().map(decode).collect::<Result<_, _>>().map_err(|source| failed(connection, WHAT, source))
 }

@@ -1,7 +1,7 @@
 //! The end of a tombstone: what has to be so, asked in the statements themselves, and the drop.
 //!
 //! Each step asks for exactly one row, and has none if anything is otherwise than it has to be. Nothing is dropped in
-//! force, and no role takes anything along that depends on it.
+//! force, and no role takes anything along that depends on it but what other tenants have granted it.
 
 use std::fmt;
 
@@ -55,6 +55,11 @@ pub enum DropChange {
         /// Generation that the row was read with.
         generation: i64,
     },
+    /// Goes on only if none of those roles owns anything in the session's own database, or in none: what is taken back from
+    /// them is what they were granted, and nothing that is anybody's.
+    RequireOwnsNothing(Vec<OwnRole>),
+    /// Takes back from those roles what they were granted in the session's own database.
+    TakeBack(Vec<OwnRole>),
     /// Drops a role that was made for it. PostgreSQL refuses one that something depends on.
     Role(OwnRole),
     /// Removes the marker row, and with it all that was recorded, if the database and those roles are gone.
@@ -77,8 +82,9 @@ impl DropChange {
             | Self::Confirm { .. }
             | Self::Resume { .. }
             | Self::RequireGone { .. }
+            | Self::RequireOwnsNothing(_)
             | Self::Forget { .. } => Some(1),
-            Self::Database(_) | Self::Role(_) => None,
+            Self::Database(_) | Self::TakeBack(_) | Self::Role(_) => None,
         }
     }
 
@@ -107,9 +113,20 @@ impl DropChange {
             Self::RequireGone { physical, generation } => {
                 format!("SELECT 1 FROM tenantry.marker m WHERE {}", gone(physical, *generation))
             }
+            Self::RequireOwnsNothing(roles) => format!(
+                "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid \
+                 WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname = ANY ({}) \
+                 AND (s.deptype NOT IN ('a', 'r') OR s.dbid = 0) \
+                 AND s.dbid IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())))",
+                named(roles)?
+            ),
+            Self::TakeBack(roles) => {
+                let roles: Vec<String> = roles.iter().map(|role| role.role().to_string()).collect();
+                format!("DROP OWNED BY {}", roles.join(", "))
+            }
             Self::Role(role) => format!("DROP ROLE {}", role.role()),
             Self::Forget { physical, generation, roles } => {
-                let roles = array(&roles.iter().map(|role| role.as_str().to_owned()).collect())?;
+                let roles = named(roles)?;
                 format!(
                     "DELETE FROM tenantry.marker m WHERE {} \
                      AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = ANY ({roles}))",
@@ -127,6 +144,10 @@ impl fmt::Display for DropChange {
             Err(error) => write!(f, "-- {error}"),
         }
     }
+}
+
+fn named(roles: &[OwnRole]) -> Result<String, QuoteError> {
+    array(&roles.iter().map(|role| role.as_str().to_owned()).collect())
 }
 
 /// Names of the logins that can get into the tombstone `d` of the marker row `m`: those that were made for it, those that are

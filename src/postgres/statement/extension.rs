@@ -1,5 +1,7 @@
 //! What extensions ask of a database. Each runs inside it; none takes anything away.
 
+use std::collections::BTreeSet;
+
 use crate::postgres::quote::{Ident, Literal};
 
 /// A change of what a database has of extensions.
@@ -20,6 +22,9 @@ pub enum ExtensionChange {
         schema: Ident,
         /// The version that was looked at.
         version: Literal,
+        /// The extensions that it is built on. Where one of them could not be made, neither is this one: there may be one of a
+        /// tenant's in its place.
+        requires: BTreeSet<String>,
     },
     /// Has sessions in the database look there, after their own schemas, for what they name without one.
     LeadTo {
@@ -34,7 +39,7 @@ impl ExtensionChange {
     pub(super) fn sql(&self) -> String {
         match self {
             Self::CreateHome { schema, owner } => format!("CREATE SCHEMA {schema} AUTHORIZATION {owner}"),
-            Self::Create { name, schema, version } => {
+            Self::Create { name, schema, version, requires: _ } => {
                 format!("CREATE EXTENSION {name} SCHEMA {schema} VERSION {version}")
             }
             Self::LeadTo { database, schema } => {

@@ -17,6 +17,20 @@ pub(super) fn require_room(databases: u32) -> String {
     format!("SELECT 1 WHERE (SELECT count(*) FROM tenantry.marker) < {databases}")
 }
 
+/// One row if that tenant may have that database on the server: no other tenant has the server for its own, and none has
+/// a database there if this one is to be `alone`.
+///
+/// Of two transactions that add rows at once, one sees the other's: who is to be alone locks the table before, and so
+/// waits for those that have added a row; whoever has added one asks afterwards, and so waited for who had locked it.
+pub(super) fn require_tenancy(tenant_uid: &str, database: &str, alone: bool) -> Result<String, QuoteError> {
+    let others = if alone { "" } else { " AND own_server" };
+    Ok(format!(
+        "SELECT 1 WHERE NOT EXISTS (SELECT FROM tenantry.marker WHERE tenant_uid <> {} AND physical_name <> {}{others})",
+        Literal::new(tenant_uid)?,
+        Literal::new(database)?
+    ))
+}
+
 /// A new row.
 pub(super) fn insert(marker: &Marker) -> Result<String, QuoteError> {
     let (columns, values) = match &marker.adopted {
@@ -25,11 +39,11 @@ pub(super) fn insert(marker: &Marker) -> Result<String, QuoteError> {
             (", management, object_name", format!(", '{}', {}", management.as_str(), Literal::new(object)?))
         }
     };
-    let policy = marker.deletion_policy.as_str();
+    let (policy, own_server) = (marker.deletion_policy.as_str(), marker.own_server);
     Ok(format!(
         "INSERT INTO tenantry.marker (tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, \
-         claim_uid, phase, generation, epoch, logins, deletion_policy{columns}) \
-         VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}, {EPOCH}, {}, '{policy}'{values})",
+         claim_uid, phase, generation, epoch, logins, deletion_policy, own_server{columns}) \
+         VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}, {EPOCH}, {}, '{policy}', {own_server}{values})",
         Literal::new(&marker.tenant_uid)?,
         Literal::new(&marker.name)?,
         Literal::new(&marker.tenant_id)?,
@@ -51,11 +65,11 @@ pub(super) fn update(marker: &Marker, expected_generation: i64) -> Result<String
             format!(", management = '{}', object_name = {}", management.as_str(), Literal::new(object)?)
         }
     };
-    let policy = marker.deletion_policy.as_str();
+    let (policy, own_server) = (marker.deletion_policy.as_str(), marker.own_server);
     Ok(format!(
         "UPDATE tenantry.marker SET tenant_uid = {}, name = {}, claim_namespace = {}, claim_name = {}, \
-         claim_uid = {}, phase = {}, generation = {}, epoch = {EPOCH}, logins = {}, deletion_policy = '{policy}'{adopted}, \
-         changed_at = now() WHERE physical_name = {} AND generation = {expected_generation}",
+         claim_uid = {}, phase = {}, generation = {}, epoch = {EPOCH}, logins = {}, deletion_policy = '{policy}', \
+         own_server = {own_server}{adopted}, changed_at = now() WHERE physical_name = {} AND generation = {expected_generation}",
         Literal::new(&marker.tenant_uid)?,
         Literal::new(&marker.name)?,
         Literal::new(&marker.claim.namespace)?,
@@ -72,14 +86,15 @@ pub(super) fn update(marker: &Marker, expected_generation: i64) -> Result<String
 pub(super) const PHASES: &str =
     "CHECK (phase IN ('Creating', 'Bound', 'Released', 'Tombstoned', 'Dropping'))";
 
-/// A row may tell of a database that an admin gave us, of what becomes of one that nobody claims, and of the archive of one that is
-/// kept: a server that was prepared before there was any of it learns it.
+/// A row may tell of a database that an admin gave us, of what becomes of one that nobody claims, of the archive of one that is
+/// kept, and of a server that its tenant has for its own: a server that was prepared before there was any of it learns it.
 pub(super) const WIDEN_MARKER_TABLE: &str = "ALTER TABLE tenantry.marker \
     ADD COLUMN IF NOT EXISTS management text NOT NULL DEFAULT 'Full' CHECK (management IN ('Full', 'Adopt', 'Observe')), \
     ADD COLUMN IF NOT EXISTS object_name text, \
     ADD COLUMN IF NOT EXISTS deletion_policy text NOT NULL DEFAULT 'Retain' \
         CHECK (deletion_policy IN ('Delete', 'Retain', 'Snapshot')), \
-    ADD COLUMN IF NOT EXISTS archive text";
+    ADD COLUMN IF NOT EXISTS archive text, \
+    ADD COLUMN IF NOT EXISTS own_server boolean NOT NULL DEFAULT false";
 
 /// The marker table: one row a database, the truth about it.
 pub(super) const CREATE_MARKER_TABLE: &str = "CREATE TABLE tenantry.marker (\
@@ -98,6 +113,7 @@ pub(super) const CREATE_MARKER_TABLE: &str = "CREATE TABLE tenantry.marker (\
     object_name text, \
     deletion_policy text NOT NULL DEFAULT 'Retain' CHECK (deletion_policy IN ('Delete', 'Retain', 'Snapshot')), \
     archive text, \
+    own_server boolean NOT NULL DEFAULT false, \
     created_at timestamptz NOT NULL DEFAULT now(), \
     changed_at timestamptz NOT NULL DEFAULT now(), \
     PRIMARY KEY (tenant_uid, name))";

@@ -18,7 +18,7 @@ use super::function::RestrictedFunction;
 use super::issue::Issue;
 use super::quote::{Ident, Literal, QuoteError};
 use super::scram::Verifier;
-use super::settings::Setting;
+use super::settings::{Setting, Value};
 use crate::api::names::{CredentialName, PhysicalName};
 pub use batch::{Batch, Place};
 pub use drop::DropChange;
@@ -157,6 +157,15 @@ pub enum Statement {
         /// How many it may have.
         databases: u32,
     },
+    /// Goes on only if no other tenant has the server for its own.
+    RequireTenancy {
+        /// UID of the tenant.
+        tenant_uid: String,
+        /// Name of its database.
+        database: String,
+        /// Whether the tenant is to have the server for its own: then no other tenant may have a database there.
+        alone: bool,
+    },
     /// Writes a new marker row.
     InsertMarker(Marker),
     /// Rewrites a marker row, if its generation is still `expected_generation`.
@@ -229,7 +238,7 @@ pub enum DatabaseChange {
     /// Greatest number of connections.
     ConnectionLimit(Option<u32>),
     /// A setting for whoever connects to it.
-    Set(Setting, u32),
+    Set(Setting, Value),
     /// What the server sets, for whoever connects to it.
     Reset(Setting),
     /// Whether anybody with CREATEDB may copy it.
@@ -302,7 +311,9 @@ impl Statement {
         match self {
             Self::EndSessions { .. }
             | Self::EndBackend(_)
-            | Self::Pool(PoolChange::DropDatabase(_) | PoolChange::DropRole(..)) => true,
+            | Self::Pool(PoolChange::DropDatabase(_) | PoolChange::DropRole(..) | PoolChange::DropLogin(_)) => {
+                true
+            }
             Self::Tombstone(change) => change.is_destructive(),
             Self::AlterRole { attributes, .. } => attributes.contains(&RoleAttribute::Login(false)),
             Self::AlterDatabase { change, .. } => *change == DatabaseChange::AllowConnections(false),
@@ -319,6 +330,7 @@ impl Statement {
             | Self::Revoke { .. }
             | Self::LockMarkers
             | Self::RequireRoom { .. }
+            | Self::RequireTenancy { .. }
             | Self::InsertMarker(_)
             | Self::UpdateMarker { .. }
             | Self::Pool(_)
@@ -346,6 +358,7 @@ impl Statement {
     pub const fn expected_rows(&self) -> Option<u64> {
         match self {
             Self::RequireRoom { .. }
+            | Self::RequireTenancy { .. }
             | Self::InsertMarker(_)
             | Self::UpdateMarker { .. }
             | Self::WriteIssue { .. } => Some(1),
@@ -410,6 +423,7 @@ mod tests {
             logins: BTreeSet::from(["t_abc_app_x_a".into()]),
             adopted: None,
             deletion_policy: DeletionPolicy::Retain,
+            own_server: false,
         }
     }
 

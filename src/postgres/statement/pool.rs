@@ -63,10 +63,19 @@ pub enum PoolChange {
         /// The name that it gets.
         to: Ident,
     },
+    /// Gives the login of a clone the name of a tenant's.
+    RenameLogin {
+        /// The database of the pool that it was made with.
+        from: PoolName,
+        /// The name that it gets.
+        to: Ident,
+    },
     /// Drops a database of the pool.
     DropDatabase(PoolName),
     /// Drops a group role of a database of the pool, which is gone.
     DropRole(PoolName, Group),
+    /// Drops the login of a database of the pool, which is gone.
+    DropLogin(PoolName),
 }
 
 impl PoolChange {
@@ -105,8 +114,12 @@ impl PoolChange {
             Self::RenameRole { from, group, to } => {
                 format!("ALTER ROLE {} RENAME TO {to}", Ident::parse(&from.group(*group))?)
             }
+            Self::RenameLogin { from, to } => {
+                format!("ALTER ROLE {} RENAME TO {to}", Ident::parse(&from.login())?)
+            }
             Self::DropDatabase(name) => format!("DROP DATABASE {}", name.database()),
             Self::DropRole(name, group) => format!("DROP ROLE {}", Ident::parse(&name.group(*group))?),
+            Self::DropLogin(name) => format!("DROP ROLE {}", Ident::parse(&name.login())?),
         })
     }
 }

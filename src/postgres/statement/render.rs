@@ -69,6 +69,9 @@ pub(super) fn render(
         Statement::EndBackend(backend) => end_backend(backend)?,
         Statement::LockMarkers => marker::LOCK.to_owned(),
         Statement::RequireRoom { databases } => marker::require_room(*databases),
+        Statement::RequireTenancy { tenant_uid, database, alone } => {
+            marker::require_tenancy(tenant_uid, database, *alone)?
+        }
         Statement::InsertMarker(marker) => marker::insert(marker)?,
         Statement::UpdateMarker { marker, expected_generation } => {
             marker::update(marker, *expected_generation)?

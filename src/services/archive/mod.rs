@@ -29,6 +29,7 @@ mod tools;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
@@ -66,6 +67,8 @@ pub struct ArchiveConfig {
     pub tools: PathBuf,
     /// Folder for files that only the tools may read.
     pub temporary: PathBuf,
+    /// How long somebody else's lock is waited for.
+    pub lock_wait: Duration,
     /// Makes names of files: UUIDs of version 7.
     pub new_id: fn() -> Uuid,
 }
@@ -216,7 +219,8 @@ impl Archive {
     async fn store(&self, snapshot: &str) -> Result<(Stored, Held), ArchiveError> {
         let (config, new_id) = (&self.config, self.config.new_id);
         let mut upload = Upload::begin(&config.store, &config.name, new_id()).await.at(Stage::Store)?;
-        let mut dump = self.tools.dump(self.binding.database(), &self.group, snapshot).at(Stage::Dump)?;
+        let dump = self.tools.dump(self.binding.database(), &self.group, snapshot, config.lock_wait);
+        let mut dump = dump.at(Stage::Dump)?;
         let mut buffer = vec![0; CHUNK];
         loop {
             let length = dump.read(&mut buffer).await.at(Stage::Dump)?;
@@ -321,12 +325,13 @@ impl Archive {
     }
 
     async fn session(&self) -> Result<PgConnection, read::ReadError> {
-        let Self { binding, group, .. } = self;
-        read::connect(binding, binding.username(), binding.database(), group).await
+        let Self { binding, group, config, .. } = self;
+        read::connect(binding, binding.username(), binding.database(), group, config.lock_wait).await
     }
 
     async fn scratch_session(&self) -> Result<PgConnection, read::ReadError> {
-        read::connect(&self.binding, &self.restorer, &self.config.scratch, &self.group).await
+        let ArchiveConfig { scratch, lock_wait, .. } = &self.config;
+        read::connect(&self.binding, &self.restorer, scratch, &self.group, *lock_wait).await
     }
 }
 

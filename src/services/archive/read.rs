@@ -4,6 +4,8 @@
 //! rows are printed by PostgreSQL's own output functions, views are not evaluated, and policies end the session with an
 //! error instead of hiding rows.
 
+use std::time::Duration;
+
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -25,7 +27,7 @@ const NAMED: usize = 5;
 /// What a session needs so that both summaries print alike and nothing of a tenant's is called. No limit of time: a
 /// table takes as long as it takes, and the pod has a deadline.
 const SETTINGS: &str = "SET search_path = pg_catalog, pg_temp; SET row_security = off; \
-    SET default_transaction_read_only = on; SET lock_timeout = '30s'; SET DateStyle = 'ISO, YMD'; \
+    SET default_transaction_read_only = on; SET DateStyle = 'ISO, YMD'; \
     SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC'; SET bytea_output = 'hex'; SET extra_float_digits = 1; \
     SET lc_monetary = 'C'; SET quote_all_identifiers = off; SET jit = off; \
     SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', \
@@ -163,17 +165,19 @@ async fn group_of(mut session: PgConnection) -> Result<String, ReadError> {
     }
 }
 
-/// A session of `login` in `database` that is the group role and reads only.
+/// A session of `login` in `database` that is the group role, reads only, and waits so long for a lock.
 pub async fn connect(
     binding: &Binding,
     login: &str,
     database: &str,
     group: &str,
+    lock_wait: Duration,
 ) -> Result<PgConnection, ReadError> {
     let failed = |source| ReadError::Connect { database: database.into(), source };
     let mut session = open(binding, login, database).await?;
     session.execute(AssertSqlSafe(format!("SET ROLE {}", quoted(group)))).await.map_err(failed)?;
-    sqlx::raw_sql(SETTINGS).execute(&mut session).await.map_err(failed)?;
+    let settings = format!("{SETTINGS}; SET lock_timeout = {}", lock_wait.as_millis());
+    sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut session).await.map_err(failed)?;
     Ok(session)
 }
 

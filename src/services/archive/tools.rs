@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
@@ -151,11 +152,17 @@ impl Tools {
         tool_version(&printed).ok_or(ToolError::Version { tool: "pg_dump", printed })
     }
 
-    /// Dumps `database` as it is in `snapshot`, to its standard output.
-    pub fn dump(&self, database: &str, group: &str, snapshot: &str) -> Result<Running, ToolError> {
+    /// Dumps `database` as it is in `snapshot`, to its standard output, and waits so long for a lock.
+    pub fn dump(
+        &self,
+        database: &str,
+        group: &str,
+        snapshot: &str,
+        lock_wait: Duration,
+    ) -> Result<Running, ToolError> {
         let arguments = [
             "--format=custom".to_owned(),
-            "--lock-wait-timeout=30s".to_owned(),
+            format!("--lock-wait-timeout={}", lock_wait.as_millis()),
             "--no-password".to_owned(),
             format!("--snapshot={snapshot}"),
             format!("--role={group}"),

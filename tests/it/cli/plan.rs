@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 
 use super::transcripts::{assert_golden, written};
 use super::{Outcome, Shell};
+use crate::controller::database_drift::looked;
 use crate::controller::shop;
 use crate::controller::site::{Site, Stage};
 use crate::support::Operator;
@@ -189,7 +190,9 @@ async fn a_plan_shows_what_the_operator_then_does_and_changes_nothing() {
     transcript += &desk.said(&format!("plan -f {tenant} -f {platform} --detailed-exitcode")).await;
     transcript += &desk.said(&format!("plan tenant {acme} --detailed-exitcode")).await;
 
-    // Drift on the server and in the cluster.
+    // Drift on the server and in the cluster. The operator's own look would find it first, and does not come within half a minute
+    // of the last one.
+    looked(&desk.scene, &operator).await;
     let mut admin = site.postgres.admin("postgres").await;
     let login = format!("t_{id}_app_app_a");
     admin.execute(AssertSqlSafe(format!("alter role {login} connection limit 77 superuser"))).await.unwrap();
@@ -221,7 +224,7 @@ async fn a_plan_shows_what_the_operator_then_does_and_changes_nothing() {
     assert!(desk.preview(&["tenant", &acme]).await.is_empty(), "nothing of that was done");
 
     a_purge_is_shown_with_the_release(&desk, &smaller).await;
-    passwords_are_replaced_and_not_shown(&desk, &mut admin, &login).await;
+    passwords_are_replaced_and_not_shown(&desk, &operator, &mut admin, &login).await;
     operator.stop().await;
 }
 
@@ -244,7 +247,12 @@ async fn a_purge_is_shown_with_the_release(desk: &Desk<'_>, smaller: &str) {
 }
 
 /// Neither the password that was there nor the next one is in a plan, whether the login is replaced or set right.
-async fn passwords_are_replaced_and_not_shown(desk: &Desk<'_>, admin: &mut PgConnection, login: &str) {
+async fn passwords_are_replaced_and_not_shown(
+    desk: &Desk<'_>,
+    operator: &Operator,
+    admin: &mut PgConnection,
+    login: &str,
+) {
     let acme = desk.scene.name("acme");
     let secret = desk.scene.get(Kind::Secret, &desk.scene.inside("acme", "app-app")).await.unwrap();
     let (claim, rotate) = (desk.scene.inside("acme", "app"), json!({"rotate.tenantry.dev/app": "now"}));
@@ -260,6 +268,7 @@ async fn passwords_are_replaced_and_not_shown(desk: &Desk<'_>, admin: &mut PgCon
     assert!(!replaced.contains("SCRAM-SHA-256"), "{replaced}");
 
     // One that somebody changed on the server is set again from the Secret, which stays.
+    looked(&desk.scene, operator).await;
     admin.execute(AssertSqlSafe(format!("alter role {login} password 'changed by hand'"))).await.unwrap();
     let set_again = desk.shell.ok(&["plan", "tenant", &acme]).await;
     assert!(set_again.contains(&format!("ALTER ROLE \"{login}\" PASSWORD '********'")), "{set_again}");

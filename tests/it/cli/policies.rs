@@ -39,6 +39,16 @@ async fn a_crd_goes_only_with_the_annotation_and_a_server_only_when_unused() {
     let refused = shell.tenantry(&["delete", "dbs", "pg", "--yes"]).await;
     let next = "list them with: kubectl get serverdatabases --field-selector spec.serverRef.name=pg";
     assert!(refused.code == Some(1) && refused.stderr.contains(next), "{refused:?}");
+    let uid = shell.kubectl(&["get", "dbs", "pg", "-o", "jsonpath={.metadata.uid}"]).await.stdout;
+    let force = format!("tenantry.dev/force-release={uid}");
+    assert!(refused.stderr.contains(&format!("first run: kubectl annotate dbs pg {force}")), "{refused:?}");
+    shell.kubectl(&["annotate", "dbs", "pg", "tenantry.dev/force-release=true"]).await;
+    let still = shell.kubectl(&["delete", "dbs", "pg", "--dry-run=server"]).await;
+    assert_eq!(still.code, Some(1), "{still:?}");
+    shell.kubectl(&["annotate", "--overwrite", "dbs", "pg", &force]).await;
+    let allowed = shell.kubectl(&["delete", "dbs", "pg", "--dry-run=server"]).await;
+    assert_eq!(allowed.code, Some(0), "{allowed:?}");
+    shell.kubectl(&["annotate", "dbs", "pg", "tenantry.dev/force-release-"]).await;
     shell.kubectl(&["label", "dbs", "pg", "tenantry.dev/in-use-"]).await;
     shell.ok(&["delete", "dbs", "pg", "--yes", "--wait"]).await;
 }
@@ -86,11 +96,66 @@ async fn what_belongs_to_a_protected_tenant_goes_only_when_the_protection_is_lif
     }
 }
 
+/// Who may make a tenant gets an empty one with that right alone.
+async fn only_who_may_take_over_tenants_gives_one_the_data_of_another(shell: &Shell) {
+    shell
+        .apply(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: makes-tenants}\n\
+             rules: [{apiGroups: [tenantry.dev], resources: [tenants], verbs: [get, create, update, patch]}]\n---\n\
+             apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: takes-over}\n\
+             rules: [{apiGroups: [tenantry.dev], resources: [tenants], verbs: [take-over]}]\n",
+        )
+        .await;
+    let bind = async |name: &str, users: &[&str]| {
+        let role = format!("--clusterrole={name}");
+        let users: Vec<String> = users.iter().map(|user| format!("--user={user}")).collect();
+        let mut args = vec!["create", "clusterrolebinding", name, &role];
+        args.extend(users.iter().map(String::as_str));
+        let bound = shell.kubectl(&args).await;
+        assert_eq!(bound.code, Some(0), "{bound:?}");
+    };
+    bind("makes-tenants", &["maker", "taker"]).await;
+    bind("takes-over", &["taker"]).await;
+    let tenant = |annotations: &str| {
+        format!(
+            "apiVersion: tenantry.dev/v1alpha1\nkind: Tenant\nmetadata: {{name: taken, annotations: {annotations}}}\nspec: {{planRef: {{name: p}}}}\n"
+        )
+    };
+    let asking = tenant("{tenantry.dev/take-over: u-1}");
+    let by =
+        async |user: &str, verb: &str, yaml: &str| shell.feed(&[verb, "--as", user, "-f", "-"], yaml).await;
+    wait_until(Duration::from_secs(30), "the policy is obeyed, and the taker's role", async || {
+        let refused = shell.feed(&["create", "--dry-run=server", "--as", "maker", "-f", "-"], &asking).await;
+        let allowed = shell.feed(&["create", "--dry-run=server", "--as", "taker", "-f", "-"], &asking).await;
+        let said = refused.stderr.contains("it takes the verb take-over on tenants.tenantry.dev");
+        if said && allowed.code == Some(0) { Ok(()) } else { Err(format!("{refused:?} {allowed:?}")) }
+    })
+    .await;
+
+    let made = by("maker", "create", &tenant("{}")).await;
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let annotate = async |user: &str, annotation: &str| {
+        shell.kubectl(&["annotate", "tenant", "taken", "--overwrite", annotation, "--as", user]).await
+    };
+    let refused = annotate("maker", "tenantry.dev/take-over=u-1").await;
+    assert!(refused.stderr.contains("it takes the verb take-over"), "{refused:?}");
+    let taken = annotate("taker", "tenantry.dev/take-over=u-1").await;
+    assert_eq!(taken.code, Some(0), "{taken:?}");
+    // What somebody else has said stays, whoever writes the tenant next, until it is another.
+    let kept = annotate("maker", "example.com/note=kept").await;
+    assert_eq!(kept.code, Some(0), "{kept:?}");
+    let other = annotate("maker", "tenantry.dev/take-over=u-2").await;
+    assert!(other.stderr.contains("it takes the verb take-over"), "{other:?}");
+    let removed = annotate("maker", "tenantry.dev/take-over-").await;
+    assert_eq!(removed.code, Some(0), "{removed:?}");
+}
+
 #[tokio::test]
 async fn the_operator_writes_only_secrets_labelled_ours() {
     let plane = ControlPlane::own().await;
     let shell = Shell::new(&plane);
     effective(&shell).await;
+    only_who_may_take_over_tenants_gives_one_the_data_of_another(&shell).await;
 
     let ours = secret("ours", "{app.kubernetes.io/managed-by: tenantry}", "Opaque");
     let mine = async |verb: &str, yaml: &str| shell.feed(&[verb, "--as", OPERATOR, "-f", "-"], yaml).await;

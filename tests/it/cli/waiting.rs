@@ -19,6 +19,12 @@ const LONG: Duration = Duration::from_secs(30);
 async fn start(shell: &Shell, proxy: &Proxy, args: &[&str]) -> Child {
     let args: Vec<&str> = args.iter().copied().chain(["--server", &proxy.url]).collect();
     let child = shell.start(Path::new(env!("CARGO_BIN_EXE_tenantry")), &args);
+    watches(proxy).await;
+    child
+}
+
+/// Waits until the command that goes through the proxy watches.
+async fn watches(proxy: &Proxy) {
     wait_until(LONG, "the command watches", async || {
         let asked = proxy.asked();
         if asked.iter().any(|request| request.contains("watch=true")) {
@@ -28,7 +34,6 @@ async fn start(shell: &Shell, proxy: &Proxy, args: &[&str]) -> Child {
         }
     })
     .await;
-    child
 }
 
 /// Plays the operator, on a control plane without one: a status for the tenant's present generation.
@@ -71,6 +76,39 @@ async fn create_waits_until_the_tenant_is_ready() {
     );
     let status = shell.tenantry(&["status", &name]).await;
     assert_eq!(status.code, Some(0), "{status:?}");
+    shell.ok(&["delete", "tn", &name, "--yes"]).await;
+}
+
+#[tokio::test]
+async fn who_waits_at_a_terminal_sees_that_it_goes_on_and_the_output_has_none_of_it() {
+    let plane = ControlPlane::own().await;
+    let (shell, client, proxy) = (Shell::new(&plane), plane.client().await, Proxy::start(&plane).await);
+    let name = Prefix::new().name("seen");
+    let output = tempfile::NamedTempFile::new().unwrap();
+    // `script` runs it in a terminal of its own, and shows what that shows.
+    let tenantry = env!("CARGO_BIN_EXE_tenantry");
+    let line = format!(
+        "'{tenantry}' create tenant {name} --plan none --wait --server {} > '{}'",
+        proxy.url,
+        output.path().display()
+    );
+    let child = shell.start(Path::new("script"), &["--quiet", "--return", "--command", &line, "/dev/null"]);
+    wait_until(LONG, "the tenant is there", async || {
+        let tenants: Api<Tenant> = Api::all(client.clone());
+        tenants.get(&name).await.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+    let waiting =
+        json!([{"type": "Ready", "status": "False", "reason": "Progressing", "message": "on its way"}]);
+    report(&client, &name, waiting).await;
+    watches(&proxy).await;
+    report(&client, &name, json!([ready("Reconciled")])).await;
+    let outcome = ended(child).await;
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stdout.contains("\u{1b}[") && outcome.stdout.contains("on its way"), "{outcome:?}");
+    let object = format!("tenant.tenantry.dev/{name}");
+    let written = std::fs::read_to_string(output.path()).unwrap();
+    assert_eq!(written, format!("{object} created\n{object} condition met\n"));
     shell.ok(&["delete", "tn", &name, "--yes"]).await;
 }
 

@@ -1,14 +1,18 @@
 //! Bad input gets a condition that names the culprit and the next step; the rest goes on, nothing is lost, and a fix
 //! recovers within a minute.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use sqlx::Connection;
 use tenantry::api::labels;
 use tenantry::controller::object::{Key, Kind, dynamic_api};
 
+use super::claims::{binding, session};
 use super::scene::{A_MINUTE, condition};
 use super::shop;
 use super::site::{Site, Stage};
@@ -93,9 +97,13 @@ async fn malformed_objects_are_refused_with_the_field() {
 const IMAGES: &[&str] = &["Acme", "a-"];
 /// Where capitals are allowed.
 const CAPITALS: &[&str] = &["Acme"];
+/// Labels have empty values, too.
+const VALUES: &[&str] = &["", "Acme"];
+/// What people and roles may be called: the API server and PostgreSQL know. It is compared and never part of a statement.
+const ANYTHING: &[&str] = HOSTILE.split_at(1).1;
 
 /// Every field that holds a name, as a spec with `@` in its place, and which of the wrong ones are fine there.
-const NAME_FIELDS: [(Kind, &str, &[&str]); 26] = [
+const NAME_FIELDS: [(Kind, &str, &[&str]); 37] = [
     (Kind::Tenant, r#"{"planRef": {"name": "@"}}"#, &[]),
     (Kind::Tenant, r#"{"planRef": {"name": "p"}, "blueprints": [{"name": "@"}]}"#, &[]),
     (Kind::Blueprint, r#"{"databases": [{"name": "@"}]}"#, &[]),
@@ -150,41 +158,74 @@ const NAME_FIELDS: [(Kind, &str, &[&str]); 26] = [
     (Kind::Plan, r#"{"quota": {"cpu": "@"}}"#, CAPITALS),
     (Kind::DatabaseServer, r#"{"managed": {"version": "15", "storage": "@"}}"#, CAPITALS),
     (Kind::DatabaseServer, r#"{"managed": {"version": "@", "storage": "1Gi"}}"#, CAPITALS),
+    (
+        Kind::DatabaseServer,
+        r#"{"managed": {"version": "15", "storage": "1Gi", "storageClassName": "@"}}"#,
+        &[],
+    ),
+    (
+        Kind::DatabaseServer,
+        r#"{"external": {"host": "h", "adminSecretName": "s"}, "archive": {"volume": {"claimName": "@"}}}"#,
+        &[],
+    ),
+    (
+        Kind::DatabaseServer,
+        r#"{"external": {"host": "h", "adminSecretName": "s"}, "allowedExtensions": ["@"]}"#,
+        CAPITALS,
+    ),
+    (
+        Kind::DatabaseServer,
+        r#"{"external": {"host": "h", "adminSecretName": "s"}, "privilegedRoles": ["@"]}"#,
+        ANYTHING,
+    ),
+    (Kind::Plan, r#"{"serverSelector": {"matchLabels": {"tier": "@"}}}"#, VALUES),
+    (Kind::Tenant, r#"{"planRef": {"name": "p"}, "owners": [{"kind": "User", "name": "@"}]}"#, ANYTHING),
+    (
+        Kind::Tenant,
+        r#"{"planRef": {"name": "p"}, "owners": [{"kind": "ServiceAccount", "name": "@", "namespace": "n"}]}"#,
+        &[],
+    ),
+    (Kind::Blueprint, r#"{"databases": [{"name": "d", "credentials": [{"name": "@"}]}]}"#, &[]),
+    (
+        Kind::Blueprint,
+        r#"{"databases": [{"name": "d", "credentials": [{"name": "app", "secretName": "@"}]}]}"#,
+        &[],
+    ),
+    (Kind::Blueprint, r#"{"databases": [{"name": "d", "extensions": [{"name": "@"}]}]}"#, CAPITALS),
+    (Kind::TenantDatabase, r#"{"extensions": [{"name": "@"}]}"#, CAPITALS),
 ];
 
-/// What no name is.
+/// What no name is, the empty one first.
+const HOSTILE: &[&str] = &[
+    "",
+    " ",
+    "a b",
+    "a\"b",
+    "a'b",
+    "a\\b",
+    "$$",
+    "a$$b",
+    "a\"; DROP DATABASE x; --",
+    "'; DROP ROLE x; --",
+    "a;b",
+    "a\0b",
+    "\0",
+    "a\nb",
+    "a\tb",
+    "a\u{fffd}b",
+    "\u{430}cme",
+    "a\u{200b}b",
+    "a\u{202e}b",
+    "\u{ff41}",
+    "\u{e4}",
+    "a%b",
+    "-a",
+    "a-",
+    "Acme",
+];
+
 fn no_names() -> Vec<String> {
-    let mut names: Vec<String> = [
-        "",
-        " ",
-        "a b",
-        "a\"b",
-        "a'b",
-        "a\\b",
-        "$$",
-        "a$$b",
-        "a\"; DROP DATABASE x; --",
-        "'; DROP ROLE x; --",
-        "a;b",
-        "a\0b",
-        "\0",
-        "a\nb",
-        "a\tb",
-        "a\u{fffd}b",
-        "\u{430}cme",
-        "a\u{200b}b",
-        "a\u{202e}b",
-        "\u{ff41}",
-        "\u{e4}",
-        "a%b",
-        "-a",
-        "a-",
-        "Acme",
-    ]
-    .map(str::to_owned)
-    .into();
-    names.push("a".repeat(1000));
-    names
+    HOSTILE.iter().map(ToString::to_string).chain(["a".repeat(1000)]).collect()
 }
 
 #[tokio::test]
@@ -213,7 +254,10 @@ async fn no_field_takes_a_name_that_is_none() {
             }
         }
     }
-    for (kind, template, _) in NAME_FIELDS {
+    // The spec of each kind that is said last.
+    let specs: BTreeMap<Kind, &str> = NAME_FIELDS.iter().map(|(kind, spec, _)| (*kind, *spec)).collect();
+    assert_eq!(specs.len(), Kind::OWN.len());
+    for (kind, template) in specs {
         let spec: Value = serde_json::from_str(&template.replace('@', "x")).unwrap();
         for name in no_names().into_iter().filter(|name| !name.is_empty()) {
             if !refused(kind, object(kind, &name, spec.clone())).await {
@@ -231,6 +275,38 @@ async fn no_field_takes_a_name_that_is_none() {
     let request = request.header("content-type", "application/json").body(body).unwrap();
     let error = scene.client.request_text(request).await.unwrap_err();
     assert!(matches!(&error, kube::Error::Api(status) if [400, 422].contains(&status.code)), "{error}");
+}
+
+/// Words that SQL reserves, or that PostgreSQL has a meaning of its own for where a role is named.
+const RESERVED: [&str; 4] = ["select", "user", "public", "none"];
+
+#[tokio::test]
+async fn reserved_words_are_names_like_any_and_owners_are_called_as_they_are() {
+    let site = Site::shared().await;
+    let scene = Stage::new(&site).await;
+    let databases: Value =
+        RESERVED.iter().map(|name| json!({"name": name, "credentials": [{"name": name}]})).collect();
+    let owners: Value = ANYTHING.iter().map(|name| json!({"kind": "User", "name": name})).collect();
+    let (tenant, shop) = (scene.cluster("acme"), scene.cluster("shop"));
+    scene.create(Kind::Plan, &scene.cluster("small"), shop::plan(&scene)).await;
+    scene.create(Kind::Blueprint, &shop, json!({"databases": databases})).await;
+    let spec = json!({"planRef": {"name": scene.name("small")}, "blueprints": [{"name": shop.name}], "owners": owners});
+    scene.create(Kind::Tenant, &tenant, spec).await;
+    scene.ready(Kind::Tenant, &tenant).await;
+
+    for name in RESERVED {
+        let bound = binding(&scene, &format!("{name}-{name}")).await;
+        assert!(bound["database"].ends_with(&format!("_{name}")), "{bound:?}");
+        let mut session = session(&scene, &bound).await.unwrap();
+        let acts_as: String =
+            sqlx::query_scalar("select current_user::text").fetch_one(&mut session).await.unwrap();
+        assert_eq!(acts_as, format!("{}_owner", bound["database"]));
+        session.close().await.unwrap();
+    }
+    let bound = scene.get(Kind::RoleBinding, &scene.inside("acme", "tenantry-owners")).await.unwrap();
+    let subjects = bound["subjects"].as_array().unwrap();
+    let called: Vec<&str> = subjects.iter().map(|subject| subject["name"].as_str().unwrap()).collect();
+    assert_eq!(called, ANYTHING);
 }
 
 #[tokio::test]

@@ -57,8 +57,11 @@ async fn a_blueprint_reaches_its_tenants() {
     for kind in [Kind::Microservice, Kind::Deployment, Kind::Service, Kind::NetworkPolicy] {
         scene.gone(kind, &scene.inside("acme", "orders")).await;
     }
-    let tenant = scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
-    assert_eq!(condition(&tenant, "Ready").unwrap()["message"], "2 databases and 2 services are ready");
+    scene
+        .until(Kind::Tenant, &scene.cluster("acme"), "counts what is left", |tenant| {
+            (condition(tenant, "Ready")?["message"] == "2 databases and 2 services are ready").then_some(())
+        })
+        .await;
 }
 
 #[tokio::test]

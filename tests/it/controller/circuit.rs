@@ -16,8 +16,8 @@ use super::shop;
 use super::site::{Site, Stage};
 use crate::support::{Operator, Postgres, Relay, Relaying, wait_until};
 
-/// What a user of a healthy server waits at most while others are down.
-const APPLIED: Duration = Duration::from_secs(5);
+/// Who waited for one of the others would wait longer than this: a silence takes five seconds, and three open a circuit.
+const APPLIED: Duration = Duration::from_secs(10);
 
 /// A tenant whose plan admits any server, and a server besides the site's.
 async fn furnish<'a>(site: &'a Site, others: &[(&str, &Postgres)]) -> Stage<'a> {
@@ -40,6 +40,7 @@ async fn claims(scene: &Stage<'_>, server: &str, count: usize) -> Vec<Key> {
     for key in &keys {
         scene.ready(Kind::TenantDatabase, key).await;
     }
+    shop::in_use(scene, &scene.name(server)).await;
     keys
 }
 

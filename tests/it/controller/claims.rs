@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::ListParams;
 use serde_json::Value;
 use sqlx::{Connection, Executor, PgConnection, Row};
 use tenantry::controller::object::{Key, Kind};
 
+use super::scene::A_MINUTE;
 use super::site::Stage;
+use crate::support::wait_until;
 
 /// The binding Secret of that name, decoded.
 pub async fn binding(scene: &Stage<'_>, name: &str) -> BTreeMap<String, String> {
@@ -61,4 +66,48 @@ pub async fn phase(scene: &Stage<'_>, database: &Key, phase: &str) {
             (database["status"]["phase"] == phase).then_some(())
         })
         .await;
+}
+
+/// Waits until every marker row on the site's server has its ServerDatabase, and each says what its row does. Returns what that is.
+pub async fn inventory(scene: &Stage<'_>) -> Vec<String> {
+    let rows = "select concat_ws(' ', physical_name, phase, generation, tenant_uid, claim_namespace, claim_name) \
+                from tenantry.marker where phase <> 'Creating'";
+    // A minute is what a watch may rest whose kind was not there for some time.
+    wait_until(2 * A_MINUTE, "every row has its object", async || {
+        let mut admin = scene.site.postgres.admin("tenantry").await;
+        let mut rows: Vec<String> = sqlx::query_scalar(rows).fetch_all(&mut admin).await.unwrap();
+        admin.close().await.unwrap();
+        let mut shown = vec![];
+        for object in scene.all(Kind::ServerDatabase).await {
+            let (spec, status) = (&object["spec"], &object["status"]);
+            if spec["serverRef"]["name"] == *scene.site.server {
+                let claim = &spec["claimRef"];
+                let texts = [
+                    &spec["physicalName"],
+                    &status["phase"],
+                    &status["tenantUID"],
+                    &claim["namespace"],
+                    &claim["name"],
+                ];
+                let [name, phase, tenant, namespace, claim] = texts.map(|it| it.as_str().unwrap_or("?"));
+                shown.push(format!("{name} {phase} {} {tenant} {namespace} {claim}", status["generation"]));
+            }
+        }
+        rows.sort();
+        shown.sort();
+        if rows == shown { Ok(rows) } else { Err(format!("{rows:#?}, and shown are {shown:#?}")) }
+    })
+    .await
+}
+
+/// The notes of a claim's Events of that reason.
+pub async fn told(scene: &Stage<'_>, claim: &Key, reason: &str) -> Vec<String> {
+    let events: Api<Event> = Api::namespaced(scene.client.clone(), &claim.namespace);
+    let all = events.list(&ListParams::default()).await.unwrap().items;
+    let about = |event: &Event| {
+        let regarding = event.regarding.as_ref();
+        regarding.is_some_and(|it| it.name.as_deref() == Some(&*claim.name))
+            && event.reason.as_deref() == Some(reason)
+    };
+    all.into_iter().filter(about).filter_map(|event| event.note).collect()
 }

@@ -65,6 +65,7 @@ async fn a_tenant_a_claim_and_a_microservice_cost_their_children_and_three_write
     let created = scene.create(Kind::Tenant, &scene.cluster("acme"), shop::tenant(&scene)).await;
     scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
     let seconds = began.elapsed().as_secs();
+    shop::in_use(&scene, &site.server).await;
     let mut writes = site.operator_writes_since(mark).await;
     let id = TenantId::of_uid(created["metadata"]["uid"].as_str().unwrap());
     for write in &mut writes {
@@ -96,6 +97,7 @@ async fn a_second_turn_and_a_restart_write_nothing() {
     let scene = shop::open(&site).await;
 
     // An annotation of somebody's changes nothing that we declare, and still asks for a turn.
+    operator.took_turns(&[]).await;
     let mark = site.mark().await;
     let turns = operator.turns(Kind::Tenant);
     let annotation = json!({"metadata": {"annotations": {"example.org/note": "hello"}}});

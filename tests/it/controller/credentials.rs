@@ -1,6 +1,7 @@
 //! Credentials of a claim: what each may do, and how its login is replaced without anybody noticing, or at once.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::{join, join_all};
@@ -19,7 +20,9 @@ const TEN_SECONDS: Duration = Duration::from_secs(10);
 /// How long an earlier login works in the test of many rotations: as long as its spec says.
 const GRACE: Duration = Duration::from_secs(6);
 /// How much later it is refused at most: a look a second whether pods roll, and a turn on a busy machine.
-const SLACK: Duration = Duration::from_secs(6);
+const SLACK: Duration = Duration::from_secs(20);
+/// Rotations in a row, each as soon as the one before is over.
+const ROTATIONS: usize = 3;
 
 /// What a binding Secret holds.
 type Binding = BTreeMap<String, String>;
@@ -203,10 +206,10 @@ async fn a_compromised_credential_is_refused_within_ten_seconds() {
 }
 
 /// Connects all the time, with what the Secret held at most two seconds ago: a third of the grace period. Returns how often they did.
-async fn reconnect(scene: &Stage<'_>, until: Instant) -> usize {
+async fn reconnect(scene: &Stage<'_>, enough: &AtomicBool) -> usize {
     let mut count = 0;
-    while Instant::now() < until {
-        let (bound, read) = (binding(scene, "extra-app").await, Instant::now());
+    while !enough.load(Ordering::Relaxed) {
+        let (read, bound) = (Instant::now(), binding(scene, "extra-app").await);
         while read.elapsed() < Duration::from_secs(2) {
             let login = session(scene, &bound).await;
             let mut login = login.unwrap_or_else(|error| panic!("{} in grace: {error}", bound["username"]));
@@ -224,21 +227,21 @@ async fn no_client_notices_a_rotation_and_no_earlier_login_outlasts_its_grace() 
     let scene = shop::open(&site).await;
     let claim = claim(&scene, json!({"gracePeriod": "6s"})).await;
     assert_eq!(GRACE, Duration::from_secs(6));
-    let until = Instant::now() + Duration::from_secs(14);
-    let clients = join_all((0..4).map(|_| reconnect(&scene, until)));
+    let enough = AtomicBool::new(false);
+    let clients = join_all((0..4).map(|_| reconnect(&scene, &enough)));
     let watch = async {
         let mut seen = vec![binding(&scene, "extra-app").await];
-        while Instant::now() < until {
+        while seen.len() <= ROTATIONS {
             ask(&scene, &claim, "rotate", &seen.len().to_string()).await;
             let next = next_binding(&scene, seen.last().unwrap()).await;
             refused_within(&scene, seen.last().unwrap(), GRACE + SLACK).await;
             seen.push(next);
         }
+        enough.store(true, Ordering::Relaxed);
         seen
     };
     let (counts, mut seen) = join(clients, watch).await;
     assert!(counts.iter().all(|count| *count > 3), "{counts:?}");
-    assert!(seen.len() > 1, "only {} login", seen.len());
     settled(&scene, &claim).await;
     let last = seen.pop().unwrap();
     drop(session(&scene, &last).await.unwrap());
@@ -424,7 +427,11 @@ async fn a_binding_that_somebody_edits_is_healed_and_one_whose_password_is_lost_
             if bound["username"] == before["username"] {
                 return Err(format!("it names {}", bound["username"]));
             }
-            session(&scene, &bound).await.map(|_| bound).map_err(|error| error.to_string())
+            // Whoever is about to log in with a password while it is replaced may still get in, the next one does not.
+            for _ in 0..2 {
+                session(&scene, &bound).await.map_err(|error| error.to_string())?;
+            }
+            Ok(bound)
         })
         .await;
         rotating(&scene, &claim, "RollingOut").await;
@@ -455,7 +462,6 @@ async fn a_password_that_a_tenant_gives_its_own_login_is_drift() {
     tenant.execute("set role none; alter role current_user password 'of my own'").await.unwrap();
     let mut own = bound.clone();
     own.insert("password".to_owned(), "of my own".to_owned());
-    session(&scene, &own).await.unwrap();
     let asked = json!({"metadata": {"annotations": {"tenantry.dev/reconcile-requested-at": "now"}}});
     scene.patch(Kind::TenantDatabase, &claim, asked).await;
     refused(&scene, &own).await;

@@ -3,14 +3,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use k8s_openapi::api::events::v1::Event;
-use kube::Api;
-use kube::api::ListParams;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
 use tenantry::controller::object::{Key, Kind};
 
-use super::claims::{binding, phase, server_database, session};
+use super::claims::{binding, phase, server_database, session, told};
 use super::scene::{A_MINUTE, condition};
 use super::shop;
 use super::site::{Site, Stage};
@@ -59,15 +56,7 @@ impl<'a> Case<'a> {
 
     /// The notes of the claim's Events of that reason.
     async fn told(&self, reason: &str) -> Vec<String> {
-        let namespace = self.scene.namespace("acme");
-        let events: Api<Event> = Api::namespaced(self.scene.client.clone(), &namespace);
-        let all = events.list(&ListParams::default()).await.unwrap().items;
-        let about = |event: &Event| {
-            let regarding = event.regarding.as_ref();
-            regarding.is_some_and(|it| it.name.as_deref() == Some(&*self.claim.name))
-                && event.reason.as_deref() == Some(reason)
-        };
-        all.into_iter().filter(about).filter_map(|event| event.note).collect()
+        told(self.scene, &self.claim, reason).await
     }
 }
 
@@ -86,6 +75,13 @@ async fn compared(scene: &Stage<'_>, operator: &Operator, times: u64) {
         if checks >= times { Ok(()) } else { Err(format!("{checks} times")) }
     })
     .await;
+}
+
+/// Has the operator look at the server, and waits until that is over: it does not within half a minute from then.
+pub async fn looked(scene: &Stage<'_>, operator: &Operator) {
+    look(scene, &format!("before-{}", operator.sample("tenantry_drift_checks_total"))).await;
+    compared(scene, operator, 1).await;
+    operator.took_turns(&[]).await;
 }
 
 async fn what_somebody_changed_is_brought_back_and_told(version: Version) {
@@ -107,7 +103,8 @@ async fn what_somebody_changed_is_brought_back_and_told(version: Version) {
         "grant {db}_owner to mallory with admin option",
         "grant {db}_owner to mallory granted by postgres",
     ];
-    case.meddle(&changes).await;
+    // At once: a look in between would tell half of it.
+    case.meddle(&[&changes.join("; ")]).await;
     look(&scene, "first").await;
     scene.returns_to(&before).await;
     let told = wait_until(A_MINUTE, "the claim's owner is told", async || {
@@ -174,6 +171,8 @@ async fn under_warn_a_change_is_told_and_left_until_what_is_declared_changes() {
     assert_eq!(said, (json!("LeftAlone"), json!(finding)));
     scene.ready(Kind::TenantDatabase, &case.claim).await;
     assert_eq!(case.limit().await, 77);
+    // Its Event comes after the condition.
+    operator.took_turns(&[]).await;
     assert_eq!(case.told("Drifted").await.len(), 1);
 
     // Looking again says nothing new, an operator that starts neither.
@@ -195,7 +194,7 @@ async fn under_warn_a_change_is_told_and_left_until_what_is_declared_changes() {
     assert_eq!(case.limit().await, 7);
     assert_eq!(
         case.settings().await,
-        "{idle_in_transaction_session_timeout=120000,statement_timeout=60000,temp_file_limit=1048576}"
+        "{idle_in_transaction_session_timeout=120000,log_min_messages=panic,statement_timeout=60000,temp_file_limit=1048576}"
     );
 
     // So is a change that whoever made it takes back.

@@ -168,6 +168,20 @@ async fn a_tenant_that_is_deleted_says_what_keeps_its_namespace() {
             said.contains("example.com/theirs").then_some(())
         })
         .await;
-    scene.patch(Kind::ServiceAccount, &kept, json!({"metadata": {"finalizers": null}})).await;
+    // Who cannot wait for that ends it, and it alone: the namespace goes when it can.
+    let tenant = scene.get(Kind::Tenant, &scene.cluster("acme")).await.unwrap();
+    let said = condition(&tenant, "Ready").unwrap()["message"].as_str().unwrap().to_owned();
+    let uid = tenant["metadata"]["uid"].as_str().unwrap();
+    assert!(
+        said.ends_with(&format!("tenantry.dev/force-release={uid}, which touches no database")),
+        "{said}"
+    );
+    let force = json!({"metadata": {"annotations": {"tenantry.dev/force-release": uid}}});
+    scene.patch(Kind::Tenant, &scene.cluster("acme"), force).await;
     scene.gone(Kind::Tenant, &scene.cluster("acme")).await;
+    let namespace = Key::cluster(&scene.namespace("acme"));
+    let left = scene.get(Kind::Namespace, &namespace).await.unwrap();
+    assert_eq!(left["status"]["phase"], "Terminating");
+    scene.patch(Kind::ServiceAccount, &kept, json!({"metadata": {"finalizers": null}})).await;
+    scene.gone(Kind::Namespace, &namespace).await;
 }

@@ -5,7 +5,7 @@ use tenantry::controller::object::Kind;
 
 use super::archiving::{archived, keep, traces};
 use super::claims::{phase, rows, server_database, write_row};
-use super::dropping::{left, looked_at, time_passes};
+use super::dropping::{left, time_passes};
 use super::scene::{A_MINUTE, condition};
 use super::shop;
 use super::site::Site;
@@ -91,10 +91,11 @@ async fn what_a_tenant_says_is_done_after_it_is_gone_and_a_claim_may_only_keep_m
     scene.patch(Kind::ServerDatabase, kept, json!({"spec": {"claimRef": {"uid": null}}})).await;
     scene.ready(Kind::TenantDatabase, &snapshot).await;
     assert_eq!(rows(&scene, "kept-app").await, ["kept"]);
+    operator.stop().await;
     let mut admin = site.postgres.admin("tenantry").await;
     let left = "insert into tenantry.pool (name, layout, phase) values ('tenantry_pool_00000000ff', 'archive-' || $1, 'Preparing')";
     sqlx::query(left).bind(kept.name.replace('-', "_")).execute(&mut admin).await.unwrap();
-    looked_at(&scene, kept, "bound again").await;
+    let operator = Operator::start(&site).await;
     wait_until(A_MINUTE, "nothing is left", async || {
         let left = traces(&scene, kept).await;
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sqlx::{Executor, Row};
 use tenantry::controller::object::{Key, Kind};
 
-use super::claims::{binding, session};
+use super::claims::{binding, session, told};
 use super::scene::{A_MINUTE, condition};
 use super::shop;
 use super::site::{Site, Stage};
@@ -33,6 +33,11 @@ async fn tenant_with<'a>(site: &'a Site, names: &[&str]) -> Stage<'a> {
     scene
 }
 
+/// Has the claim looked at.
+async fn touch(scene: &Stage<'_>, claim: &Key, when: &str) {
+    scene.patch(Kind::TenantDatabase, claim, json!({"metadata": {"labels": {"looked": when}}})).await;
+}
+
 #[tokio::test]
 async fn a_blueprints_extensions_are_made_and_one_that_is_missing_is_made_again() {
     let site = Site::shared().await;
@@ -45,17 +50,23 @@ async fn a_blueprints_extensions_are_made_and_one_that_is_missing_is_made_again(
     app.execute(sqlx::raw_sql(made)).await.unwrap();
 
     let mut admin = site.postgres.admin(&bound["database"]).await;
-    admin.execute("drop extension pg_trgm cascade").await.unwrap();
+    // As long as it cannot be made again, nobody says that it was.
+    let blocked = "drop extension pg_trgm cascade; create type extensions.gtrgm as enum ()";
+    admin.execute(sqlx::raw_sql(blocked)).await.unwrap();
     let request = json!({"metadata": {"annotations": {"tenantry.dev/reconcile-requested-at": "now"}}});
     scene.patch(Kind::TenantDatabase, &claim, request).await;
-    scene
-        .until(Kind::TenantDatabase, &claim, "was compared", |claim| {
-            (claim["status"]["lastReconcile"]["requestedAt"] == "now").then_some(())
-        })
-        .await;
-    wait_until(A_MINUTE, "it is there again", async || {
-        let there = installed(&scene, "orders").await;
-        if there == ["citext", "pg_trgm"] { Ok(()) } else { Err(format!("{there:?}")) }
+    let said = scene.refused(Kind::TenantDatabase, &claim, "ReconcileFailed").await;
+    assert!(said.contains("CREATE EXTENSION \"pg_trgm\""), "{said}");
+    let drifted = scene.get(Kind::TenantDatabase, &claim).await.unwrap();
+    assert_eq!(condition(&drifted, "Drifted").unwrap()["message"], "extension pg_trgm is gone");
+    assert_eq!(told(&scene, &claim, "DriftCorrected").await, Vec::<String>::new());
+    admin.execute("drop type extensions.gtrgm").await.unwrap();
+    touch(&scene, &claim, "unblocked").await;
+    wait_until(A_MINUTE, "it is there again, and that is told", async || {
+        let (there, told) = (installed(&scene, "orders").await, told(&scene, &claim, "DriftCorrected").await);
+        let right = there == ["citext", "pg_trgm"];
+        let named = told.iter().any(|note| note.ends_with("extension pg_trgm is gone"));
+        if right && named { Ok(()) } else { Err(format!("{there:?} {told:?}")) }
     })
     .await;
 
@@ -96,6 +107,20 @@ async fn what_may_not_be_made_is_named_and_everything_else_is_there() {
     scene.patch(Kind::Blueprint, &scene.cluster("shop"), fixed).await;
     scene.ready(Kind::TenantDatabase, &claim).await;
     assert_eq!(installed(&scene, "orders").await, ["citext", "dblink"]);
+    // One that cannot be made keeps away what is built on it, and nothing else.
+    let mut admin = site.postgres.admin(&bound["database"]).await;
+    admin.execute("create type extensions.cube as enum ()").await.unwrap();
+    scene.patch(Kind::DatabaseServer, &server, allowed(&["dblink", "earthdistance"])).await;
+    let more = extensions(&["citext", "cube", "dblink", "earthdistance", "pg_trgm"]);
+    let more = json!({"spec": {"databases": [{"name": "orders", "extensions": more}]}});
+    scene.patch(Kind::Blueprint, &scene.cluster("shop"), more).await;
+    let said = scene.refused(Kind::TenantDatabase, &claim, "ReconcileFailed").await;
+    assert!(said.contains("CREATE EXTENSION \"cube\""), "{said}");
+    assert_eq!(installed(&scene, "orders").await, ["citext", "dblink", "pg_trgm"]);
+    admin.execute("drop type extensions.cube").await.unwrap();
+    touch(&scene, &claim, "unblocked").await;
+    scene.ready(Kind::TenantDatabase, &claim).await;
+    assert_eq!(installed(&scene, "orders").await, ["citext", "cube", "dblink", "earthdistance", "pg_trgm"]);
     scene.patch(Kind::DatabaseServer, &server, json!({"spec": {"allowedExtensions": null}})).await;
     scene.ready(Kind::TenantDatabase, &claim).await;
 

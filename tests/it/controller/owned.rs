@@ -64,7 +64,8 @@ pub fn changes(object: &Value, pointer: &str) -> Vec<Value> {
         Value::String(text) => {
             // One of these fits almost every field, whatever values it takes.
             let longer = format!("{text}x");
-            let others = [longer.as_str(), "7", "UDP", "NodePort", "DoNotSchedule", "Unconfined"];
+            let others =
+                [longer.as_str(), "7", "UDP", "NodePort", "DoNotSchedule", "Unconfined", "Always", "Delete"];
             others.map(|other| replace(json!(other))).into()
         }
         Value::Array(items) if items.len() > 1 => vec![replace(json!(items[1..]))],

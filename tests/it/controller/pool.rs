@@ -1,6 +1,6 @@
 //! Warm pools: filled in the background, taken by claims, filled up again, and gone when they are not wanted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,14 +11,14 @@ use super::claims::{binding, session};
 use super::scene::A_MINUTE;
 use super::shop;
 use super::site::{Site, Stage};
-use crate::support::{Operator, OperatorProcess, wait_until};
+use crate::support::{Operator, OperatorProcess, Postgres, wait_until};
 
 /// A database of a pool that is not there counts as never made after a minute, and a server is looked at every 30 s.
 const TWO_MINUTES: Duration = Duration::from_mins(2);
 
 /// Databases, roles and rows of the site's pool: `kind name phase`.
-async fn pool(site: &Site) -> BTreeSet<String> {
-    let mut operator = site.postgres.admin("tenantry").await;
+async fn pool(postgres: &Postgres) -> BTreeSet<String> {
+    let mut operator = postgres.admin("tenantry").await;
     let sql = r"SELECT 'database ' || datname || ' ' || datallowconn FROM pg_database WHERE datname LIKE 'tenantry\_%'
         UNION ALL SELECT 'role ' || rolname || ' ' || rolcanlogin FROM pg_roles
         WHERE rolname LIKE 'tenantry\_%' AND rolname <> 'tenantry_databases'
@@ -29,8 +29,13 @@ async fn pool(site: &Site) -> BTreeSet<String> {
 
 /// Waits until the pool is exactly a template and so many clones, all of them ready.
 pub async fn holds(site: &Site, clones: usize) -> BTreeSet<String> {
+    holds_on(&site.postgres, clones).await
+}
+
+/// The same of any server.
+pub async fn holds_on(postgres: &Postgres, clones: usize) -> BTreeSet<String> {
     wait_until(TWO_MINUTES, &format!("the pool holds {clones}"), async || {
-        let pool = pool(site).await;
+        let pool = pool(postgres).await;
         let names: BTreeSet<&str> = pool.iter().filter_map(|it| it.split(' ').nth(1)).collect();
         let bases = names.iter().filter(|name| name.matches('_').count() == 2);
         let mut expected = BTreeSet::new();
@@ -38,7 +43,8 @@ pub async fn holds(site: &Site, clones: usize) -> BTreeSet<String> {
             expected.insert(format!("database {base} false"));
             expected.insert(format!("row {base} Ready"));
             if base.starts_with("tenantry_pool") {
-                expected.extend(["owner", "rw", "ro"].map(|group| format!("role {base}_{group} false")));
+                expected
+                    .extend(["owner", "rw", "ro", "login"].map(|role| format!("role {base}_{role} false")));
             }
         }
         let template = names.iter().filter(|name| name.starts_with("tenantry_template")).count();
@@ -50,11 +56,27 @@ pub async fn holds(site: &Site, clones: usize) -> BTreeSet<String> {
 
 /// Waits until nothing of a pool is left.
 async fn emptied(site: &Site) {
+    let postgres = &site.postgres;
     wait_until(TWO_MINUTES, "the pool is dropped", async || {
-        let pool = pool(site).await;
+        let pool = pool(postgres).await;
         if pool.is_empty() { Ok(()) } else { Err(format!("{pool:#?}")) }
     })
     .await;
+}
+
+/// How many clones were being made at once at most: from the first statement that names one to the last.
+fn at_once(log: &str) -> usize {
+    let lines: Vec<&str> = log.lines().collect();
+    let name = |line: &str| {
+        let (_, from) = line.split_once("tenantry_pool_")?;
+        Some(from.chars().take_while(char::is_ascii_hexdigit).collect::<String>())
+    };
+    let mut spans = BTreeMap::<String, (usize, usize)>::new();
+    for (at, name) in lines.iter().enumerate().filter_map(|(at, line)| Some((at, name(line)?))) {
+        spans.entry(name).or_insert((at, at)).1 = at;
+    }
+    let open = |at: usize| spans.values().filter(|(first, last)| (*first..=*last).contains(&at)).count();
+    spans.values().map(|(first, _)| open(*first)).max().unwrap_or_default()
 }
 
 fn sized(size: usize) -> Value {
@@ -68,21 +90,24 @@ async fn claims_take_databases_of_the_pool_and_it_is_filled_up_again() {
     let server = Key::cluster(&site.server);
     let scene = shop::furnish(&site).await;
     scene.ready(Kind::DatabaseServer, &server).await;
-    assert_eq!(pool(&site).await, BTreeSet::new(), "nobody has asked for a pool");
+    assert_eq!(pool(&site.postgres).await, BTreeSet::new(), "nobody has asked for a pool");
 
     scene.patch(Kind::DatabaseServer, &server, sized(3)).await;
     let first = holds(&site, 3).await;
+    assert_eq!(at_once(&site.postgres.log()), 2, "a server is not asked for more at a time");
     let databases = json!([{"name": "orders", "extensions": [{"name": "citext"}]}, {"name": "users"}]);
     scene.patch(Kind::Blueprint, &scene.cluster("shop"), json!({"spec": {"databases": databases}})).await;
     scene.create(Kind::Tenant, &scene.cluster("acme"), shop::tenant(&scene)).await;
     scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
     let log = site.postgres.log();
-    assert_eq!(log.matches("RENAME TO \"t_").count(), 2 * 4, "both databases are from the pool");
+    assert_eq!(log.matches("RENAME TO \"t_").count(), 2 * 5, "both databases are from the pool");
+    let has_password = |line: &str| line.contains("ROLE \"t_") && line.contains(" PASSWORD ");
+    assert!(!log.lines().any(has_password), "and their logins had their passwords");
     assert!(!log.contains("CREATE DATABASE \"t_"), "and none was made on demand");
     let second = holds(&site, 3).await;
     assert_eq!(
         first.intersection(&second).count(),
-        2 + 5,
+        2 + 6,
         "the template and the clone that nobody took stay"
     );
 
@@ -99,15 +124,15 @@ async fn claims_take_databases_of_the_pool_and_it_is_filled_up_again() {
     let unwanted = json!({"spec": {"warmPool": null}});
     scene.patch(Kind::DatabaseServer, &server, unwanted.clone()).await;
     wait_until(TWO_MINUTES, "only what is in use is left", async || {
-        let pool = pool(&site).await;
-        let left = ["owner", "rw", "ro"].map(|group| format!("role {role}_{group} false"));
+        let pool = pool(&site.postgres).await;
+        let left = ["owner", "rw", "ro", "login"].map(|it| format!("role {role}_{it} false"));
         let left: BTreeSet<String> = left.into_iter().chain([format!("row {role} Retiring")]).collect();
         if pool == left { Ok(()) } else { Err(format!("{pool:#?}")) }
     })
     .await;
     scene.patch(Kind::DatabaseServer, &server, sized(1)).await;
     wait_until(TWO_MINUTES, "the pool has another clone", async || {
-        let pool = pool(&site).await;
+        let pool = pool(&site.postgres).await;
         let is_new = |row: &&String| row.starts_with("row tenantry_pool_") && row.ends_with(" Ready");
         pool.iter().find(is_new).map(drop).ok_or_else(|| format!("{pool:#?}"))
     })
@@ -130,19 +155,19 @@ async fn neither_an_operator_that_dies_while_it_fills_a_pool_nor_a_server_that_g
         let operator = OperatorProcess::start(&site).await;
         scene.ready(Kind::DatabaseServer, &server).await;
         wait_until(A_MINUTE, "the pool is being filled", async || {
-            let pool = pool(&site).await;
+            let pool = pool(&site.postgres).await;
             let count = pool.iter().filter(|it| it.starts_with("row ")).count();
             if count >= rows { Ok(()) } else { Err(format!("{pool:?}")) }
         })
         .await;
-        operator.kill();
+        operator.kill(&site).await;
     }
     let operator = OperatorProcess::start(&site).await;
     holds(&site, 4).await;
     // A server that is given up has nothing of it left.
     scene.delete(Kind::DatabaseServer, &server).await;
     scene.gone(Kind::DatabaseServer, &server).await;
-    assert_eq!(pool(&site).await, BTreeSet::new());
+    assert_eq!(pool(&site.postgres).await, BTreeSet::new());
     operator.terminate();
 }
 
@@ -204,7 +229,7 @@ async fn a_server_takes_no_more_databases_than_it_may_and_none_while_it_is_pause
         .await;
     scene.patch(Kind::TenantDatabase, &claims[0], json!({"spec": {"limits": {"connections": 7}}})).await;
     scene.ready(Kind::TenantDatabase, &claims[0]).await;
-    assert_eq!(pool(&site).await, BTreeSet::new());
+    assert_eq!(pool(&site.postgres).await, BTreeSet::new());
     patch(json!({"scheduling": "Active"})).await;
     scene.ready(Kind::TenantDatabase, &extra).await;
     holds(&site, 2).await;

@@ -41,6 +41,7 @@ async fn of_claims_that_come_at_once_no_more_get_a_database_than_the_plan_lets_t
     let scene = shop::open(&site).await;
     let plan = scene.cluster("small");
     scene.patch(Kind::Plan, &plan, quota(4)).await;
+    scene.ready(Kind::Plan, &plan).await;
     let none = json!({});
     let created = CLAIMS.map(|name| (scene.inside("acme", name), none.clone()));
     let made = created.iter().map(|(key, spec)| scene.create(Kind::TenantDatabase, key, spec.clone()));

@@ -3,14 +3,15 @@
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use sqlx::Executor;
-use tenantry::api::labels::{IN_USE, SERVERS_NAMESPACE};
+use tenantry::api::labels::{FORCE_RELEASE, IN_USE, SERVERS_NAMESPACE};
 use tenantry::controller::object::{Key, Kind, dynamic_api};
 
-use super::claims::{binding, server_database};
+use super::claims::{binding, rows, server_database, write_row};
 use super::scene::{A_MINUTE, condition};
 use super::shop;
 use super::site::{Site, Stage};
@@ -194,15 +195,81 @@ async fn a_server_stays_while_databases_are_on_it_and_goes_when_there_are_none()
     let claim = scene.inside("acme", "orders");
     scene.patch(Kind::TenantDatabase, &claim, json!({"spec": {"limits": {"connections": 3}}})).await;
     scene.ready(Kind::TenantDatabase, &claim).await;
-    operator.stop().await;
+    a_server_that_never_comes_back_is_let_go_of_and_keeps_what_is_on_it(&scene).await;
 
     let empty = Postgres::own();
     empty.register(&scene.client, &scene.name("empty")).await;
-    let operator = Operator::start(&site).await;
     scene.ready(Kind::DatabaseServer, &scene.cluster("empty")).await;
     scene.delete(Kind::DatabaseServer, &scene.cluster("empty")).await;
     scene.gone(Kind::DatabaseServer, &scene.cluster("empty")).await;
     operator.stop().await;
+}
+
+/// It is being deleted when this begins, and there again when it ends.
+async fn a_server_that_never_comes_back_is_let_go_of_and_keeps_what_is_on_it(scene: &Stage<'_>) {
+    let (site, server) = (scene.site, Key::cluster(&scene.site.server));
+    write_row(scene, "orders-app", "kept").await;
+    let marked = "select concat_ws(' ', marker.*::text, oid) from tenantry.marker join pg_database on datname = physical_name order by 1";
+    let mut admin = site.postgres.admin("tenantry").await;
+    let before: Vec<String> = sqlx::query_scalar(marked).fetch_all(&mut admin).await.unwrap();
+    drop(admin);
+    let objects = scene.all(Kind::ServerDatabase).await;
+    assert_eq!((before.len(), objects.len()), (2, 2));
+    site.postgres.stop();
+    let uid = scene.get(Kind::DatabaseServer, &server).await.unwrap()["metadata"]["uid"].clone();
+    let how = format!(
+        "; to let go of the object all the same: kubectl annotate dbs {} --overwrite {FORCE_RELEASE}={}, which keeps and changes nothing \
+         that is on the server",
+        server.name,
+        uid.as_str().unwrap()
+    );
+    scene
+        .until(
+            Kind::DatabaseServer,
+            &server,
+            "says that its server is down, and how to let it go",
+            |server| {
+                let said = condition(server, "Ready")?["message"].as_str()?;
+                (said.contains("it, which cannot be used now (") && said.ends_with(&how)).then_some(())
+            },
+        )
+        .await;
+    // Another object's UID lets nothing go: whoever answers it says more.
+    let force = |uid: &Value| json!({"metadata": {"annotations": {FORCE_RELEASE: uid}}});
+    scene.patch(Kind::DatabaseServer, &server, force(&json!("00000000-0000-0000-0000-000000000000"))).await;
+    let told = json!({"metadata": {"labels": {"looked": "at"}}});
+    scene.patch(Kind::DatabaseServer, &server, told).await;
+    assert!(scene.get(Kind::DatabaseServer, &server).await.is_some());
+    scene.patch(Kind::DatabaseServer, &server, force(&uid)).await;
+    scene.gone(Kind::DatabaseServer, &server).await;
+
+    let claim = scene.inside("acme", "orders");
+    let said = scene.refused(Kind::TenantDatabase, &claim, "ServerNotFound").await;
+    assert!(said.contains("which has the database, does not exist: create it again"), "{said}");
+    for database in &objects {
+        let database = Key::cluster(database["metadata"]["name"].as_str().unwrap());
+        scene.refused(Kind::ServerDatabase, &database, "ServerNotFound").await;
+    }
+    let events: Api<Event> = Api::namespaced(scene.client.clone(), "default");
+    wait_until(A_MINUTE, "an Event says who let it go", async || {
+        let mut notes = events.list(&ListParams::default()).await.unwrap().items.into_iter();
+        let told = notes.find(|it| it.reason.as_deref() == Some("ForceReleased"));
+        let note = told.and_then(|it| it.note).ok_or("there is none")?;
+        let right = note.starts_with(&format!("let go of by {FORCE_RELEASE}, which "))
+            && note.contains(" (unattributed) has set: t-")
+            && note.contains(" stay on it as they are");
+        if right { Ok(()) } else { Err(note) }
+    })
+    .await;
+
+    // It does come back. Nothing on it has changed, and whoever creates its object again has it all.
+    site.postgres.start();
+    let mut admin = site.postgres.admin("tenantry").await;
+    let after: Vec<String> = sqlx::query_scalar(marked).fetch_all(&mut admin).await.unwrap();
+    assert_eq!(after, before);
+    site.postgres.register(&scene.client, &site.server).await;
+    scene.ready(Kind::TenantDatabase, &claim).await;
+    assert_eq!(rows(scene, "orders-app").await, ["kept"]);
 }
 
 #[tokio::test]
@@ -343,7 +410,7 @@ async fn a_managed_server_consists_of_its_objects_and_leaves_volume_and_secrets(
     }
     scene.delete(Kind::DatabaseServer, &server).await;
     scene.gone(Kind::DatabaseServer, &server).await;
-    for kind in [Kind::StatefulSet, Kind::Service] {
+    for kind in [Kind::StatefulSet, Kind::Service, Kind::NetworkPolicy] {
         assert!(scene.get(kind, &inside("")).await.is_none(), "{kind}");
     }
     for secret in secrets {

@@ -2,6 +2,7 @@
 //! that a service of people's own can say.
 
 use serde_json::{Value, json};
+use tenantry::api::labels::IN_USE;
 use tenantry::controller::object::{Key, Kind};
 
 use super::site::{Site, Stage};
@@ -92,12 +93,19 @@ pub async fn open(site: &Site) -> Stage<'_> {
     scene
 }
 
-/// Waits for the databases' own objects: a tenant is Ready as soon as its claims are, and these have their status a moment
-/// later.
+/// Waits for the databases' own objects and for the server: a tenant is Ready as soon as its claims are, and these are written a
+/// moment later.
 async fn settle(scene: &Stage<'_>) {
     for name in DATABASES {
         let claim = scene.get(Kind::TenantDatabase, &scene.inside("acme", name)).await.unwrap();
         let database = claim["status"]["serverDatabase"].as_str().unwrap();
         scene.ready(Kind::ServerDatabase, &Key::cluster(database)).await;
     }
+    in_use(scene, &scene.site.server).await;
+}
+
+/// Waits until the server says that databases are on it, which is in a turn of its own.
+pub async fn in_use(scene: &Stage<'_>, server: &str) {
+    let marked = |server: &Value| (server["metadata"]["labels"][IN_USE] == "true").then_some(());
+    scene.until(Kind::DatabaseServer, &Key::cluster(server), "is in use", marked).await;
 }

@@ -1,14 +1,15 @@
 //! What a server refuses for want of something is told with the place of the statement and what would help, asked for
 //! seldom, and forgotten when it is there.
 
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 use tenantry::controller::object::{Key, Kind};
 
+use super::claims::binding;
 use super::scene::{A_MINUTE, condition};
 use super::shop;
 use super::site::{Site, Stage};
@@ -49,7 +50,12 @@ async fn what_a_server_refuses_is_told_with_the_statement_and_what_would_help() 
         ("x-53300", "TooManyConnections", "raise max_connections of the server"),
         ("x-25006", "ReadOnly", "name the primary in spec.external.host of the DatabaseServer"),
         ("x-42501", "PrivilegeMissing", "grant it to the admin login"),
-        ("x-22023", "ReconcileFailed", "it is tried again"),
+        (
+            "x-22023",
+            "SettingRefused",
+            "correct the value that the statement sets in spec.limits of the claim",
+        ),
+        ("x-22012", "ReconcileFailed", "it is tried again"),
     ];
     let begun = (failed(&operator), Instant::now());
     for (claim, ..) in cases {
@@ -91,6 +97,15 @@ impl Cloud<'_> {
         for statement in sql.split(';') {
             self.superuser.execute(statement).await.unwrap();
         }
+    }
+
+    /// What stands with a claim's database.
+    async fn settings(&self, claim: &Key) -> Vec<String> {
+        let database = binding(&self.scene, &format!("{}-app", claim.name)).await.remove("database");
+        let mut admin = self.scene.site.postgres.admin("postgres").await;
+        let sql = "select unnest(s.setconfig) from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase \
+                   where s.setrole = 0 and d.datname = $1 order by 1";
+        sqlx::query_scalar(sql).bind(database).fetch_all(&mut admin).await.unwrap()
     }
 
     /// A claim that somebody makes now.
@@ -157,6 +172,45 @@ async fn every_shortage_of_a_real_server_is_named_and_its_end_recovers() {
     cloud.run("alter role limited createdb").await;
     cloud.recovers(&claim).await;
 
+    // A limit that the admin may not set: all else is done, and the GRANT is named.
+    let limited = cloud.scene.inside("acme", "orders");
+    let limits = json!({"spec": {"limits": {"statementTimeout": "1m", "tempFiles": "1Gi"}}});
+    let begun = (failed(&operator), Instant::now());
+    cloud.scene.patch(Kind::TenantDatabase, &limited, limits).await;
+    let said = cloud.scene.refused(Kind::TenantDatabase, &limited, "PrivilegeMissing").await;
+    let grant = "run: GRANT SET ON PARAMETER temp_file_limit TO \"limited\"";
+    assert!(said.starts_with("spec.limits.tempFiles: ") && said.ends_with(grant), "{said}");
+    assert_eq!(cloud.settings(&limited).await, ["statement_timeout=60000"]);
+    nobody_hammered(&operator, begun, cloud.claims + 2);
+    cloud.run("grant set on parameter temp_file_limit to limited").await;
+    cloud.recovers(&limited).await;
+    assert_eq!(cloud.settings(&limited).await, ["statement_timeout=60000", "temp_file_limit=1048576"]);
+
+    // What keeps tenants out of the server's log is told on the server, until it can be set or nobody asks for it.
+    let server = Key::cluster(&site.server);
+    let exposed = |server: &Value| condition(server, "Exposed").map(|exposed| exposed["message"].clone());
+    let said = cloud.scene.until(Kind::DatabaseServer, &server, "is exposed", exposed).await;
+    let grant = "GRANT SET ON PARAMETER log_min_messages TO \"limited\"";
+    assert!(said.as_str().unwrap().contains(grant), "{said}");
+    cloud.run("grant set on parameter log_min_messages to limited").await;
+    cloud.scene.patch(Kind::DatabaseServer, &server, json!({"metadata": {"labels": {"look": "now"}}})).await;
+    let closed = |server: &Value| condition(server, "Exposed").is_none().then_some(());
+    cloud.scene.until(Kind::DatabaseServer, &server, "is exposed no more", closed).await;
+    let right = ["log_min_messages=panic", "statement_timeout=60000", "temp_file_limit=1048576"];
+    wait_until(A_MINUTE, "the database is kept out of the log", async || {
+        let settings = cloud.settings(&limited).await;
+        if settings == right { Ok(()) } else { Err(format!("{settings:?}")) }
+    })
+    .await;
+    let drifted = cloud.scene.get(Kind::TenantDatabase, &limited).await.unwrap();
+    assert!(condition(&drifted, "Drifted").is_none(), "nobody has changed anything: {drifted}");
+    cloud.scene.patch(Kind::DatabaseServer, &server, json!({"spec": {"tenantLog": "Keep"}})).await;
+    wait_until(A_MINUTE, "the server's own settings hold", async || {
+        let settings = cloud.settings(&limited).await;
+        if settings == right[1..] { Ok(()) } else { Err(format!("{settings:?}")) }
+    })
+    .await;
+
     // 53200: one session holds every lock that there is room for.
     let mut hoarder = site.postgres.admin("postgres").await;
     let hoard = "select count(pg_advisory_lock(n)) from generate_series(1, 1000000) n";
@@ -175,6 +229,31 @@ async fn every_shortage_of_a_real_server_is_named_and_its_end_recovers() {
     cloud.run("alter role limited connection limit -1").await;
     cloud.recovers(&claim).await;
 
+    // A standby, as after a failover that spec.external.host does not follow; then it is the primary.
+    let signal = data(&site).join("standby.signal");
+    site.postgres.stop();
+    std::fs::write(&signal, "").unwrap();
+    belongs_to_postgres(&signal);
+    site.postgres.start();
+    let (claim, said) = cloud.told("ReadOnly").await;
+    assert!(said.contains("name the primary"), "{said}");
+    let server = Key::cluster(&site.server);
+    let look = json!({"metadata": {"annotations": {"tenantry.dev/reconcile-requested-at": "standby"}}});
+    cloud.scene.patch(Kind::DatabaseServer, &server, look).await;
+    let said = cloud.scene.refused(Kind::DatabaseServer, &server, "ReadOnly").await;
+    assert!(said.contains("name the primary"), "{said}");
+    cloud.superuser = site.postgres.admin("postgres").await;
+    cloud.run("select pg_promote()").await;
+    wait_until(A_MINUTE, "the primary is used", async || {
+        for (kind, key) in [(Kind::DatabaseServer, &server), (Kind::TenantDatabase, &claim)] {
+            let object = cloud.scene.get(kind, key).await.unwrap();
+            let ready = condition(&object, "Ready").filter(|ready| ready["status"] == "True");
+            ready.ok_or_else(|| object.to_string())?;
+        }
+        Ok(())
+    })
+    .await;
+
     // What was there before has been there all the time.
     cloud.scene.ready(Kind::Tenant, &cloud.scene.cluster("acme")).await;
     operator.stop().await;
@@ -186,7 +265,18 @@ async fn file_of(site: &Site, table: &str) -> PathBuf {
     let path = sqlx::query_scalar("select pg_relation_filepath($1::regclass)").bind(table);
     let path: String = path.fetch_one(&mut admin).await.unwrap();
     admin.close().await.unwrap();
-    site.postgres.access().ca.parent().unwrap().join("data").join(path)
+    data(site).join(path)
+}
+
+/// Where the server has its files.
+fn data(site: &Site) -> PathBuf {
+    site.postgres.access().ca.parent().unwrap().join("data")
+}
+
+/// Gives a new file in the server's folder to whoever has the folder.
+fn belongs_to_postgres(file: &Path) {
+    let folder = std::fs::metadata(file.parent().unwrap()).unwrap();
+    std::os::unix::fs::chown(file, Some(folder.uid()), Some(folder.gid())).unwrap();
 }
 
 #[tokio::test]
@@ -220,12 +310,9 @@ async fn a_disk_without_room_is_named_and_room_recovers() {
     // Both claims stumble over the restart.
     nobody_hammered(&operator, begun, 2);
 
-    let owner = std::fs::metadata(file.parent().unwrap()).unwrap();
     put(&|| {
         std::fs::write(&file, "").unwrap();
-        let (user, group) =
-            (std::os::unix::fs::MetadataExt::uid(&owner), std::os::unix::fs::MetadataExt::gid(&owner));
-        std::os::unix::fs::chown(&file, Some(user), Some(group)).unwrap();
+        belongs_to_postgres(&file);
     });
     scene.ready(Kind::TenantDatabase, &claim).await;
     operator.stop().await;

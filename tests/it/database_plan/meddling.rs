@@ -1,13 +1,19 @@
 //! What may happen to a server: the operator works and dies, and somebody changes things behind its back.
 
+use std::collections::BTreeSet;
+
+use k8s_openapi::jiff::Timestamp;
 use proptest::prelude::*;
 use tenantry::api::names::{CredentialName, Group, Side};
+use tenantry::controller::database::extensions::{Creation, Wanted};
 use tenantry::controller::database::plan::{plan, release};
-use tenantry::controller::database::want::DatabaseSpec;
+use tenantry::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
+use tenantry::postgres::extension::HOME;
 use tenantry::postgres::facts::{Acl, DefaultKind, Grantee, Membership, Phase, Privilege, StoredPassword};
 use tenantry::postgres::function::RestrictedFunction;
-use tenantry::postgres::quote::Ident;
-use tenantry::postgres::settings::Setting;
+use tenantry::postgres::issue::{Earlier, Issue};
+use tenantry::postgres::quote::{Ident, Literal};
+use tenantry::postgres::settings::{Setting, Value};
 use tenantry::postgres::statement::DatabaseChange;
 
 use super::model::Model;
@@ -50,11 +56,18 @@ pub enum Event {
     Meddle(Meddling),
 }
 
+/// The credentials that there may be.
+pub const CREDENTIALS: [&str; 2] = ["app", "b-c"];
+/// How many roles there may be that are the database's own.
+const OWN: usize = Group::ALL.len() + 2 * CREDENTIALS.len();
+
 fn role_names() -> Vec<String> {
     let physical = physical();
-    let logins = ["app", "b-c"].map(|name| physical.login(&CredentialName::parse(name).unwrap(), Side::A));
+    let login = |(name, side)| physical.login(&CredentialName::parse(name).unwrap(), side);
+    let logins =
+        [Side::A, Side::B].into_iter().flat_map(|side| CREDENTIALS.map(|name| (name, side))).map(login);
     let groups = Group::ALL.map(|group| physical.group(group));
-    [&groups[..], &logins[..], &["stranger".to_owned()]].concat()
+    groups.into_iter().chain(logins).chain(["stranger".to_owned()]).collect()
 }
 
 fn grantees() -> Vec<Grantee> {
@@ -95,7 +108,8 @@ impl Model {
                         .for_each(|it| it.acl.retain(|(grantee, _), _| !own(grantee)));
                     for inside in self.truth.inside.values_mut() {
                         inside.defaults.retain(|(creator, _), _| creator != role);
-                        let acls = inside.public.iter_mut().chain(inside.defaults.values_mut());
+                        let homes = inside.extensions.homes.values_mut().map(|home| &mut home.acl);
+                        let acls = inside.public.iter_mut().chain(homes).chain(inside.defaults.values_mut());
                         acls.chain(inside.functions.values_mut())
                             .for_each(|acl| acl.retain(|(grantee, _), _| !own(grantee)));
                     }
@@ -180,6 +194,9 @@ impl Model {
             Meddling::DatabaseSetting(setting) => {
                 let name = ["statement_timeout", "temp_file_limit", "search_path"][setting];
                 database.settings.insert(name.into(), "0".into());
+                if name == "search_path" {
+                    inside.extensions.search_path = Some("0".into());
+                }
             }
             Meddling::Close => database.allow_connections = false,
             Meddling::Template => database.template = true,
@@ -200,28 +217,66 @@ impl Model {
     }
 }
 
+/// How far a credential's rotation is: whether its second login is in use, and whether the other one still works; `None` for one that
+/// was never rotated.
+fn rotations() -> impl Strategy<Value = Option<(bool, bool)>> {
+    prop::option::of((any::<bool>(), any::<bool>()))
+}
+
+/// A credential as it is wanted when its rotation is that far.
+fn rotated(credential: &mut CredentialSpec, (second, earlier_works): (bool, bool)) {
+    credential.side = if second { Side::B } else { Side::A };
+    credential.earlier_works = earlier_works;
+    let earlier = if earlier_works { Earlier::Rolling } else { Earlier::Refused };
+    let rotated_for = Some("asked".to_owned());
+    credential.issue =
+        Some(Issue { side: credential.side, earlier, rotated_for, ..Issue::first(Timestamp::UNIX_EPOCH) });
+    credential.password = PasswordWish::Reissue(verifier(credential.name.as_str()));
+}
+
 pub fn specs() -> impl Strategy<Value = DatabaseSpec> {
-    let credentials = prop_oneof![Just(vec!["app"]), Just(vec!["b-c"]), Just(vec!["app", "b-c"])];
+    let credentials = prop_oneof![Just(vec!["app"]), Just(vec!["b-c"]), Just(CREDENTIALS.to_vec())];
     let settings = prop::collection::btree_map(
         prop_oneof![Just(Setting::StatementTimeout), Just(Setting::TempFileLimit)],
-        1u32..3,
+        (1u32..3).prop_map(Value::Number),
         0..3,
     );
-    let groups = prop::array::uniform2(0usize..3);
-    (credentials, prop::option::of(1u32..5), settings, any::<bool>(), groups).prop_map(
-        |(credentials, limit, settings, allowed, groups)| {
+    let each = prop::array::uniform2((0usize..3, rotations()));
+    let extensions = prop::sample::subsequence(vec!["citext", "cube"], 0..=2);
+    (credentials, prop::option::of(1u32..5), settings, any::<bool>(), each, extensions).prop_map(
+        |(credentials, limit, settings, allowed, each, extensions)| {
             let mut want = DatabaseSpec { settings, ..want(&credentials, limit, allowed) };
-            want.credentials.iter_mut().zip(groups).for_each(|(it, group)| it.group = Group::ALL[group]);
+            for (credential, (group, rotation)) in want.credentials.iter_mut().zip(each) {
+                credential.group = Group::ALL[group];
+                if let Some(rotation) = rotation {
+                    rotated(credential, rotation);
+                }
+            }
+            want.extensions = extensions_of(&extensions);
             want
         },
     )
 }
 
+/// Those extensions, as they are made where none of them is.
+fn extensions_of(names: &[&str]) -> Wanted {
+    let creation = |name: &&str| Creation {
+        name: Ident::parse(name).unwrap(),
+        schema: Ident::parse(HOME).unwrap(),
+        version: Literal::new("1.0").unwrap(),
+        requires: BTreeSet::new(),
+    };
+    Wanted {
+        names: names.iter().map(ToString::to_string).collect(),
+        create: names.iter().map(creation).collect(),
+    }
+}
+
 fn meddlings() -> impl Strategy<Value = Meddling> {
-    let (role, grantee) = (0usize..6, 0usize..7);
+    let (role, grantee) = (0..=OWN, 0..=OWN + 1);
     prop_oneof![
         (role.clone(), 0usize..9).prop_map(|(role, attribute)| Meddling::Attribute { role, attribute }),
-        (0usize..5).prop_map(Meddling::DropRole),
+        (0..OWN).prop_map(Meddling::DropRole),
         role.clone().prop_map(Meddling::Password),
         role.clone().prop_map(Meddling::ForgetSetting),
         (role.clone(), 0usize..3).prop_map(|(role, place)| Meddling::Setting { role, place }),
@@ -258,10 +313,17 @@ pub fn events() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// What is asked of a database that nobody can look into: its extensions wait until somebody can.
+pub fn seen(want: &DatabaseSpec, model: &Model) -> DatabaseSpec {
+    let is_closed = model.truth.databases.get(physical().as_str()).is_some_and(|it| !it.allow_connections);
+    let extensions = if is_closed { Wanted::default() } else { want.extensions.clone() };
+    DatabaseSpec { extensions, ..want.clone() }
+}
+
 pub fn happen(model: &mut Model, event: &Event) {
     match event {
         Event::Work { want, effects } => {
-            let plan = plan(want, &model.observe()).unwrap();
+            let plan = plan(&seen(want, model), &model.observe()).unwrap();
             model.apply(&plan.batches[..plan.batches.len().min(*effects)]);
         }
         Event::Release { effects } => {

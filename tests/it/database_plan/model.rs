@@ -1,11 +1,15 @@
 //! A model of PostgreSQL's catalogs: what each statement does to them.
 
 use tenantry::api::names::{CredentialName, PhysicalName};
+use tenantry::postgres::extension::Home;
 use tenantry::postgres::facts::{
     Acl, Database, Facts, Grantee, Inside, Membership, Privilege, Role, Server, StoredPassword,
 };
 use tenantry::postgres::issue::Issue;
-use tenantry::postgres::statement::{Batch, DatabaseChange, Object, READ_ONLY, RoleAttribute, Statement};
+use tenantry::postgres::settings::Setting;
+use tenantry::postgres::statement::{
+    Batch, DatabaseChange, ExtensionChange, Object, READ_ONLY, RoleAttribute, Statement,
+};
 
 use super::physical;
 
@@ -30,6 +34,7 @@ impl Model {
             create_role: true,
             create_database: true,
             reads_passwords: superuser,
+            forbidden_settings: Setting::PRIVILEGED.into_iter().filter(|_| !superuser).collect(),
             ..Server::default()
         };
         Self { truth: Facts { server, ..Facts::default() }, name: physical().as_str().to_owned() }
@@ -141,17 +146,39 @@ impl Model {
                 assert_eq!(row.generation, *expected_generation);
                 *row = marker.clone();
             }
+            Statement::Extension(change) => self.extend(change),
             Statement::WriteIssue { database, credential, issue } => self.record(database, credential, issue),
             Statement::CreateOperatorSchema
             | Statement::CreateMarkerTable
             | Statement::WidenMarkerTable
             | Statement::CreateEpochTable
             | Statement::CreateCredentialTable => panic!("bootstrap's: {text}"),
-            Statement::LockMarkers | Statement::RequireRoom { .. } => panic!("that is a claim's: {text}"),
-            Statement::Pool(_) => panic!("that is the warm pool's: {text}"),
-            Statement::Extension(_) => panic!("none is asked for: {text}"),
-            Statement::Tombstone(_) => panic!("that is a purge's: {text}"),
-            Statement::EndBackend(_) => panic!("that is the guard's: {text}"),
+            _ => panic!("nobody asks a claim's plan for that: {text}"),
+        }
+    }
+
+    fn extend(&mut self, change: &ExtensionChange) {
+        let name = self.name.clone();
+        let open = self.truth.databases.get(&name).is_some_and(|it| it.allow_connections);
+        let extensions = &mut self.truth.inside.get_mut(&name).expect("the database exists").extensions;
+        assert!(open, "nobody can work inside a closed database");
+        match change {
+            ExtensionChange::CreateHome { schema, owner } => {
+                let home = Home { owner: owner.as_str().to_owned(), acl: Acl::new() };
+                assert!(
+                    extensions.homes.insert(schema.as_str().to_owned(), home).is_none(),
+                    "{schema} exists"
+                );
+            }
+            ExtensionChange::Create { name, schema, .. } => {
+                assert!(extensions.homes.contains_key(schema.as_str()), "there is no schema {schema}");
+                let before =
+                    extensions.installed.insert(name.as_str().to_owned(), schema.as_str().to_owned());
+                assert!(before.is_none(), "extension {name} exists");
+            }
+            ExtensionChange::LeadTo { schema, .. } => {
+                extensions.search_path = Some(format!("\"$user\", public, {schema}"));
+            }
         }
     }
 
@@ -203,6 +230,11 @@ impl Model {
             }
             DatabaseChange::AllowConnections(allow) => database.allow_connections = *allow,
             DatabaseChange::ConnectionLimit(count) => database.connection_limit = *count,
+            DatabaseChange::Set(setting, _) | DatabaseChange::Reset(setting)
+                if self.truth.server.forbidden_settings.contains(setting) =>
+            {
+                panic!("permission denied to set parameter {}", setting.name())
+            }
             DatabaseChange::Set(setting, value) => {
                 database.settings.insert(setting.name().to_owned(), value.to_string());
             }
@@ -221,7 +253,13 @@ impl Model {
                 &mut self.truth.databases.get_mut(name.as_str()).expect("the database exists").acl
             }
             _ if !open => panic!("nobody can work inside a closed database"),
-            Object::Schema(_) => inside.public.as_mut().expect("schema public exists"),
+            Object::Schema(name) if name.as_str() == "public" => {
+                inside.public.as_mut().expect("schema public exists")
+            }
+            Object::Schema(name) => {
+                let home = inside.extensions.homes.get_mut(name.as_str());
+                &mut home.expect("the schema exists").acl
+            }
             Object::Function(function) => inside.functions.entry(*function).or_default(),
             Object::Default { creator, kind } => {
                 let may = self.truth.server.superuser

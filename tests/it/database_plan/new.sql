@@ -1,5 +1,5 @@
 -- server
-INSERT INTO tenantry.marker (tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, logins, deletion_policy) VALUES ('0b6cbd8e-7a0c-4d51-9f0b-2a4f3f3f0c11', 'app', 'joh3iuzatw', 't_joh3iuzatw_app', 'tenant-acme', 'app', 'claim-1', 'Creating', 1, (SELECT epoch FROM tenantry.epoch), ARRAY['t_joh3iuzatw_app_app_a']::text[], 'Retain');
+INSERT INTO tenantry.marker (tenant_uid, name, tenant_id, physical_name, claim_namespace, claim_name, claim_uid, phase, generation, epoch, logins, deletion_policy, own_server) VALUES ('0b6cbd8e-7a0c-4d51-9f0b-2a4f3f3f0c11', 'app', 'joh3iuzatw', 't_joh3iuzatw_app', 'tenant-acme', 'app', 'claim-1', 'Creating', 1, (SELECT epoch FROM tenantry.epoch), ARRAY['t_joh3iuzatw_app_app_a']::text[], 'Retain', false);
 CREATE ROLE "t_joh3iuzatw_app_owner" NOLOGIN;
 CREATE ROLE "t_joh3iuzatw_app_rw" NOLOGIN;
 CREATE ROLE "t_joh3iuzatw_app_ro" NOLOGIN;
@@ -41,4 +41,4 @@ GRANT CONNECT ON DATABASE "t_joh3iuzatw_app" TO "t_joh3iuzatw_app_app_a";
 GRANT CONNECT, TEMPORARY, CREATE ON DATABASE "t_joh3iuzatw_app" TO "t_joh3iuzatw_app_owner";
 GRANT CONNECT ON DATABASE "t_joh3iuzatw_app" TO "t_joh3iuzatw_app_ro";
 GRANT CONNECT, TEMPORARY ON DATABASE "t_joh3iuzatw_app" TO "t_joh3iuzatw_app_rw";
-UPDATE tenantry.marker SET tenant_uid = '0b6cbd8e-7a0c-4d51-9f0b-2a4f3f3f0c11', name = 'app', claim_namespace = 'tenant-acme', claim_name = 'app', claim_uid = 'claim-1', phase = 'Bound', generation = 1, epoch = (SELECT epoch FROM tenantry.epoch), logins = ARRAY['t_joh3iuzatw_app_app_a']::text[], deletion_policy = 'Retain', changed_at = now() WHERE physical_name = 't_joh3iuzatw_app' AND generation = 1;
+UPDATE tenantry.marker SET tenant_uid = '0b6cbd8e-7a0c-4d51-9f0b-2a4f3f3f0c11', name = 'app', claim_namespace = 'tenant-acme', claim_name = 'app', claim_uid = 'claim-1', phase = 'Bound', generation = 1, epoch = (SELECT epoch FROM tenantry.epoch), logins = ARRAY['t_joh3iuzatw_app_app_a']::text[], deletion_policy = 'Retain', own_server = false, changed_at = now() WHERE physical_name = 't_joh3iuzatw_app' AND generation = 1;

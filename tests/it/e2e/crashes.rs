@@ -1,5 +1,7 @@
 //! The operator dies at random moments while ten tenants are made, and what comes of it is what comes of a quiet run.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
@@ -14,6 +16,8 @@ use crate::support::{FullCluster, WholeState, Write, kill_operator_process, wait
 
 const TENANTS: usize = 10;
 const DEATHS: usize = 5;
+/// A look at the end state waits for all ten tenants.
+const LONG: Duration = Duration::from_mins(3);
 
 #[tokio::test]
 async fn an_operator_killed_five_times_makes_what_an_undisturbed_one_makes() {
@@ -22,7 +26,7 @@ async fn an_operator_killed_five_times_makes_what_an_undisturbed_one_makes() {
     let quiet = Scene::new(&cluster.plane).await;
     let mark = cluster.plane.mark().await;
     create_tenants(&quiet).await;
-    let undisturbed = wait_until(A_MINUTE, "the undisturbed run stands still", async || {
+    let undisturbed = wait_until(LONG, "the undisturbed run stands still", async || {
         let (state, later) = (end_state(cluster, &quiet).await, end_state(cluster, &quiet).await);
         later.difference(&state).map_or(Ok(later), Err)
     })
@@ -39,7 +43,7 @@ async fn an_operator_killed_five_times_makes_what_an_undisturbed_one_makes() {
     let mark = cluster.plane.mark().await;
     create_tenants(&disturbed).await;
     for moment in moments {
-        wait_until(A_MINUTE, &format!("the next death ({told})"), async || {
+        wait_until(LONG, &format!("the next death ({told})"), async || {
             let done = about(&disturbed, cluster.plane.operator_writes_since(mark).await);
             if done >= moment { Ok(()) } else { Err(format!("{done} writes")) }
         })
@@ -47,7 +51,7 @@ async fn an_operator_killed_five_times_makes_what_an_undisturbed_one_makes() {
         kill_operator(&disturbed).await;
     }
     // Tenants are Ready a moment before the last status of their databases is written.
-    wait_until(A_MINUTE, &format!("the end state is that of an undisturbed run ({told})"), async || {
+    wait_until(LONG, &format!("the end state is that of an undisturbed run ({told})"), async || {
         let difference = end_state(cluster, &disturbed).await.difference(&undisturbed);
         difference.map_or(Ok(()), Err)
     })

@@ -8,24 +8,31 @@ use std::path::{Path, PathBuf};
 use http::header::HOST;
 use http::request::Parts;
 use http::{Method, Request, Response};
-use http_body_util::BodyExt;
-use hyper::body::{Bytes, Incoming};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use kube::client::Body;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tempfile::{NamedTempFile, TempPath};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::trap::Trap;
 use crate::support::ControlPlane;
 
+/// What the API server says in a watch whose past it has forgotten.
+const GONE: &[u8] = br#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too old resource version","reason":"Expired","code":410}}
+"#;
+
 /// Takes requests until it is dropped.
 #[derive(Debug)]
 pub struct Api {
     address: SocketAddr,
+    ears: watch::Sender<bool>,
     _open: DropGuard,
 }
 
@@ -35,14 +42,21 @@ impl Api {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let (address, kubeconfig) = (listener.local_addr().unwrap(), plane.kubeconfig().to_owned());
+        let (ears, hears) = watch::channel(true);
         let open = CancellationToken::new();
         let closed = open.clone();
         // A thread of its own, which the test's own waiting does not hold up.
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(closed.run_until_cancelled(serve(listener, kubeconfig, trap)));
+            runtime.block_on(closed.run_until_cancelled(serve(listener, kubeconfig, trap, hears)));
         });
-        Self { address, _open: open.drop_guard() }
+        Self { address, ears, _open: open.drop_guard() }
+    }
+
+    /// Whether watches tell anything. What they do not tell is lost: a watch that missed something says so (410) when it may
+    /// speak again.
+    pub fn ears(&self) -> &watch::Sender<bool> {
+        &self.ears
     }
 
     /// The operator's kubeconfig, through this proxy. It carries the operator's token on, and has no rights of its own.
@@ -68,15 +82,21 @@ async fn nobody(kubeconfig: &Path) -> Client {
     Client::try_from(config.unwrap()).unwrap()
 }
 
-async fn serve(listener: TcpListener, kubeconfig: PathBuf, trap: Trap) -> Infallible {
+async fn serve(
+    listener: TcpListener,
+    kubeconfig: PathBuf,
+    trap: Trap,
+    hears: watch::Receiver<bool>,
+) -> Infallible {
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     let client = nobody(&kubeconfig).await;
     let mut connections = JoinSet::new();
     loop {
         let (connection, _) = listener.accept().await.unwrap();
-        let (client, trap) = (client.clone(), trap.clone());
+        let (client, trap, hears) = (client.clone(), trap.clone(), hears.clone());
         connections.spawn(async move {
-            let carry = service_fn(move |request| carry(client.clone(), trap.clone(), request));
+            let carry =
+                service_fn(move |request| carry(client.clone(), trap.clone(), hears.clone(), request));
             let http = hyper::server::conn::http1::Builder::new();
             // However a connection ends, it has ended.
             let _ = http.serve_connection(TokioIo::new(connection), carry).await;
@@ -86,9 +106,15 @@ async fn serve(listener: TcpListener, kubeconfig: PathBuf, trap: Trap) -> Infall
 }
 
 /// One request. An error ends the connection without an answer.
-async fn carry(client: Client, trap: Trap, request: Request<Incoming>) -> io::Result<Response<Body>> {
+async fn carry(
+    client: Client,
+    trap: Trap,
+    hears: watch::Receiver<bool>,
+    request: Request<Incoming>,
+) -> io::Result<Response<UnsyncBoxBody<Bytes, kube::Error>>> {
     let (mut parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let watches = parts.uri.query().is_some_and(|query| query.split('&').any(|it| it == "watch=true"));
     let at = effect(&parts, &body).and_then(|name| trap.meet(&name));
     if at.is_some_and(|position| !position.arrives()) {
         return Err(io::Error::other("the request is lost"));
@@ -99,7 +125,29 @@ async fn carry(client: Client, trap: Trap, request: Request<Incoming>) -> io::Re
     if trap.arrived(at) {
         return Err(io::Error::other("the answer is lost"));
     }
-    Ok(answer)
+    Ok(answer.map(|body| if watches { told(body, hears) } else { body.boxed_unsync() }))
+}
+
+/// What a watch tells, as far as it may.
+fn told(body: Body, hears: watch::Receiver<bool>) -> UnsyncBoxBody<Bytes, kube::Error> {
+    let frames = futures::stream::unfold(Some((body, hears)), async |state| {
+        let (mut body, mut hears) = state?;
+        let mut missed = false;
+        loop {
+            tokio::select! {
+                frame = body.frame() => match frame? {
+                    Ok(frame) if *hears.borrow() => return Some((Ok(frame), Some((body, hears)))),
+                    Ok(_) => missed = true,
+                    Err(error) => return Some((Err(error), None)),
+                },
+                changed = hears.changed() => changed.ok()?,
+            }
+            if missed && *hears.borrow() {
+                return Some((Ok(Frame::data(Bytes::from_static(GONE))), None));
+            }
+        }
+    });
+    StreamBody::new(frames).boxed_unsync()
 }
 
 /// What a request is called that changes something. Leases and Events are no effects, and reviews change nothing.

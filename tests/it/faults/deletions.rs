@@ -2,9 +2,10 @@
 //! nothing is lost.
 //!
 //! A trial is a tenant with a row in each of its databases, and a few deletions in a random order. Ten trials share an
-//! operator, which is killed or ended between the deletions, and a server, which is stopped and started. In the end
-//! everything that was deleted is gone or made again, everything else is Ready or says what it waits for, and every row is
-//! still there. `make test` draws ten trials, `make test-faults` a thousand.
+//! operator, which is killed or ended between the deletions, a server, which is stopped and started, and an etcd, which is
+//! put back to where it was before the first of them. In the end everything that was deleted is gone or made again,
+//! everything else is Ready or says what it waits for, and every row is still there. `make test` draws ten trials,
+//! `make test-faults` a thousand.
 
 use futures::future::join_all;
 use rand::rngs::StdRng;
@@ -66,6 +67,7 @@ impl Blow {
 /// A tenant and what becomes of it.
 struct Trial<'a> {
     scene: Stage<'a>,
+    /// What it deletes; in the end, what of that has not been undone.
     blows: Vec<Blow>,
     /// Names of its databases.
     databases: Vec<String>,
@@ -211,38 +213,69 @@ fn draw(random: &mut StdRng) -> Vec<Blow> {
     blows
 }
 
-/// Trials at once: between two deletions of each, the operator or the server may come and go.
+/// What comes between two deletions, beside nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// The operator dies.
+    Kill,
+    /// The operator ends as it is told to.
+    Stop,
+    /// The server is down from here on.
+    Down,
+    /// It is up again.
+    Up,
+    /// An earlier backup of etcd is restored.
+    Restore,
+    Nothing,
+}
+
+impl Turn {
+    const ALL: [Self; 6] = [Self::Kill, Self::Stop, Self::Down, Self::Up, Self::Restore, Self::Nothing];
+}
+
+/// Trials at once.
 async fn run(site: &Site, random: &mut StdRng, count: usize) {
     let mut operator = Operator::start(site).await;
     let drawn: Vec<Vec<Blow>> = (0..count).map(|_| draw(random)).collect();
-    let trials = join_all(drawn.into_iter().map(|blows| Trial::prepare(site, blows))).await;
+    let mut trials = join_all(drawn.into_iter().map(|blows| Trial::prepare(site, blows))).await;
     let rounds = trials.iter().map(|trial| trial.blows.len()).max().unwrap_or_default();
-    let mut down = false;
-    for round in 0..rounds {
+    let turns: Vec<Turn> = (0..rounds).map(|_| *Turn::ALL.choose(random).unwrap()).collect();
+    let backup = turns.contains(&Turn::Restore).then(|| site.back_up());
+    let (mut down, mut undone) = (false, 0);
+    for (round, turn) in turns.into_iter().enumerate() {
         let struck = trials.iter().filter_map(|trial| Some((trial, *trial.blows.get(round)?)));
         join_all(struck.map(|(trial, blow)| trial.strike(blow))).await;
-        match *["kill", "stop", "server", "nothing"].choose(random).unwrap() {
-            "kill" => {
+        match turn {
+            Turn::Kill => {
                 operator.kill().await;
                 operator = Operator::start(site).await;
             }
-            "stop" => {
+            Turn::Stop => {
                 operator.stop().await;
                 operator = Operator::start(site).await;
             }
-            "server" if !down => {
+            Turn::Restore => {
+                operator.kill().await;
+                site.restore(backup.as_ref().unwrap());
+                undone = round + 1;
+                operator = Operator::start(site).await;
+            }
+            Turn::Down if !down => {
                 site.postgres.stop();
                 down = true;
             }
-            _ if down => {
+            Turn::Up if down => {
                 site.postgres.start();
                 down = false;
             }
-            _ => {}
+            Turn::Down | Turn::Up | Turn::Nothing => {}
         }
     }
     if down {
         site.postgres.start();
+    }
+    for trial in &mut trials {
+        trial.blows.drain(..undone.min(trial.blows.len()));
     }
     join_all(trials.iter().map(Trial::ends)).await;
     operator.stop().await;

@@ -5,6 +5,7 @@ use super::api::Api;
 use super::sql::Sql;
 use super::trap::{Effect, Position, Trap};
 use super::{A_MINUTE, QUIET};
+use crate::controller::claims::server_database;
 use crate::controller::shop;
 use crate::controller::site::Site;
 use crate::support::{ControlPlane, OperatorProcess, Postgres, wait_until};
@@ -43,6 +44,8 @@ async fn an_operator_that_stood_still_past_its_lease_changes_nothing_when_it_goe
     let new = OperatorProcess::start(&site).await;
     scene.ready(Kind::TenantDatabase, &extra).await;
     quiet(&statements).await;
+    let database = server_database(&scene, "extra").await;
+    scene.ready(Kind::ServerDatabase, &database).await;
     let state = scene.state().await;
     requests.set(&scene.prefix, None, old.id());
     statements.set(&scene.prefix, None, old.id());

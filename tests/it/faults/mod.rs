@@ -3,12 +3,13 @@
 //! The real operator, in a process that really dies, works through two proxies, one before the real API server and one
 //! before the real PostgreSQL. They tell a trap of every write and every statement before it passes, and the trap stops
 //! the world at one of them: it kills the operator before or after the effect, or loses the request or the answer, or has
-//! PostgreSQL refuse sessions, have none left, take no writes or say nothing. The whole end state (objects, Secrets, catalogs) has to equal that of a run without a fault, and then nothing may be
-//! written any more.
+//! PostgreSQL refuse sessions, have none left, take no writes or say nothing. The whole end state (objects, Secrets,
+//! catalogs) has to equal that of a run without a fault, and then the operator rests: its queues are empty, no turn is under
+//! way, and nothing is written for a second, in each scenario once for ten.
 //!
 //! A plan is a line, `SCENARIO POSITION EFFECT #INDEX`, where effects are counted by what they do: it says the same in
-//! every run, whatever ran beside it. `make test` takes a sample; `make test-faults` takes all of them, or those that
-//! `TENANTRY_FAULTS` names: a scenario's, or one plan.
+//! every run, whatever ran beside it, and nothing in it is drawn. `make test` takes a sample; `make test-faults` takes all of
+//! them, or those that `TENANTRY_FAULTS` names: a scenario's, or one plan.
 
 mod api;
 mod deletions;
@@ -16,6 +17,7 @@ mod leaders;
 mod plan;
 mod scenario;
 mod sql;
+mod stale;
 mod trap;
 pub mod wanted;
 
@@ -43,12 +45,20 @@ use crate::support::{ControlPlane, OperatorProcess, Postgres, WholeState, wait_u
 
 /// How long nothing may be written before a run counts as over.
 const QUIET: Duration = Duration::from_secs(1);
+/// The same once in each scenario: whatever comes back in a while would come within it.
+const LONG_QUIET: Duration = Duration::from_secs(10);
 /// How many plans share a control plane and a server: what they leave behind slows down those that follow.
 const SHIFT: usize = 30;
-/// Of which scenarios `make test` takes a sample.
-const SAMPLED: [Scenario; 2] = [Scenario::Create, Scenario::Return];
-/// How many plans that is, and by which draw.
-const SAMPLE: (usize, u64) = (8, 11);
+/// How many plans of which scenarios `make test` takes. What else there is begins as these do, or ends.
+const SAMPLED: [(Scenario, usize); 5] = [
+    (Scenario::Create, 2),
+    (Scenario::Change, 1),
+    (Scenario::Rotate, 1),
+    (Scenario::Purge, 2),
+    (Scenario::Delete, 1),
+];
+/// By which draw.
+const SEED: u64 = 11;
 
 /// A control plane and a server behind proxies.
 struct World {
@@ -77,38 +87,46 @@ impl World {
         leases.delete(LEASE, &DeleteParams::default()).await.unwrap();
     }
 
-    /// Waits until nothing has been written for a while.
-    async fn quiet(&self) {
-        wait_until(A_MINUTE, "nothing is written any more", async || {
-            let quiet = self.trap.quiet();
-            if quiet >= QUIET { Ok(()) } else { Err(format!("something was, {quiet:?} ago")) }
+    /// Whether the operator rests: it has nothing to do, and has written nothing for so long.
+    async fn rests(&self, operator: &OperatorProcess, quiet: Duration) -> bool {
+        let is_quiet = || self.trap.quiet() >= quiet;
+        // Asked in between: a turn that has ended since has written nothing either.
+        is_quiet() && operator.is_idle().await && is_quiet()
+    }
+
+    /// Waits until it does.
+    async fn rest(&self, operator: &OperatorProcess, quiet: Duration) {
+        wait_until(A_MINUTE, "the operator rests", async || {
+            let rests = self.rests(operator, quiet).await;
+            let last = || format!("the last effect was {:?} ago", self.trap.quiet());
+            if rests { Ok(()) } else { Err(last()) }
         })
         .await;
     }
 
-    /// A run without a fault: its effects and its end.
-    async fn undisturbed(&self, scenario: Scenario) -> Undisturbed {
+    /// A run without a fault: its effects and its end, after which nothing is written for so long.
+    async fn undisturbed(&self, scenario: Scenario, quiet: Duration) -> Undisturbed {
         let operator = self.operator().await;
-        let scene = self.staged(scenario).await;
+        let scene = self.staged(scenario, &operator).await;
         self.trap.set(&scene.prefix, None, operator.id());
         scenario.act(&scene).await;
         scenario.done(&scene).await;
-        self.quiet().await;
+        self.rest(&operator, quiet).await;
         let (effects, state) = (self.trap.effects(), scene.state().await);
         drop(operator.terminate());
         Undisturbed { effects, state }
     }
 
-    async fn staged(&self, scenario: Scenario) -> Stage<'_> {
+    async fn staged(&self, scenario: Scenario, operator: &OperatorProcess) -> Stage<'_> {
         let scene = scenario.prepare(&self.site).await;
-        self.quiet().await;
+        self.rest(operator, QUIET).await;
         scene
     }
 
     /// A run with a fault, if its effect comes. `Err` says how it went wrong.
     async fn run(&self, plan: &Plan, undisturbed: &Undisturbed) -> Result<Run, String> {
         let mut operator = self.operator().await;
-        let scene = self.staged(plan.scenario).await;
+        let scene = self.staged(plan.scenario, &operator).await;
         self.trap.set(&scene.prefix, Some((plan.effect.clone(), plan.position)), operator.id());
         plan.scenario.act(&scene).await;
         let mut difference = None;
@@ -130,8 +148,8 @@ impl World {
         if !within(2 * A_MINUTE, async || !differs().await).await {
             return Err(format!("the end state differs:\n{}", difference.unwrap_or_default()));
         }
-        if !within(A_MINUTE, async || self.trap.quiet() >= QUIET).await {
-            return Err("it goes on writing".to_owned());
+        if !within(A_MINUTE, async || self.rests(&operator, QUIET).await).await {
+            return Err("it goes on writing, or its queues are never empty".to_owned());
         }
         let difference = scene.state().await.difference(&undisturbed.state);
         drop(operator.terminate());
@@ -187,7 +205,8 @@ async fn within(limit: Duration, mut so: impl AsyncFnMut() -> bool) -> bool {
 
 /// The effects of every run of a scenario: those of one run alone may be chance, as where a status is told in between.
 async fn undisturbed(world: &World, scenario: Scenario) -> Undisturbed {
-    let (first, second) = (world.undisturbed(scenario).await, world.undisturbed(scenario).await);
+    let (first, second) =
+        (world.undisturbed(scenario, QUIET).await, world.undisturbed(scenario, LONG_QUIET).await);
     second.state.assert_equals(&first.state);
     let effects = first.effects.into_iter().filter(|effect| second.effects.contains(effect)).collect();
     Undisturbed { effects, state: first.state }
@@ -241,19 +260,28 @@ fn say(what: &str) {
     println!("{what}");
 }
 
-fn sample(plans: &[Plan]) -> Vec<Plan> {
-    let (count, seed) = SAMPLE;
-    plans.sample(&mut StdRng::seed_from_u64(seed), count).cloned().collect()
+/// A few plans of some scenarios. Each scenario has one run without a fault; the operator of the last one has what all of them
+/// left behind, and rests for long. What may be told in one run and not in another, and what takes long, is left to the campaign.
+async fn sample(world: &World) -> (Vec<Plan>, Ends) {
+    let (mut plans, mut ends) = (vec![], Ends::new());
+    let mut random = StdRng::seed_from_u64(SEED);
+    for (scenario, count) in SAMPLED {
+        let is_last = ends.len() + 1 == SAMPLED.len();
+        let quiet = if is_last { LONG_QUIET } else { QUIET };
+        let undisturbed = world.undisturbed(scenario, quiet).await;
+        let lasting = |plan: &Plan| !plan.effect.name.ends_with("/status") && plan.position != Position::Hung;
+        let all: Vec<Plan> = undisturbed.plans(scenario).filter(lasting).collect();
+        plans.extend(all.sample(&mut random, count).cloned());
+        ends.insert(scenario, undisturbed);
+    }
+    (plans, ends)
 }
 
 #[tokio::test]
 async fn wherever_the_world_stops_everything_ends_as_if_it_had_not() {
     let world = World::new().await;
     let (plans, ends) = match wanted::plans() {
-        Wanted::Sample => {
-            let (all, ends) = plans(&world, &SAMPLED).await;
-            (sample(&all), ends)
-        }
+        Wanted::Sample => sample(&world).await,
         Wanted::All => plans(&world, &Scenario::ALL).await,
         Wanted::Named(name) => match (name.parse::<Scenario>(), name.parse::<Plan>()) {
             (Ok(scenario), _) => plans(&world, &[scenario]).await,

@@ -145,7 +145,8 @@ impl Scenario {
     pub async fn done(self, scene: &Stage<'_>) {
         let acme = scene.cluster("acme");
         match self {
-            Self::Create | Self::Suspend | Self::Change => drop(scene.ready(Kind::Tenant, &acme).await),
+            Self::Create | Self::Suspend => drop(scene.ready(Kind::Tenant, &acme).await),
+            Self::Change => changed(scene).await,
             Self::Release | Self::Undelete => phase(scene, &database(scene).await, "Released").await,
             Self::Drop => {
                 wait_until(A_MINUTE, "the database's object is gone", async || {
@@ -217,6 +218,31 @@ async fn purge(scene: &Stage<'_>, database: &Key) {
     let object = scene.get(Kind::ServerDatabase, database).await.unwrap();
     let generation = object["status"]["generation"].clone();
     scene.patch(Kind::ServerDatabase, database, json!({"spec": {"purge": {"generation": generation}}})).await;
+}
+
+/// Waits until service and databases are as plan and blueprint say by now: a tenant that is Ready may not know yet.
+async fn changed(scene: &Stage<'_>) {
+    let orders = scene.inside("acme", "orders");
+    scene
+        .until(Kind::Deployment, &orders, "has the blueprint's environment", |deployment| {
+            let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+            let mut env = container["env"].as_array()?.iter();
+            env.any(|it| it["name"] == "MODE" && it["value"] == "changed").then_some(())
+        })
+        .await;
+    scene.ready(Kind::Microservice, &orders).await;
+    for claim in ["orders", "users"] {
+        let database = binding(scene, &format!("{claim}-app")).await.remove("database").unwrap();
+        let mut admin = scene.site.postgres.admin("postgres").await;
+        wait_until(A_MINUTE, "the database lets in as many as the plan says", async || {
+            let limit = sqlx::query_scalar("select datconnlimit from pg_database where datname = $1");
+            let limit: i32 = limit.bind(&database).fetch_one(&mut admin).await.unwrap();
+            if limit == 7 { Ok(()) } else { Err(limit.to_string()) }
+        })
+        .await;
+        scene.ready(Kind::TenantDatabase, &scene.inside("acme", claim)).await;
+    }
+    scene.ready(Kind::Tenant, &scene.cluster("acme")).await;
 }
 
 /// Waits until the binding names the second login and the first one is refused.

@@ -309,12 +309,12 @@ impl<T: AsyncRead + Unpin> Side<T> {
 fn a_transaction_is_one_effect_that_is_there_when_it_is_committed() {
     let query = |sql: &str| [b"Q\0\0\0\0", sql.as_bytes(), b"\0"].concat();
     let apart = ["SELECT 1", "BEGIN", "GRANT b", "GRANT c", "COMMIT"];
-    let together = ["SELECT 1", "BEGIN;\nLOCK TABLE a;\nGRANT b;\nGRANT c", "COMMIT"];
+    let together = ["SELECT 1", "BEGIN;\nLOCK TABLE a;\nGRANT b;\nGRANT c", "COMMIT;\nSELECT 2"];
     let cases = [
         (&apart[..], Position::RequestLost, apart[2]),
         (&apart[..], Position::After, "COMMIT"),
         (&together[..], Position::RequestLost, together[1]),
-        (&together[..], Position::After, "COMMIT"),
+        (&together[..], Position::After, together[2]),
     ];
     for (sent, at, stops) in cases {
         let (mut effects, met) = (Effects::default(), std::cell::RefCell::new(vec![]));

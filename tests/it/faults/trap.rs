@@ -163,6 +163,8 @@ impl Trap {
         let mut inner = self.0.lock().unwrap();
         prefix.as_str().clone_into(&mut inner.prefix);
         inner.seen.clear();
+        // Who waits for quiet waits for what comes of what is done from here on.
+        inner.last = Instant::now();
         (inner.at, inner.sprung, inner.victim, inner.kept_out) = (at, false, Some(victim), None);
     }
 

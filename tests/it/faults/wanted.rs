@@ -4,7 +4,7 @@
 use std::env;
 
 /// The campaigns that are no fault plans.
-const CAMPAIGNS: [&str; 2] = ["quoting", "deletions"];
+const CAMPAIGNS: [&str; 3] = ["quoting", "deletions", "unheard"];
 
 /// What is asked for of the fault plans.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,11 @@ impl Share {
         let seed = named.and_then(|rest| rest.trim().parse().ok());
         let whole = value == "all" || named.is_some();
         Self { whole, seed: seed.unwrap_or_else(|| if whole { rand::random() } else { 11 }) }
+    }
+
+    /// Whether all of it is asked for.
+    pub const fn is_whole(self) -> bool {
+        self.whole
     }
 
     /// So many of that many.

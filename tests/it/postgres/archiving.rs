@@ -12,7 +12,7 @@ use tenantry::controller::database::want::DatabaseSpec;
 use tenantry::postgres::guard::Watch;
 use tenantry::postgres::guard::decide::Who;
 use tenantry::postgres::observe::{self, Markers, Scope, catalog, markers};
-use tenantry::postgres::pool::{Member, PoolName};
+use tenantry::postgres::pool::{Member, PoolName, archive_of};
 use tenantry::postgres::tombstone::TombstoneName;
 
 use super::dropping::{archive, finish, left, time_passes};
@@ -56,7 +56,7 @@ async fn withdrawal(fixture: &Fixture, spec: &DatabaseSpec) -> Plan {
     }
     let facts = catalog(&mut reader, &scope).await.unwrap();
     reader.release().await;
-    let Withdrawal { plan, kept } = withdraw(&spec.physical, &facts, &own).unwrap();
+    let Withdrawal { plan, kept, coming: _ } = withdraw(&spec.physical, &facts, &own).unwrap();
     assert_eq!(kept, None);
     plan
 }
@@ -136,6 +136,12 @@ async fn a_crash_at_any_effect_leaves_nothing_that_is_not_found_and_taken_back(v
             let (spec, scratch) = buried(&fixture).await;
             let plan = admission(&fixture, &spec, &scratch).await;
             die(&fixture, &plan, number, done).await;
+            if (number, done) == (1, true) {
+                // As far as the leader itself knows, the statement that makes the database may still run.
+                execute(&fixture, &withdrawal(&fixture, &spec).await, None).await.unwrap();
+                assert_eq!(traces(&fixture, &spec, &scratch).await, [archive_of(&spec.physical)]);
+            }
+            another_leads(&fixture, &scratch).await;
             execute(&fixture, &withdrawal(&fixture, &spec).await, None).await.unwrap();
             assert_eq!(
                 traces(&fixture, &spec, &scratch).await,
@@ -161,6 +167,12 @@ async fn a_crash_at_any_effect_leaves_nothing_that_is_not_found_and_taken_back(v
         }
     }
     execute(&fixture, &withdrawal(&fixture, &spec).await, None).await.unwrap();
+}
+
+/// What there is of the scratch database is from before the epoch was raised.
+async fn another_leads(fixture: &Fixture, scratch: &PoolName) {
+    let sql = format!("UPDATE tenantry.pool SET epoch = epoch - 1 WHERE name = '{scratch}'");
+    run(&mut fixture.superuser("tenantry").await, &sql).await;
 }
 
 async fn an_archive_is_tried_again_and_what_it_was_made_with_goes_with_the_database(version: Version) {

@@ -55,7 +55,8 @@ async fn a_server_that_an_earlier_version_prepared_is_brought_up_to_date(version
         &mut operator,
         "DROP TABLE tenantry.tombstone; ALTER TABLE tenantry.marker DROP CONSTRAINT marker_phase_check, \
          ADD CONSTRAINT marker_phase_check CHECK (phase IN ('Creating', 'Bound', 'Released')), \
-         DROP COLUMN management, DROP COLUMN object_name, DROP COLUMN deletion_policy, DROP COLUMN archive",
+         DROP COLUMN management, DROP COLUMN object_name, DROP COLUMN deletion_policy, DROP COLUMN archive, \
+         DROP COLUMN own_server",
     )
     .await;
     let mut reader = fixture.pool.operator().await.unwrap();

@@ -54,7 +54,7 @@ async fn a_crash_at_any_effect_of_a_change_converges(version: Version) {
     let changed = |spec: &DatabaseSpec| DatabaseSpec {
         credentials: want(&["app", "new"]).credentials,
         connection_limit: Some(2),
-        settings: Settings::from([(Setting::StatementTimeout, 60_000)]),
+        settings: Settings::from([(Setting::StatementTimeout, 60_000.into())]),
         logins_allowed: false,
         ..spec.clone()
     };

@@ -16,7 +16,7 @@ use tenantry::postgres::observe::{self, Coming};
 use tenantry::postgres::tombstone::{Archive, Extent, OwnRole, TombstoneName, Volume};
 
 use super::converge::settled;
-use super::fixture::{Fixture, login, run, texts, want};
+use super::fixture::{Fixture, keeping_passwords, login, run, texts, want};
 use super::tombstone::{apart_of, die, execute, names, phase, planned, released, tombstone};
 use crate::support::postgres::Version;
 
@@ -29,6 +29,8 @@ on_every_version! {
     nobody_who_is_connected_is_ended_and_nothing_is_dropped_under_them,
     a_drop_that_was_cut_short_is_brought_to_its_end_and_never_taken_back,
     a_role_that_something_depends_on_stays_and_is_named_until_that_is_gone,
+    whatever_tenants_granted_to_a_role_is_taken_back_and_nothing_of_theirs_goes_with_it,
+    what_a_role_owns_in_another_database_never_goes_with_its_grants,
     a_drop_that_was_intended_can_be_taken_back_until_the_database_is_gone,
     an_admin_that_is_no_superuser_counts_and_drops_what_it_made,
 }
@@ -355,7 +357,7 @@ async fn a_role_that_something_depends_on_stays_and_is_named_until_that_is_gone(
     let other = want(&["app"]);
     fixture.converge(&other).await;
     let (name, neighbour) = (spec.physical.as_str(), other.physical.as_str());
-    // Every tenant may grant what is its own to roles whose names it guesses.
+    // Every tenant may grant what is its own to roles whose names it guesses. What an admin has granted is his to take back.
     let mut tenant = fixture.tenant(&login(&other, 0), neighbour).await.unwrap();
     run(&mut tenant, &format!("CREATE TABLE bait (); GRANT SELECT ON bait TO {name}_rw, {name}_app_a")).await;
     let mut admin = fixture.superuser("postgres").await;
@@ -373,16 +375,90 @@ async fn a_role_that_something_depends_on_stays_and_is_named_until_that_is_gone(
     let kept = [format!("{name}_app_a"), format!("{name}_rw"), "marker".into(), "tombstone".into()];
     assert_eq!(left(&fixture, &spec).await, kept);
     let (plan, told) = next(&fixture, &spec).await;
-    assert_eq!((plan, told.as_slice()), (Plan::default(), &kept_by[..]), "there is nothing more to do");
-    assert_eq!(
-        texts(&mut tenant, "SELECT relname::text FROM pg_class WHERE relname = 'bait'").await,
-        ["bait"]
-    );
+    assert_eq!(told, kept_by[1..]);
+    execute(&fixture, &plan, None).await.unwrap();
+    let (plan, told) = next(&fixture, &spec).await;
+    assert_eq!((plan, told.as_slice()), (Plan::default(), &kept_by[1..]), "there is nothing more to do");
 
-    run(&mut tenant, &format!("REVOKE SELECT ON bait FROM {name}_rw, {name}_app_a")).await;
     run(&mut admin, &format!("REVOKE CONNECT ON DATABASE postgres FROM {name}_rw")).await;
+    let (plan, told) = next(&fixture, &spec).await;
+    assert_eq!(told, kept_by[2..]);
+    execute(&fixture, &plan, None).await.unwrap();
     finish(&fixture, &spec).await;
     assert_eq!(left(&fixture, &spec).await, Vec::<String>::new());
+    let bait = "SELECT relacl::text FROM pg_class WHERE relname = 'bait'";
+    let owner = format!("{neighbour}_owner");
+    let right = texts(&mut tenant, bait).await.remove(0);
+    assert!(right.contains(&format!("{owner}=")) && !right.contains(name), "{right}");
+}
+
+async fn whatever_tenants_granted_to_a_role_is_taken_back_and_nothing_of_theirs_goes_with_it(
+    version: Version,
+) {
+    for limited in [false, true] {
+        let fixture = if limited { Fixture::limited(version).await } else { Fixture::shared(version).await };
+        let spec = archived(&fixture).await;
+        let others = [want(&["app"]), want(&["app"])];
+        let name = spec.physical.as_str();
+        let inside = "SELECT relname || relowner::regrole::text FROM pg_class WHERE relnamespace = 'public'::regnamespace \
+                      UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1";
+        let mut before = vec![];
+        for other in &others {
+            fixture.converge(other).await;
+            let mut tenant = fixture.tenant(&login(other, 0), other.physical.as_str()).await.unwrap();
+            let trap = format!(
+                "CREATE TABLE own AS SELECT 1 AS id; CREATE SEQUENCE counted; CREATE SCHEMA more; CREATE TYPE pair AS (a int); \
+                 CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT lo_create(4711); \
+                 GRANT SELECT, INSERT ON own TO {name}_app_a WITH GRANT OPTION; GRANT UPDATE (id) ON own TO {name}_ro; \
+                 GRANT USAGE ON SEQUENCE counted TO {name}_owner; GRANT CREATE ON SCHEMA more TO {name}_rw; \
+                 GRANT USAGE ON TYPE pair TO {name}_ro; GRANT EXECUTE ON FUNCTION one() TO {name}_app_a; \
+                 GRANT SELECT ON LARGE OBJECT 4711 TO {name}_rw; \
+                 ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {name}_app_a; \
+                 ALTER TABLE own ENABLE ROW LEVEL SECURITY; CREATE POLICY theirs ON own TO {name}_app_a, {name}_rw"
+            );
+            run(&mut tenant, &trap).await;
+            before.push(texts(&mut tenant, inside).await);
+        }
+        execute(&fixture, &next(&fixture, &spec).await.0, None).await.unwrap();
+        assert!(!next(&fixture, &spec).await.1.is_empty(), "grants keep the roles");
+        execute(&fixture, &next(&fixture, &spec).await.0, None).await.unwrap();
+        finish(&fixture, &spec).await;
+        assert_eq!(left(&fixture, &spec).await, Vec::<String>::new());
+        for (other, before) in others.iter().zip(before) {
+            let mut tenant = fixture.tenant(&login(other, 0), other.physical.as_str()).await.unwrap();
+            assert_eq!(texts(&mut tenant, inside).await, before);
+            assert_eq!(texts(&mut tenant, "SELECT id::text FROM own").await, ["1"]);
+            assert_eq!(texts(&mut tenant, "SELECT oid::text FROM pg_largeobject_metadata").await, ["4711"]);
+            let right = fixture.plan(&keeping_passwords(other)).await;
+            assert_eq!(right, Ok(Plan::default()), "limited: {limited}");
+        }
+    }
+}
+
+async fn what_a_role_owns_in_another_database_never_goes_with_its_grants(version: Version) {
+    let fixture = Fixture::shared(version).await;
+    let spec = archived(&fixture).await;
+    let other = want(&["app"]);
+    fixture.converge(&other).await;
+    let (name, neighbour) = (spec.physical.as_str(), other.physical.as_str());
+    let mut tenant = fixture.tenant(&login(&other, 0), neighbour).await.unwrap();
+    run(&mut tenant, &format!("CREATE TABLE bait (); GRANT SELECT ON bait TO {name}_app_a")).await;
+    execute(&fixture, &next(&fixture, &spec).await.0, None).await.unwrap();
+    let (early, _) = next(&fixture, &spec).await;
+    // It came between the look and the statement.
+    let mut admin = fixture.superuser(neighbour).await;
+    run(
+        &mut admin,
+        &format!("CREATE TABLE theirs AS SELECT 1 AS id; ALTER TABLE theirs OWNER TO {name}_app_a"),
+    )
+    .await;
+    changed(execute(&fixture, &early, None).await, "it owns something by now");
+    let (plan, told) = next(&fixture, &spec).await;
+    assert_eq!((plan, told.len()), (Plan::default(), 2), "{told:?}");
+    assert_eq!(texts(&mut admin, "SELECT id::text FROM theirs").await, ["1"]);
+    run(&mut admin, "DROP TABLE theirs").await;
+    execute(&fixture, &next(&fixture, &spec).await.0, None).await.unwrap();
+    finish(&fixture, &spec).await;
 }
 
 async fn a_drop_that_was_intended_can_be_taken_back_until_the_database_is_gone(version: Version) {

@@ -178,8 +178,15 @@ pub fn want(credentials: &[&str]) -> DatabaseSpec {
         logins_allowed: true,
         adopted: None,
         deletion_policy: DeletionPolicy::Retain,
+        own_server: false,
         extensions: Wanted::default(),
     }
+}
+
+/// The same with the passwords that there are: an admin that may not read them would set them each time.
+pub fn keeping_passwords(want: &DatabaseSpec) -> DatabaseSpec {
+    let keep = |it: &CredentialSpec| CredentialSpec { password: PasswordWish::Keep, ..it.clone() };
+    DatabaseSpec { credentials: want.credentials.iter().map(keep).collect(), ..want.clone() }
 }
 
 /// Always the same one, so that it counts as unchanged.

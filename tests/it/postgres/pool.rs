@@ -3,27 +3,31 @@
 use std::sync::Arc;
 
 use rand::RngExt;
+use tenantry::controller::database::look;
 use tenantry::controller::database::plan::Plan;
 use tenantry::controller::database::pool::{
     adopt, is_whole, layout, prepare_clone, prepare_template, retire,
 };
-use tenantry::controller::database::want::DatabaseSpec;
+use tenantry::controller::database::want::{CredentialSpec, DatabaseSpec, PasswordWish};
 use tenantry::controller::tenant_database::room;
 use tenantry::postgres::execute::{ExecuteError, Probe};
 use tenantry::postgres::facts::{Facts, Server};
-use tenantry::postgres::observe::{self, Scope, catalog};
+use tenantry::postgres::observe::{self, Markers, Scope, catalog, markers};
 use tenantry::postgres::pool::{Member, MemberPhase, PoolName};
+use tenantry::postgres::quote::Ident;
 use tenantry::postgres::record::Cause;
-use tenantry::postgres::settings::{Setting, Settings};
+use tenantry::postgres::scram::{Password, Verifier};
+use tenantry::postgres::settings::{Setting, Settings, Value};
+use tenantry::postgres::statement::Statement;
 
 use super::converge::settled;
 use super::crash::death;
-use super::fixture::{Fixture, login, run, texts, want};
+use super::fixture::{Fixture, keeping_passwords, login, run, texts, verifier, want};
 use crate::support::postgres::Version;
 
 on_every_version! {
     a_database_from_the_pool_is_like_one_that_was_made_on_demand,
-    taking_a_clone_is_one_transaction_of_fifteen_statements,
+    taking_a_clone_is_one_transaction_in_nine_messages,
     a_crash_at_any_effect_of_preparing_leaves_nothing_that_is_not_found_and_dropped,
     a_crash_before_or_after_a_clone_is_taken_converges,
     a_clone_is_taken_once_and_only_as_it_was_prepared,
@@ -55,7 +59,9 @@ async fn prepared(fixture: &Fixture) -> (PoolName, PoolName) {
     let template = PoolName::template_of(number());
     execute(fixture, &prepare_template(&template, &layout, &server).unwrap(), None).await.unwrap();
     let clone = PoolName::clone_of(number());
-    execute(fixture, &prepare_clone(&clone, &template, &layout, &server).unwrap(), None).await.unwrap();
+    execute(fixture, &prepare_clone(&clone, &template, &layout, &server, &verifier()).unwrap(), None)
+        .await
+        .unwrap();
     (template, clone)
 }
 
@@ -134,21 +140,55 @@ async fn a_database_from_the_pool_is_like_one_that_was_made_on_demand(version: V
     drop_all(&fixture, &[&template]).await;
 }
 
-async fn taking_a_clone_is_one_transaction_of_fifteen_statements(version: Version) {
+async fn taking_a_clone_is_one_transaction_in_nine_messages(version: Version) {
     let fixture = Fixture::shared(version).await;
     let (template, clone) = prepared(&fixture).await;
-    let spec = want(&["app"]);
-    let plan = adoption(&fixture, &spec, &clone).await;
+    let spec = DatabaseSpec { settings: [(Setting::LogMinMessages, Value::Panic)].into(), ..want(&["app"]) };
+    let gate = fixture.gate(None);
+    let from = fixture.postgres.log().len();
+    // As a claim's turn does it, from the first look to the last.
+    let mut session = gate.open(&fixture.pool, Cause::new("test", "pool")).await.unwrap();
+    let (namespace, name) = (&spec.claim.namespace, &spec.claim.name);
+    let rows = Markers::OfClaim { tenant_uid: &spec.tenant_uid, namespace, name };
+    markers(session.reader(), &rows).await.unwrap();
+    let facts = look::beside(session.reader(), &spec.physical, &clone).await.unwrap();
+    let plan = adopt(&spec, &facts, &clone).unwrap().unwrap();
+    // Another process than the one that has made the clone does not know its password, and sets one.
+    let other = |password: PasswordWish| {
+        let credential = CredentialSpec { password, ..spec.credentials[0].clone() };
+        adopt(&DatabaseSpec { credentials: vec![credential], ..spec.clone() }, &facts, &clone).unwrap()
+    };
+    let verifier = Verifier::derive(&Password::new("another"), b"salt", 1);
+    let role = Ident::parse(&login(&spec, 0)).unwrap();
+    let sets = Statement::SetPassword { role, verifier: verifier.clone() };
+    let mut statements = other(PasswordWish::Set(verifier)).unwrap().batches.remove(0).statements;
+    statements.retain(|statement| *statement != sets);
+    assert_eq!(statements, plan.batches[0].statements);
+    assert_eq!(other(PasswordWish::Keep), None, "nobody has the password that a Secret would have to hold");
+    let before = fixture.statements.get();
+    let written = session.write(&plan.batches).await.unwrap();
+    // Fourteen, BEGIN and COMMIT; the fence's lock, its epoch and its release.
+    assert_eq!(fixture.statements.get() - before, 16 + 3);
+    // The marker rows; server, databases, roles, settings and memberships; the fence; the transaction; its COMMIT.
+    assert_eq!(messages(&fixture.postgres.log()[from..], &clone), 1 + 5 + 1 + 1 + 1);
+    assert_eq!(fixture.facts(&spec).await.markers, Vec::from_iter(written), "nobody has to read it back");
+
     let masked = plan.to_string().replace(spec.physical.as_str(), "t").replace(clone.as_str(), "clone");
     let masked = masked.replace(&spec.tenant_uid, "UID").replace(&spec.tenant_id, "ID");
     assert_eq!(masked, include_str!("pool.sql"));
-    let gate = fixture.gate(None);
-    let session = gate.open(&fixture.pool, Cause::new("test", "pool")).await.unwrap();
-    let before = fixture.statements.get();
-    session.run(&plan.batches).await.unwrap();
-    // Thirteen, BEGIN and COMMIT; the fence's lock, its epoch and its release.
-    assert_eq!(fixture.statements.get() - before, 15 + 3);
     drop_all(&fixture, &[&template]).await;
+}
+
+/// Messages in a server's log of the session that took the clone.
+fn messages(log: &str, clone: &PoolName) -> usize {
+    let process = |line: &str| line.split(['[', ']']).nth(1).map(str::to_owned);
+    let sql = format!("DELETE FROM tenantry.pool WHERE name = '{clone}'");
+    let begins = |line: &&str| line.contains("LOG:  statement: ") || line.contains("LOG:  execute ");
+    let lines: Vec<&str> = log.lines().collect();
+    let taken = lines.iter().position(|line| line.contains(&sql)).expect("the clone is taken");
+    // The statements of a transaction are lines of one message, which begins above.
+    let of = lines[..taken].iter().rfind(|line| begins(line)).and_then(|line| process(line));
+    lines.iter().filter(|line| begins(line) && process(line) == of).count()
 }
 
 async fn a_crash_at_any_effect_of_preparing_leaves_nothing_that_is_not_found_and_dropped(version: Version) {
@@ -160,7 +200,7 @@ async fn a_crash_at_any_effect_of_preparing_leaves_nothing_that_is_not_found_and
     };
     let (whole, clone) = prepared(&fixture).await;
     let template = |name: &PoolName| prepare_template(name, &layout, &server).unwrap();
-    let copy = |name: &PoolName| prepare_clone(name, &whole, &layout, &server).unwrap();
+    let copy = |name: &PoolName| prepare_clone(name, &whole, &layout, &server, &verifier()).unwrap();
     let effects = [template(&whole).batches.len(), copy(&clone).batches.len()];
     assert_eq!(effects, [6, 5]);
     for (template_too, effects) in [(true, effects[0]), (false, effects[1])] {
@@ -234,6 +274,8 @@ async fn a_clone_is_taken_once_and_only_as_it_was_prepared(version: Version) {
         ("ALTER ROLE {c}_ro SET statement_timeout = 0", "ALTER ROLE {c}_ro RESET ALL"),
         ("GRANT {c}_owner TO pg_monitor", "REVOKE {c}_owner FROM pg_monitor"),
         ("ALTER ROLE {c}_rw RENAME TO {c}_x", "ALTER ROLE {c}_x RENAME TO {c}_rw"),
+        ("ALTER ROLE {c}_login LOGIN", "ALTER ROLE {c}_login NOLOGIN"),
+        ("GRANT {c}_rw TO {c}_login", "REVOKE {c}_rw FROM {c}_login"),
     ] {
         let spec = want(&["app"]);
         run(&mut admin, &meddling.replace("{c}", clone.as_str())).await;
@@ -270,10 +312,17 @@ async fn only_what_is_recorded_closed_and_ours_is_dropped(version: Version) {
     // Whoever is about to make it may still be at it.
     let name = PoolName::clone_of(number());
     let mut operator = fixture.superuser("tenantry").await;
-    let sql = format!("INSERT INTO tenantry.pool (name, layout, phase) VALUES ('{name}', 'x', 'Preparing')");
-    run(&mut operator, &sql).await;
+    let row = |epoch: &str| {
+        format!(
+            "INSERT INTO tenantry.pool (name, layout, phase, epoch) SELECT '{name}', 'x', 'Preparing', {epoch} FROM tenantry.epoch"
+        )
+    };
+    run(&mut operator, &row("epoch")).await;
     assert_eq!(retirement(&fixture, &name).await, None);
     time_passes(&fixture, &name).await;
+    drop_all(&fixture, &[&name]).await;
+    // An earlier leader's sessions have ended before the next one could raise the epoch.
+    run(&mut operator, &row("epoch - 1")).await;
     drop_all(&fixture, &[&name]).await;
     // A clone that was taken has no row, and its name is nobody's to drop.
     let spec = want(&["app"]);
@@ -301,22 +350,44 @@ async fn an_admin_that_is_no_superuser_has_a_pool_and_sets_what_it_was_granted(v
     assert_eq!(settled(&limited, &spec).await, right);
     limited.tenant(&login(&spec, 0), spec.physical.as_str()).await.unwrap();
 
-    let settings = Settings::from([(Setting::StatementTimeout, 60_000), (Setting::TempFileLimit, 1_024)]);
-    let spilling = DatabaseSpec { settings, ..spec };
-    let refused = execute(&limited, &limited.plan(&spilling).await.unwrap(), None).await;
-    let named = |statement: &str| statement.contains("temp_file_limit");
-    assert!(
-        matches!(&refused, Err(ExecuteError::PrivilegeMissing { statement, .. }) if named(statement)),
-        "{refused:?}"
-    );
+    let settings = Settings::from([
+        (Setting::LogMinMessages, Value::Panic),
+        (Setting::StatementTimeout, 60_000.into()),
+        (Setting::TempFileLimit, 1_024.into()),
+    ]);
+    let spilling = keeping_passwords(&DatabaseSpec { settings, ..spec });
+    // What it may not set, nor take back when a superuser has set it, holds nothing else up.
     let mut superuser = limited.superuser("postgres").await;
-    run(&mut superuser, "GRANT SET ON PARAMETER temp_file_limit TO limited").await;
-    limited.converge(&spilling).await;
-    let settings = limited.facts(&spilling).await.databases[spilling.physical.as_str()].settings.clone();
-    let right = [("statement_timeout", "60000"), ("temp_file_limit", "1024")];
-    assert_eq!(settings, right.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    for (superusers, right) in [
+        ("GRANT SET ON PARAMETER work_mem TO limited", &["statement_timeout=60000"][..]),
+        (
+            "GRANT SET ON PARAMETER temp_file_limit TO limited",
+            &["statement_timeout=60000", "temp_file_limit=1024"][..],
+        ),
+        (
+            "GRANT SET ON PARAMETER log_min_messages TO limited",
+            &["log_min_messages=panic", "statement_timeout=60000", "temp_file_limit=1024"][..],
+        ),
+    ] {
+        run(&mut superuser, superusers).await;
+        limited.converge(&spilling).await;
+        assert_eq!(settings_of(&limited, &spilling).await, right);
+        assert_eq!(limited.plan(&spilling).await, Ok(Plan::default()));
+    }
+    run(&mut superuser, "REVOKE SET ON PARAMETER temp_file_limit, log_min_messages FROM limited").await;
+    let unlimited = DatabaseSpec { settings: Settings::new(), ..spilling };
+    limited.converge(&unlimited).await;
+    let left = ["log_min_messages=panic", "temp_file_limit=1024"];
+    assert_eq!(settings_of(&limited, &unlimited).await, left);
     let (other, clone) = prepared(&limited).await;
     drop_all(&limited, &[&template, &other, &clone]).await;
+}
+
+/// What stands with a database.
+async fn settings_of(fixture: &Fixture, spec: &DatabaseSpec) -> Vec<String> {
+    let facts = fixture.facts(spec).await;
+    let settings = &facts.databases[spec.physical.as_str()].settings;
+    settings.iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 async fn of_many_at_once_no_more_get_a_database_than_there_is_room_for(version: Version) {

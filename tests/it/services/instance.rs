@@ -21,7 +21,7 @@ use super::tenant_database::TenantDatabase;
 use crate::support::wait_until;
 
 /// How long a test waits for anything.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running service.
 pub struct Instance {

@@ -95,7 +95,7 @@ async fn a_service_answers_before_its_database_does_and_is_ready_when_it_comes()
 async fn a_database_that_stays_away_ends_the_service_at_its_deadline() {
     let database = TenantDatabase::shared().await;
     database.write_binding("wrong");
-    let short = ServiceConfig { open_within: Duration::from_secs(3), ..config(&database) };
+    let short = ServiceConfig { open_within: Duration::from_secs(10), ..config(&database) };
     let service = Instance::start(short).await;
     let ended = tokio::time::timeout(PATIENCE, service.ended).await.unwrap().unwrap();
     let Err(error @ ServeError::Open(_)) = ended else { panic!("ended with {ended:?}") };

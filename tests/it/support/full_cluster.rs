@@ -187,7 +187,7 @@ fn succeed(command: &mut Command) -> String {
 /// Kills the operator's process as a crash of the machine would, wherever it is; nothing is finished, nothing
 /// released. Its pod is removed too, so that the kubelet does not hold the next one back.
 pub fn kill_operator_process(pod_uid: &str) {
-    block_until(Duration::from_secs(10), "the operator's process is killed", || {
+    block_until(Duration::from_mins(1), "the operator's process is killed", || {
         let id = process_of(pod_uid).ok_or("it is not there")?;
         let status = Command::new("kill").args(["-KILL", &id]).status().unwrap();
         if status.success() { Ok(()) } else { Err(format!("{id} has ended")) }

@@ -11,7 +11,7 @@ use tenantry::api::{Plan, Tenant, labels};
 
 use crate::support::{CRASHING, ControlPlane, PENDING, Prefix, UNPULLABLE, UNSCHEDULABLE, Write, wait_until};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn the_shared_control_plane_serves_our_kinds() {

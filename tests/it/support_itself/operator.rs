@@ -1,12 +1,15 @@
 //! The operator as tests get it, and the state it leaves.
 
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 use tenantry::api::condition::{READY, is_true};
+use tenantry::api::labels::SYSTEM_NAMESPACE;
 use tenantry::api::plan::PlanSpec;
 use tenantry::api::schema::NameRef;
 use tenantry::api::tenant::TenantSpec;
 use tenantry::api::{Plan, Tenant};
+use tenantry::controller::lease::LEASE;
 
 use crate::support::{ControlPlane, Operator, OperatorProcess, Postgres, Prefix, WholeState, wait_until};
 
@@ -51,7 +54,7 @@ async fn operators_take_turns_and_two_runs_end_in_the_same_state() {
     first.stop().await;
     let second = OperatorProcess::start(&plane).await;
     let other = tenant_of(&plane).await;
-    second.kill();
+    second.kill(&plane).await;
     let third = OperatorProcess::start(&plane).await;
 
     let expected = WholeState::of(&plane, &postgres, &one).await;
@@ -59,5 +62,9 @@ async fn operators_take_turns_and_two_runs_end_in_the_same_state() {
     WholeState::of(&plane, &postgres, &other).await.assert_equals(&expected);
     let (ended, log) = third.terminate();
     assert!(ended.success(), "{log}");
+    // It has released the Lease: the next one need not wait until it expires.
+    let leases: Api<Lease> = Api::namespaced(plane.client().await, SYSTEM_NAMESPACE);
+    let lease = leases.get(LEASE).await.unwrap().spec.unwrap();
+    assert_eq!(lease.holder_identity, None, "{lease:?}");
     Operator::start(&plane).await.kill().await;
 }

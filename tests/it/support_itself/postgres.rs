@@ -40,7 +40,7 @@ async fn a_server_of_ones_own_stops_starts_pauses_and_resumes() {
     let answer = tokio::time::timeout(Duration::from_millis(300), connection.ping()).await;
     assert!(answer.is_err(), "a paused server answered");
     postgres.resume();
-    wait_until(Duration::from_secs(10), "a resumed server answers", async || {
+    wait_until(Duration::from_mins(1), "a resumed server answers", async || {
         let mut connection = postgres.admin("postgres").await;
         connection.ping().await.map_err(|error| error.to_string())
     })

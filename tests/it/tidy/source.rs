@@ -38,6 +38,12 @@ impl Source {
         self.found(&self.code, words)
     }
 
+    /// The words of code that follow `start`, as the names behind a path.
+    pub fn code_words_after(&self, start: &str) -> Vec<String> {
+        let word = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        self.code.split(start).skip(1).map(word).collect()
+    }
+
     /// `path:line` of each line, comments and strings included, that contains one of the words, with the word.
     pub fn text_with(&self, words: &[&str]) -> Vec<String> {
         self.found(&self.text, words)

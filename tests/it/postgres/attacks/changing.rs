@@ -1,6 +1,9 @@
 //! What a tenant may do, and what does not help it: either nothing of ours changes, or the next plan undoes it.
 
-use super::{Attack, healed, in_vain};
+use super::{Attack, By, Outcome, healed, in_vain};
+
+/// What a tenant writes to the server's log when it can.
+pub const WORD: &str = "a tenant was here";
 
 /// Taken without an error. The functions that are planted leave a row in `tripped` when anybody runs them.
 pub const IN_VAIN: &[Attack] = &[
@@ -69,6 +72,22 @@ pub const IN_VAIN: &[Attack] = &[
         "listens to what others notify",
         &[&["LISTEN everything", "UNLISTEN everything", "NOTIFY everything, 'me'"]],
     ),
+    in_vain(
+        "writes to the server's log",
+        &[&[
+            "DO $$ BEGIN RAISE LOG 'a tenant was here'; END $$",
+            "DO $$ BEGIN RAISE WARNING 'a tenant was here'; END $$",
+        ]],
+    ),
+    Attack {
+        name: "fails, to be written to the server's log",
+        by: By::Owner,
+        sessions: &[&[
+            "SET log_parameter_max_length_on_error = -1",
+            "DO $$ BEGIN RAISE EXCEPTION 'a tenant was here'; END $$",
+        ]],
+        outcome: Outcome::Refused("P0001"),
+    },
     in_vain(
         "lifts its timeouts for a session",
         &[&[

@@ -104,6 +104,15 @@ pub const REFUSED: &[Attack] = &[
     refused("changes the server", &[&["ALTER SYSTEM SET log_statement = 'none'"]]),
     refused("lifts the limit of temporary files", &[&["SET temp_file_limit = -1"]]),
     refused("hides from the log", &[&["SET log_statement = 'none'"]]),
+    refused("has every statement logged", &[&["SET log_min_duration_statement = 0"]]),
+    refused("has each statement's time logged", &[&["SET log_duration = on"]]),
+    refused("has the statements that fail logged", &[&["SET log_min_error_statement = debug5"]]),
+    refused("has all that the server does logged", &[&["SET log_min_messages = debug5"]]),
+    refused("has the parameters of statements logged", &[&["SET log_parameter_max_length = -1"]]),
+    refused(
+        "has its login log everything",
+        &[&["SET ROLE NONE", "ALTER ROLE {login} SET log_min_messages = debug5"]],
+    ),
     refused("loads the server's configuration", &[&["SELECT pg_reload_conf()"]]),
     refused(
         "writes to the log of changes",

@@ -1,25 +1,29 @@
 //! A guard that works as the operator's does, and what others notice of a tenant that it has to end.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
+use tenantry::controller::database::plan::Plan;
 use tenantry::controller::database::want::DatabaseSpec;
 use tenantry::postgres::connect::ServerPool;
 use tenantry::postgres::execute::Gate;
 use tenantry::postgres::guard::decide::{Intervention, Who};
 use tenantry::postgres::guard::{GuardError, PERIOD, Watch};
+use tenantry::postgres::record::{Cause, Outcome, Records};
 use tenantry::postgres::scram::Password;
 use tenantry::postgres::settings::{Setting, Settings};
 use tokio::task::JoinSet;
 
-use crate::postgres::fixture::{Fixture, PASSWORD, login, pool, run, sqlstate, try_run, want};
+use crate::postgres::fixture::{Fixture, PASSWORD, login, pool, run, sqlstate, texts, try_run, want};
 use crate::support::postgres::Version;
 use crate::support::wait_until;
 
 on_every_version! {
     a_freeze_of_the_server_costs_another_tenants_login_less_than_a_moment,
     a_revocation_ends_who_stands_in_its_way,
+    a_grant_ends_who_stands_in_its_way,
+    nobody_keeps_the_operator_out_of_his_database,
     who_lifts_the_limits_of_its_plan_ends_and_who_does_not_is_cancelled,
     who_sends_notifications_is_known_by_the_lock_that_it_takes,
     an_admin_gets_a_shared_catalog_for_himself,
@@ -32,6 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A guard at work until it is dropped.
 pub struct Guard {
     ended: Arc<Mutex<Vec<Intervention>>>,
+    records: Records,
     _task: JoinSet<()>,
 }
 
@@ -40,9 +45,10 @@ impl Guard {
         let mut watch = Watch::open(pool).await.unwrap();
         let ended = Arc::new(Mutex::new(vec![]));
         let record = Arc::clone(&ended);
-        let mut task = JoinSet::new();
+        let (gate, mut task) = (Gate::default(), JoinSet::new());
+        let records = gate.records().clone();
         task.spawn(async move {
-            let (gate, mut ticks) = (Gate::default(), tokio::time::interval(PERIOD));
+            let mut ticks = tokio::time::interval(PERIOD);
             loop {
                 ticks.tick().await;
                 let interventions = watch.turn(&gate).await.unwrap();
@@ -55,7 +61,7 @@ impl Guard {
                 }
             }
         });
-        Self { ended, _task: task }
+        Self { ended, records, _task: task }
     }
 
     /// Everything that it has ended.
@@ -98,22 +104,32 @@ async fn a_freeze_of_the_server_costs_another_tenants_login_less_than_a_moment(v
         (vec!["SET ROLE NONE", set_in_other.as_str()], drop_other.as_str()),
     ];
     for (held, wanted) in freezes {
-        let (mut first, mut second) = (
-            fixture.tenant(&login(&a, 0), own).await.unwrap(),
-            fixture.tenant(&login(&a, 0), own).await.unwrap(),
-        );
-        run(&mut first, "BEGIN").await;
-        for sql in held {
-            run(&mut first, sql).await;
+        let mut waits = vec![];
+        for _ in 0..3 {
+            let (mut first, mut second) = (
+                fixture.tenant(&login(&a, 0), own).await.unwrap(),
+                fixture.tenant(&login(&a, 0), own).await.unwrap(),
+            );
+            run(&mut first, "BEGIN").await;
+            for sql in &held {
+                run(&mut first, sql).await;
+            }
+            let wanted = wanted.to_owned();
+            let attack = tokio::spawn(async move { try_run(&mut second, &wanted).await });
+            let session = tokio::time::timeout(PATIENCE, fixture.tenant(&login(&b, 0), other)).await;
+            // By the server's own clock: what a busy machine makes of the client's side is none of the guard's.
+            let since_start = "SELECT extract(epoch FROM statement_timestamp() - backend_start)::float8::text \
+                          FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+            let mut session = session.unwrap().unwrap();
+            run(&mut session, "SET ROLE NONE").await;
+            let took = texts(&mut session, since_start).await.remove(0);
+            waits.push(took.parse::<f64>().unwrap());
+            drop(attack.await);
         }
-        let wanted = wanted.to_owned();
-        let attack = tokio::spawn(async move { try_run(&mut second, &wanted).await });
-        let before = Instant::now();
-        tokio::time::timeout(PATIENCE, fixture.tenant(&login(&b, 0), other)).await.unwrap().unwrap();
-        let elapsed = before.elapsed();
-        // Measured on two busy cores: 0.14 to 0.26 s. Without the guard it would not end.
-        assert!(elapsed < Duration::from_secs(5), "the other tenant's login took {elapsed:?}");
-        drop(attack.await);
+        // 0.14 to 0.26 s on two busy cores, and without the guard for ever. Whatever else the machine does three times in a row
+        // is too much to ask of it.
+        let best = waits.iter().copied().fold(f64::INFINITY, f64::min);
+        assert!(best < 1.5, "logins of another tenant took {waits:?} s during: {wanted}");
     }
     assert!(guard.ended().iter().all(|it| it.database == own), "{:?}", guard.ended());
 }
@@ -129,17 +145,75 @@ async fn a_revocation_ends_who_stands_in_its_way(version: Version) {
 
     let suspended = DatabaseSpec { logins_allowed: false, ..a.clone() };
     fixture.converge(&suspended).await;
-    assert_eq!(guard.wait_for(0, "BlocksOperator").await.len(), 1);
+    let ended = guard.wait_for(0, "BlocksOperator").await;
+    assert_eq!(ended.len(), 1);
     assert_eq!(sqlstate(fixture.tenant(&login, name).await), "28000");
     assert!(try_run(&mut session, "SELECT 1").await.is_err(), "the session has ended");
+
+    // The record for the audit log says whose session it was, and why.
+    let records = guard.records.take(usize::MAX).records;
+    let record = records.first().expect("the intervention is on record");
+    assert_eq!(*record.cause, Cause::new(format!("database {name}"), "BlocksOperator"));
+    let session = format!("pg_stat_get_activity({}) ", ended[0].pid);
+    assert!(record.statement.contains("pg_terminate_backend") && record.statement.contains(&session));
+    assert_eq!(record.outcome, Outcome::Done { rows: 1 });
+}
+
+async fn a_grant_ends_who_stands_in_its_way(version: Version) {
+    let Pair { fixture, a, .. } = pair(version).await;
+    let (name, login) = (a.physical.as_str(), login(&a, 0));
+    let mut session = fixture.tenant(&login, name).await.unwrap();
+    let mut admin = fixture.superuser("postgres").await;
+    run(&mut admin, &format!("REVOKE CONNECT ON DATABASE {name} FROM {login}")).await;
+    // It gives nobody anything, for want of the right, and still writes the row that ours has to write.
+    run(&mut session, "BEGIN").await;
+    run(&mut session, &format!("GRANT CONNECT ON DATABASE {name} TO PUBLIC")).await;
+    let guard = Guard::start(&fixture.pool).await;
+
+    let plan = fixture.converge(&a).await;
+    assert!(plan.to_string().contains("GRANT CONNECT ON DATABASE"), "{plan}");
+    assert_eq!(guard.wait_for(0, "BlocksOperator").await.len(), 1);
+    assert!(try_run(&mut session, "SELECT 1").await.is_err(), "the session has ended");
+    drop(fixture.tenant(&login, name).await.unwrap());
+    assert_eq!(fixture.plan(&a).await, Ok(Plan::default()));
+}
+
+async fn nobody_keeps_the_operator_out_of_his_database(version: Version) {
+    let Pair { fixture, a, .. } = pair(version).await;
+    let (name, login) = (a.physical.as_str(), login(&a, 0));
+    let guard = Guard::start(&fixture.pool).await;
+    // What is the tenant's own it may lock for as long as it likes: nobody of ours looks into it.
+    let mut holder = fixture.tenant(&login, name).await.unwrap();
+    run(&mut holder, "CREATE TABLE own (); BEGIN; LOCK TABLE own IN ACCESS EXCLUSIVE MODE").await;
+    assert_eq!(fixture.plan(&a).await, Ok(Plan::default()));
+    assert_eq!(guard.ended(), []);
+    run(&mut holder, "COMMIT").await;
+    // Who comes in reads these, and is known as nobody's as long as it waits.
+    for catalog in ["pg_class", "pg_namespace"] {
+        let (mut first, mut second) =
+            (fixture.tenant(&login, name).await.unwrap(), fixture.tenant(&login, name).await.unwrap());
+        run(&mut first, &format!("BEGIN; SELECT FROM {catalog}")).await;
+        let rule = format!("CREATE RULE r AS ON INSERT TO pg_catalog.{catalog} DO NOTHING");
+        let attack = tokio::spawn(async move { try_run(&mut second, &rule).await });
+        let mut admin = fixture.superuser("postgres").await;
+        wait_until(PATIENCE, "the rule waits", async || {
+            let waits = "SELECT pid::text FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted";
+            if texts(&mut admin, waits).await.is_empty() { Err("it does not".to_owned()) } else { Ok(()) }
+        })
+        .await;
+        let plan = tokio::time::timeout(PATIENCE, fixture.plan(&a)).await;
+        assert!(plan.unwrap().unwrap().is_empty(), "{catalog}");
+        assert!(attack.await.unwrap().is_err(), "{catalog}");
+    }
+    assert!(guard.ended().iter().all(|it| it.database == name), "{:?}", guard.ended());
 }
 
 async fn who_lifts_the_limits_of_its_plan_ends_and_who_does_not_is_cancelled(version: Version) {
     let fixture = Fixture::prepared(version).await;
     let settings = Settings::from([
-        (Setting::IdleInTransactionTimeout, 1_000),
-        (Setting::StatementTimeout, 1_000),
-        (Setting::TempFileLimit, 64),
+        (Setting::IdleInTransactionTimeout, 1_000.into()),
+        (Setting::StatementTimeout, 1_000.into()),
+        (Setting::TempFileLimit, 64.into()),
     ]);
     let spec = DatabaseSpec { settings, ..want(&["app"]) };
     fixture.converge(&spec).await;

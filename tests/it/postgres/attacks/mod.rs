@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use tenantry::controller::database::plan::Plan;
 use tenantry::controller::database::want::DatabaseSpec;
 use tenantry::postgres::guard::decide::Intervention;
+use tenantry::postgres::settings::{Setting, Settings, Value};
 use tokio::task::JoinSet;
 
 use self::guarded::Guard;
@@ -119,7 +120,10 @@ struct Scene {
 impl Scene {
     async fn new(version: Version) -> Self {
         let fixture = Fixture::prepared(version).await;
-        let (a, b) = (want(&["app"]), want(&["app"]));
+        // As every claim has it, unless the server's admin says otherwise.
+        let quiet = || Settings::from([(Setting::LogMinMessages, Value::Panic)]);
+        let spec = || DatabaseSpec { settings: quiet(), ..want(&["app"]) };
+        let (a, b) = (spec(), spec());
         fixture.converge(&a).await;
         fixture.converge(&b).await;
         let mut admin = fixture.superuser("postgres").await;
@@ -175,6 +179,18 @@ impl Scene {
             one.iter().filter(|it| !other.contains(it)).cloned().collect()
         };
         Err(format!("it left {:?} instead of {:?}", without(&now, right), without(right, &now)))
+    }
+
+    /// A session of A's ends itself in the middle of a statement with the word in its text and in what it runs.
+    async fn dies_loudly(&self) {
+        let session = self.fixture.tenant(&login(&self.a, 0), self.a.physical.as_str()).await;
+        let mut session = session.unwrap();
+        run(&mut session, "SET ROLE NONE").await;
+        let end = format!(
+            "DO $$ BEGIN EXECUTE 'SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(60) /* {} */'; END $$",
+            changing::WORD
+        );
+        assert_eq!(sqlstate(try_run(&mut session, &end).await), "57P01");
     }
 
     async fn is_answered(&mut self, attack: &Attack) -> Result<(), String> {
@@ -254,6 +270,12 @@ async fn every_attack_is_refused_in_vain_ended_or_healed(version: Version) {
             wrong.push(format!("{}: {instead}", attack.name));
         }
     }
+    scene.dies_loudly().await;
+    let log = scene.fixture.postgres.log();
+    assert!(log.contains("CREATE DATABASE"), "the server logs what others do");
+    wrong.extend(
+        log.lines().filter(|line| line.contains(changing::WORD)).map(|line| format!("in the log: {line}")),
+    );
     // What was planted last may still be there to trip over.
     for spec in [&scene.a, &scene.b] {
         assert_eq!(scene.fixture.plan(spec).await, Ok(Plan::default()));

@@ -1,9 +1,10 @@
 //! A database of which the login does not see everything is refused, by name, and nothing is stored.
 
 use std::fs;
+use std::time::Duration;
 
-use sqlx::AssertSqlSafe;
-use tenantry::api::archive::{Failed, Stage};
+use sqlx::{AssertSqlSafe, Connection};
+use tenantry::api::archive::{Failed, Outcome, Stage};
 use tenantry::services::archive::ObjectName;
 use tokio_util::sync::CancellationToken;
 
@@ -186,6 +187,29 @@ async fn a_store_or_tools_that_are_not_there_are_named() {
     let message = serde_json::to_value(report).unwrap()["message"].as_str().unwrap().to_owned();
     assert!(message.contains("and not be the database itself"), "{message}");
     scene.end().await;
+}
+
+#[tokio::test]
+async fn a_lock_on_a_tenants_own_table_ends_the_dump_by_name_and_leaves_nothing() {
+    for version in VERSIONS {
+        let scene = Scene::new(version).await;
+        scene.tenant("CREATE TABLE held AS SELECT 1 AS id").await;
+        let mut holder = scene.postgres.admin(&scene.database).await;
+        let lock = "BEGIN; LOCK TABLE public.held IN ACCESS EXCLUSIVE MODE";
+        sqlx::raw_sql(lock).execute(&mut holder).await.unwrap();
+        let mut config = scene.config();
+        config.lock_wait = Duration::from_millis(100);
+        let report = tenantry::services::archive::run(config, CancellationToken::new()).await;
+        let Outcome::Failed(Failed { stage, message, object: None }) = report.outcome else {
+            panic!("{report:?}");
+        };
+        assert_eq!(stage, Stage::Dump, "{message}");
+        assert!(message.contains("held") && message.contains("lock timeout"), "{message}");
+        assert_eq!(scene.stored(), [""; 0], "{version}");
+        holder.close().await.unwrap();
+        scene.verified().await;
+        scene.end().await;
+    }
 }
 
 #[tokio::test]

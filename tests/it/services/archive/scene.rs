@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rand::distr::{Alphanumeric, SampleString};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -147,6 +148,7 @@ impl Scene {
             name: ObjectName::parse("7612/app/7").unwrap(),
             tools: self.postgres.client_tools(&self.folder.path().join("tools")),
             temporary: self.folder.path().to_owned(),
+            lock_wait: Duration::from_secs(30),
             new_id: Uuid::now_v7,
         }
     }

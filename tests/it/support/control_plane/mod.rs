@@ -2,6 +2,7 @@
 //!
 //! Every control plane has everything of ours installed but the operator, and a [`kubelet`](super::kubelet) that plays its nodes.
 
+mod backup;
 mod install;
 mod reset;
 
@@ -39,7 +40,7 @@ pub const OPERATOR_USER: &str = "system:serviceaccount:tenantry-system:operator"
 pub struct ControlPlane {
     kubeconfig: PathBuf,
     /// Ends before the slot is given to the next test. None where real ones run.
-    _kubelet: Option<Kubelet>,
+    kubelet: Mutex<Option<Kubelet>>,
     _slot: Option<File>,
 }
 
@@ -68,12 +69,17 @@ impl ControlPlane {
 
     async fn installed(kubeconfig: PathBuf, slot: Option<File>) -> Self {
         install::install(&client(&kubeconfig, TEST_AGENT).await).await;
-        Self { _kubelet: Some(Kubelet::start(&kubeconfig)), kubeconfig, _slot: slot }
+        Self { kubelet: Mutex::new(Some(Kubelet::start(&kubeconfig))), kubeconfig, _slot: slot }
+    }
+
+    /// Installs over what is there, as `tenantry install` does when somebody has taken a part away.
+    pub async fn install(&self) {
+        install::install(&self.client().await).await;
     }
 
     /// One with nodes of its own, in which everything is installed already.
     pub fn with_nodes(kubeconfig: PathBuf) -> Self {
-        Self { kubeconfig, _kubelet: None, _slot: None }
+        Self { kubeconfig, kubelet: Mutex::default(), _slot: None }
     }
 
     /// Path of the administrator's kubeconfig.
@@ -141,7 +147,7 @@ impl ControlPlane {
         let maps: Api<ConfigMap> = Api::namespaced(self.client().await, "default");
         let answer = maps.delete(&name, &DeleteParams::default()).await;
         assert!(matches!(&answer, Err(kube::Error::Api(status)) if status.code == 404), "{answer:?}");
-        wait_until(Duration::from_secs(10), "the audit log has this test's own request", async || {
+        wait_until(Duration::from_mins(1), "the audit log has this test's own request", async || {
             let seen = audit_log::since(&self.audit_log(), before).iter().any(|write| write.name == name);
             if seen { Ok(()) } else { Err("not yet".into()) }
         })

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
+use kube::api::DeleteParams;
 use kube::{Api, Client};
 use tenantry::api::labels::SYSTEM_NAMESPACE;
 use tenantry::controller::apply::Probe;
@@ -135,7 +136,7 @@ impl Operator {
         gates.map(|gate| gate.message.unwrap_or_else(|| gate.name.to_owned())).collect()
     }
 
-    /// Waits until each kind's controller has taken so many turns, and nothing waits for one.
+    /// Waits until each kind's controller has taken so many turns, no turn is under way, and nothing waits for one.
     pub async fn took_turns(&self, turns: &[(Kind, u64)]) {
         wait_until(LONG, "every controller has taken its turns", async || {
             let text = self.metrics.encode();
@@ -144,10 +145,11 @@ impl Operator {
                 .map(|(kind, least)| format!("{kind}: {} of {least}", turns_of(&text, *kind)))
                 .collect();
             let waiting = sum(&text, "workqueue_depth{");
-            if missing.is_empty() && waiting == 0 {
+            let running = sum(&text, "controller_runtime_active_workers{");
+            if missing.is_empty() && waiting + running == 0 {
                 Ok(())
             } else {
-                Err(format!("{waiting} wait; turns missing: {}", missing.join(", ")))
+                Err(format!("{waiting} wait, {running} run; turns missing: {}", missing.join(", ")))
             }
         })
         .await;
@@ -176,11 +178,12 @@ impl Operator {
         ended.expect("the operator did not end").unwrap()
     }
 
-    /// Ends it wherever it is, as kill -9 does: nothing is finished, nothing released.
+    /// Ends it wherever it is, as kill -9 does: nothing is finished, nothing released. Its Lease goes, as if it had expired.
     pub async fn kill(mut self) {
         let task = self.task.take().unwrap();
         task.abort();
         assert!(task.await.unwrap_err().is_cancelled());
+        expire(client(&self.kubeconfig, TEST_AGENT).await).await;
     }
 }
 
@@ -210,6 +213,12 @@ async fn leads(client: Client, identity: &str) {
     .await;
 }
 
+/// Nobody waits for the Lease of an operator that died.
+async fn expire(client: Client) {
+    let leases: Api<Lease> = Api::namespaced(client, SYSTEM_NAMESPACE);
+    leases.delete(LEASE, &DeleteParams::default()).await.unwrap();
+}
+
 /// A name that no other operator has.
 fn identity() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -224,7 +233,8 @@ fn config(probe: Option<Probe>) -> OperatorConfig {
         postgres_image: POSTGRES_IMAGE.into(),
         archive_image: "app.test/archive:1".into(),
         concurrency: 4,
-        lease_duration: Duration::from_secs(8),
+        // As client-go has it: a test must not lose it because the machine is busy.
+        lease_duration: Duration::from_secs(15),
         // Tests delete all the time.
         brake: Limits { least: u32::MAX, percent: 10 },
         desk: Desk::default(),

@@ -1,21 +1,29 @@
 //! The operator as a process of its own, which can really be killed.
 
 use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use tempfile::{NamedTempFile, TempPath};
+use tenantry::controller::object::Kind;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use super::{IMAGE, POSTGRES_IMAGE, identity, leads};
+use super::{IMAGE, POSTGRES_IMAGE, expire, identity, leads, sum};
 use crate::support::control_plane::ControlPlane;
 use crate::support::lifeline::{self, Lifeline};
+use crate::support::port::free_address;
 use crate::support::wait::block_until;
 
 /// An operator in a process of its own, until stopped, killed or dropped.
 #[derive(Debug)]
 pub struct OperatorProcess {
     process: Child,
+    /// Its admin port.
+    admin: SocketAddr,
     log: NamedTempFile,
     _kubeconfig: TempPath,
     _lifeline: Lifeline,
@@ -38,13 +46,13 @@ impl OperatorProcess {
     }
 
     async fn start_any(plane: &ControlPlane, tenantry: &Path, kubeconfig: TempPath) -> Self {
-        let identity = identity();
+        let (identity, admin) = (identity(), free_address());
         let log = NamedTempFile::new().unwrap();
         let output = log.reopen().unwrap();
         let mut command = Command::new(tenantry);
         command
             .args(["run", "operator", "--identity", &identity, "--image", IMAGE])
-            .args(["--postgres-image", POSTGRES_IMAGE, "--admin-address", "127.0.0.1:0"])
+            .args(["--postgres-image", POSTGRES_IMAGE, "--admin-address", &admin.to_string()])
             // Tests delete all the time.
             .args(["--listen-address", "127.0.0.1:0", "--deletion-brake", "4294967295"])
             .arg("--kubeconfig")
@@ -52,9 +60,18 @@ impl OperatorProcess {
             // As in the Deployment.
             .env("MALLOC_ARENA_MAX", "1");
         let (lifeline, process) = start(&identity, command, output);
-        let operator = Self { process, log, _kubeconfig: kubeconfig, _lifeline: lifeline };
+        let operator = Self { process, admin, log, _kubeconfig: kubeconfig, _lifeline: lifeline };
         leads(plane.client().await, &identity).await;
         operator
+    }
+
+    /// Whether it works, no object of any controller waits for a turn, and none has one. What is due later does not count.
+    pub async fn is_idle(&self) -> bool {
+        let Ok(text) = scrape(self.admin).await else { return false };
+        ["workqueue_depth{", "controller_runtime_active_workers{"].iter().all(|start| {
+            let told = text.lines().filter(|line| line.starts_with(start)).count();
+            told == Kind::OWN.len() && sum(&text, start) == 0
+        })
     }
 
     /// Sends SIGTERM and waits for the end.
@@ -71,10 +88,11 @@ impl OperatorProcess {
         (ended, self.log())
     }
 
-    /// Sends SIGKILL.
-    pub fn kill(mut self) {
+    /// Sends SIGKILL. Its Lease on that control plane goes, as if it had expired.
+    pub async fn kill(mut self, plane: &ControlPlane) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
+        expire(plane.client().await).await;
     }
 
     /// Sends STOP or CONT: a stopped operator neither acts nor notices.
@@ -101,6 +119,15 @@ impl Drop for OperatorProcess {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// What `/metrics` of that admin port says.
+async fn scrape(admin: SocketAddr) -> io::Result<String> {
+    let mut connection = TcpStream::connect(admin).await?;
+    connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await?;
+    Ok(answer)
 }
 
 /// The process ends with this one: its lifeline kills whatever process has its name in its arguments and the id that

@@ -63,7 +63,8 @@ pub async fn all(postgres: &Postgres, ids: &[String], adopted: &[String]) -> Vec
         let refuses = found.iter().any(|(name, entry)| {
             name.strip_prefix("database ") == Some(database) && entry["datallowconn"] == false
         });
-        if !refuses {
+        // While a session is in it, a tombstone's archive is not recorded.
+        if !refuses && !database.starts_with("tombstone_") {
             found.extend(inside(postgres, database).await);
         }
     }

@@ -113,7 +113,12 @@ impl Mask {
         let generation = object["metadata"]["generation"].clone();
         relate_generations(&mut object["status"], &generation);
         let secret = object["kind"] == "Secret";
+        let quota = object["kind"] == "ResourceQuota";
         let fields = object.as_object_mut().unwrap();
+        // What is used, as a controller of Kubernetes counts it, some time later.
+        if quota {
+            fields.remove("status");
+        }
         fields.retain(|_, value| !value.is_null());
         let metadata = fields["metadata"].as_object_mut().unwrap();
         metadata.retain(|name, _| !VOLATILE.contains(&name.as_str()) && name != "generation");
@@ -124,6 +129,10 @@ impl Mask {
         // Another one each time: its name is drawn, and what is in it has times.
         if let Some(archive) = object.pointer_mut("/status/archive") {
             *archive = "ARCHIVE".into();
+        }
+        // A list by type: in which order they were first said is history.
+        if let Some(conditions) = object.pointer_mut("/status/conditions").and_then(Value::as_array_mut) {
+            conditions.sort_by_cached_key(|condition| condition["type"].to_string());
         }
         hide_hashes(&mut object);
         if secret && let Some(data) = object["data"].as_object_mut() {
