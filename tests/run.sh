@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 failed=()
+flaky=()
 left_out=()
 root=$([ "$(id -u)" -ne 0 ] || echo yes)
 
@@ -25,6 +26,23 @@ suite() {
 
 needs_root() { [ -n "$root" ] || { left_out+=("$1"); return 1; }; }
 
+# The crate's tests. In CI those few that failed are run once more, by themselves, and named: what passes then is flaky,
+# which is a bug of its own, but none of the change that waits for the answer.
+cargo_test() {
+  local log failed_once
+  log=$(mktemp)
+  cargo test --locked --no-fail-fast -- "$@" 2>&1 | tee "$log" && return
+  mapfile -t failed_once < <(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log")
+  [ -n "${CI:-}" ] && [ ${#failed_once[@]} -ge 1 ] && [ ${#failed_once[@]} -le 3 ] || return 1
+  for name in "${failed_once[@]}"; do
+    printf '\n==> once more, by itself: %s\n' "$name"
+    cargo test --locked -- --exact "$name" 2>&1 | tee "$log"
+    # A name that no program knows fails nothing.
+    grep -q "^test $name \.\.\. ok$" "$log" || return 1
+  done
+  flaky+=("${failed_once[@]}")
+}
+
 # With the program that the other tests ran, which saves building another.
 images() {
   local names=(pause coredns tenantry archive postgres)
@@ -40,9 +58,9 @@ cargo test --locked --no-run
 cores=$(nproc)
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((cores < 12 ? 12 : cores))}
 if needs_root "tests/it/e2e (pods)"; then
-  suite "cargo test" cargo test --locked --no-fail-fast
+  suite "cargo test" cargo_test
 else
-  suite "cargo test" cargo test --locked --no-fail-fast -- --skip e2e::
+  suite "cargo test" cargo_test --skip e2e::
 fi
 # The build's own settings: with others, Go would compile all of Kubernetes a second time.
 needs_root "localcluster/internal/e2e: clusters with a node" || :
@@ -52,6 +70,7 @@ if needs_root "images/test.sh (containers)"; then
 fi
 
 printf '\n'
+[ ${#flaky[@]} -eq 0 ] || printf 'FLAKY, failed once and passed by itself: %s\n' "${flaky[@]}"
 [ ${#failed[@]} -eq 0 ] || printf 'FAILED: %s\n' "${failed[@]}"
 [ ${#left_out[@]} -eq 0 ] || printf 'left out, needs root: %s\n' "${left_out[@]}"
 [ ${#failed[@]} -eq 0 ] && [ ${#left_out[@]} -eq 0 ]
