@@ -29,6 +29,7 @@ on_every_version! {
     a_database_from_the_pool_is_like_one_that_was_made_on_demand,
     taking_a_clone_is_one_transaction_in_nine_messages,
     a_crash_at_any_effect_of_preparing_leaves_nothing_that_is_not_found_and_dropped,
+    preparing_keeps_nobody_from_logging_in_and_makes_less_to_copy,
     a_crash_before_or_after_a_clone_is_taken_converges,
     a_clone_is_taken_once_and_only_as_it_was_prepared,
     only_what_is_recorded_closed_and_ours_is_dropped,
@@ -234,6 +235,25 @@ async fn a_crash_at_any_effect_of_preparing_leaves_nothing_that_is_not_found_and
         }
     }
     drop_all(&fixture, &[&whole, &clone]).await;
+}
+
+async fn preparing_keeps_nobody_from_logging_in_and_makes_less_to_copy(version: Version) {
+    let fixture = Fixture::shared(version).await;
+    let mut reader = fixture.superuser("postgres").await;
+    let shared = "SELECT oid::regclass::text FROM pg_class WHERE relisshared AND relkind = 'r'";
+    let shared = texts(&mut reader, shared).await.join(", ");
+    // As any session does that looks something up in them: only who wants them exclusively waits for that.
+    run(&mut reader, &format!("BEGIN; LOCK TABLE {shared} IN ACCESS SHARE MODE")).await;
+    let (template, clone) = prepared(&fixture).await;
+    run(&mut reader, "COMMIT").await;
+
+    let size = format!("SELECT (10 * pg_database_size('{clone}') / pg_database_size('template0'))::text");
+    assert_eq!(
+        texts(&mut reader, &size).await,
+        ["8"],
+        "tenths of what a database takes that was made on demand"
+    );
+    drop_all(&fixture, &[&template, &clone]).await;
 }
 
 async fn a_crash_before_or_after_a_clone_is_taken_converges(version: Version) {
