@@ -120,9 +120,9 @@ impl Watch {
         self.send(UNDO).await?;
         let mut look = Look::default();
         for row in &rows {
-            let (pid, seen, queue) = query::seen(row).map_err(|source| self.failed(source))?;
-            look.sessions.insert(pid, seen);
+            let (queue, session) = query::seen(row).map_err(|source| self.failed(source))?;
             look.notification_queue = queue;
+            look.sessions.extend(session);
         }
         Ok(look)
     }

@@ -8,9 +8,10 @@ use sqlx::postgres::PgRow;
 use super::decide::{Seen, Wait, Who};
 use crate::postgres::settings::TimeLimits;
 
-/// Everybody who holds a lock or waits for one, in one pass over the lock table. Functions and not the views over them,
-/// which open shared catalogs that may be locked. `$1` is the age in seconds from which a wait's blockers are worth
-/// knowing: that takes the whole lock table for a moment.
+/// How full the notification queue is, and everybody who holds a lock or waits for one, in one pass over the lock table;
+/// one row without a session if nobody does. Functions and not the views over them, which open shared catalogs that may be
+/// locked. `$1` is the age in seconds from which a wait's blockers are worth knowing: that takes the whole lock table for a
+/// moment. The queue is asked for in every look: that is also what empties a full one of what nobody waits for any more.
 pub(super) const LOOK: &str = "\
 WITH held AS MATERIALIZED ( \
   SELECT l.pid, count(*) FILTER (WHERE NOT l.fastpath) AS locks, \
@@ -41,20 +42,23 @@ SELECT s.pid, coalesce(s.backend_start::text, ''), s.login, m.physical_name, coa
        extract(epoch FROM clock_timestamp() - s.waitstart)::float8, s.waits_shared, \
        CASE WHEN extract(epoch FROM clock_timestamp() - s.waitstart) >= $1 \
          AND (s.ours OR s.waits_shared OR s.login IS NULL) THEN pg_blocking_pids(s.pid) ELSE '{}' END, \
-       pg_notification_queue_usage(), s.notifies, m.roles, \
+       q.usage, s.notifies, m.roles, \
        coalesce(s.login = m.physical_name || '_archive' AND EXISTS (SELECT FROM tenantry.pool p \
          WHERE p.layout = 'archive-' || m.physical_name), false), \
        extract(epoch FROM clock_timestamp() - s.statement)::float8, \
        extract(epoch FROM clock_timestamp() - s.idle)::float8, \
        CASE WHEN m.limited THEN ARRAY(SELECT unnest(o.setconfig) FROM pg_db_role_setting o \
          WHERE o.setdatabase = s.datid AND o.setrole = 0) ELSE '{}' END \
-FROM seen s \
+FROM (SELECT pg_notification_queue_usage() AS usage) q \
+LEFT JOIN seen s ON true \
 LEFT JOIN (SELECT physical_name, CASE WHEN management = 'Full' THEN physical_name \
              ELSE 't_' || tenant_id || '_' || replace(name, '-', '_') END AS roles, phase = 'Bound' AND management = 'Full' AS limited, unnest(logins) AS login \
            FROM tenantry.marker) m ON m.login = s.login";
 
-/// Reads a row: process id, session, and how full the notification queue is.
-pub(super) fn seen(row: &PgRow) -> Result<(i32, Seen, f64), sqlx::Error> {
+/// Reads how full the notification queue is, and the session of the row with its process id.
+pub(super) fn seen(row: &PgRow) -> Result<(f64, Option<(i32, Seen)>), sqlx::Error> {
+    let queue = row.try_get(14)?;
+    let Some(pid) = row.try_get(0)? else { return Ok((queue, None)) };
     let (login, database): (Option<String>, Option<String>) = (row.try_get(2)?, row.try_get(3)?);
     let roles: Option<String> = row.try_get(16)?;
     let (ours, client): (bool, bool) = (row.try_get(4)?, row.try_get(5)?);
@@ -88,7 +92,7 @@ pub(super) fn seen(row: &PgRow) -> Result<(i32, Seen, f64), sqlx::Error> {
         limits: TimeLimits::of_settings(settings.iter().map(String::as_str)),
         wait,
     };
-    Ok((row.try_get(0)?, seen, row.try_get(14)?))
+    Ok((queue, Some((pid, seen))))
 }
 
 /// A clock that went back gives no time at all.

@@ -259,22 +259,22 @@ async fn who_lifts_the_limits_of_its_plan_ends_and_who_does_not_is_cancelled(ver
 
 async fn who_sends_notifications_is_known_by_the_lock_that_it_takes(version: Version) {
     let Pair { fixture, a, b } = pair(version).await;
-    let quiet = fixture.tenant(&login(&b, 0), b.physical.as_str()).await.unwrap();
+    // A transaction has the lock until its COMMIT is done, and that waits for a standby that there is not.
+    let mut admin = fixture.superuser("postgres").await;
+    run(&mut admin, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+    drop(admin);
+    fixture.postgres.stop();
+    fixture.postgres.start();
+    let _quiet = fixture.tenant(&login(&b, 0), b.physical.as_str()).await.unwrap();
     let mut watch = Watch::open(&fixture.pool).await.unwrap();
-    // So many that one of them has the lock at almost any moment.
+    let mut session = fixture.tenant(&login(&a, 0), a.physical.as_str()).await.unwrap();
+    run(&mut session, "SET synchronous_commit = on").await;
     let mut sending = JoinSet::new();
-    for _ in 0..4 {
-        let mut session = fixture.tenant(&login(&a, 0), a.physical.as_str()).await.unwrap();
-        sending.spawn(async move {
-            let notify = "SELECT count(pg_notify('c', i::text)) FROM generate_series(1, 20000) AS i";
-            while try_run(&mut session, notify).await.is_ok() {}
-        });
-    }
+    sending.spawn(async move { try_run(&mut session, "BEGIN; CREATE TABLE t (); NOTIFY c; COMMIT").await });
     let notifying = wait_until(PATIENCE, "a session notifies", async || {
         let look = watch.look().await.unwrap();
         let who = look.sessions.into_values().filter(|session| session.notifies).map(|session| session.who);
-        let mut who: Vec<Who> = who.collect();
-        who.dedup();
+        let who: Vec<Who> = who.collect();
         if who.is_empty() { Err("none does".to_owned()) } else { Ok(who) }
     })
     .await;
@@ -288,7 +288,45 @@ async fn who_sends_notifications_is_known_by_the_lock_that_it_takes(version: Ver
         }]
     );
     sending.shutdown().await;
-    drop(quiet);
+}
+
+/// On 18, where the queue can be made small enough to be filled. What holds it up is a transaction of a listener, which reads
+/// nothing meanwhile; and when that is gone nobody is left who would tell the server that the queue may be emptied.
+#[tokio::test]
+async fn a_queue_of_notifications_that_was_held_up_takes_them_again() {
+    let Pair { fixture, a, b } = pair(Version::V18).await;
+    let mut admin = fixture.superuser("postgres").await;
+    run(&mut admin, "ALTER SYSTEM SET max_notify_queue_pages = 64").await;
+    drop(admin);
+    fixture.postgres.stop();
+    fixture.postgres.start();
+    let guard = Guard::start(&fixture.pool).await;
+    let mut other = fixture.tenant(&login(&b, 0), b.physical.as_str()).await.unwrap();
+
+    let mut parks = fixture.tenant(&login(&a, 0), a.physical.as_str()).await.unwrap();
+    run(&mut parks, "LISTEN c").await;
+    run(&mut parks, "BEGIN").await;
+    let flood = "SELECT count(pg_notify('c', repeat('x', 7000) || i)) FROM generate_series(1, 16) AS i";
+    wait_until(PATIENCE, "the queue is full", async || {
+        // The guard ends who fills it, too, if it sees him at it.
+        let mut fills =
+            fixture.tenant(&login(&a, 0), a.physical.as_str()).await.map_err(|it| it.to_string())?;
+        while try_run(&mut fills, flood).await.is_ok() {}
+        // Too many notifications: program_limit_exceeded.
+        let answer = sqlstate(try_run(&mut other, "NOTIFY mine").await);
+        if answer == "54000" { Ok(()) } else { Err(answer) }
+    })
+    .await;
+    wait_until(2 * PATIENCE, "the guard ends who holds it up", async || {
+        let ended = guard.ended();
+        let parked = ended.iter().any(|it| it.reason.name() == "ParksNotifications");
+        if parked { Ok(()) } else { Err(format!("{ended:?}")) }
+    })
+    .await;
+    wait_until(PATIENCE, "another tenant notifies", async || {
+        try_run(&mut other, "NOTIFY mine").await.map_err(|it| it.to_string())
+    })
+    .await;
 }
 
 async fn an_admin_gets_a_shared_catalog_for_himself(version: Version) {
