@@ -43,17 +43,32 @@ cargo_test() {
   flaky+=("${failed_once[@]}")
 }
 
-# With the program that the other tests ran, which saves building another.
-images() {
-  local names=(pause coredns tenantry archive postgres)
-  export TENANTRY_IMAGES=target/tmp/images TENANTRY_BINARY=target/debug/tenantry
-  images/build.sh "${names[@]}" && images/test.sh "${names[@]}"
+# With the program that the other tests run, which saves building another. They begin while the crate's first tests wait for
+# their servers, and a processor has nothing to do.
+images_begin() {
+  images_log=$(mktemp)
+  (
+    names=(pause coredns tenantry archive postgres)
+    export TENANTRY_IMAGES=target/tmp/images TENANTRY_BINARY=target/debug/tenantry
+    images/build.sh "${names[@]}" && images/test.sh "${names[@]}"
+  ) </dev/null >"$images_log" 2>&1 &
+  images=$!
+}
+
+images_end() {
+  local status=0
+  wait "$images" || status=$?
+  cat "$images_log"
+  return "$status"
 }
 
 make deps || left_out+=("make deps, which installs Debian packages")
 make target/bin/localcluster target/bin/coredns
 tests/postgres18.sh >/dev/null
 cargo test --locked --no-run
+if needs_root "images/test.sh (containers)"; then
+  images_begin
+fi
 # Tests wait more than they work: while those with pods wait for theirs, the others go on.
 cores=$(nproc)
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((cores < 12 ? 12 : cores))}
@@ -65,8 +80,8 @@ fi
 # The build's own settings: with others, Go would compile all of Kubernetes a second time.
 needs_root "localcluster/internal/e2e: clusters with a node" || :
 suite "go test" env -C localcluster CGO_ENABLED=0 GOFLAGS=-trimpath go test ./...
-if needs_root "images/test.sh (containers)"; then
-  suite "images" images
+if [ -n "$root" ]; then
+  suite "images, beside the others" images_end
 fi
 
 printf '\n'
