@@ -1233,7 +1233,7 @@ _tenantry() {
             return 0
             ;;
         tenantry__subcmd__run__subcmd__archive)
-            opts="-n -s -h --bindings --scratch --restorer --store --name --reread --tools --report --log --namespace --kubeconfig --context --cluster --user --server --token --as --as-group --as-uid --request-timeout --insecure-skip-tls-verify --certificate-authority --tls-server-name --help"
+            opts="-n -s -h --bindings --scratch --restorer --store --s3-endpoint --s3-region --s3-credentials --s3-ca --name --reread --tools --report --log --namespace --kubeconfig --context --cluster --user --server --token --as --as-group --as-uid --request-timeout --insecure-skip-tls-verify --certificate-authority --tls-server-name --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1252,6 +1252,22 @@ _tenantry() {
                     return 0
                     ;;
                 --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-region)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-credentials)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

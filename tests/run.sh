@@ -65,6 +65,7 @@ images_end() {
 make deps || left_out+=("make deps, which installs Debian packages")
 make target/bin/localcluster target/bin/coredns
 tests/postgres18.sh >/dev/null
+tests/versitygw.sh >/dev/null
 cargo test --locked --no-run
 if needs_root "images/test.sh (containers)"; then
   images_begin

@@ -11,8 +11,24 @@ use serde::{Deserialize, Serialize};
 pub const BINDING: &str = "archive";
 /// Variable with the name of the empty scratch database on the same server.
 pub const SCRATCH: &str = "TENANTRY_ARCHIVE_SCRATCH";
-/// Variable with the store: `file:///a/mounted/folder`.
+/// Variable with the store: `file:///a/mounted/folder` or `s3://bucket/prefix`.
 pub const STORE: &str = "TENANTRY_ARCHIVE_STORE";
+/// Variable with the server of a bucket: `https://host:port`. Without it, AWS's own of the region.
+pub const S3_ENDPOINT: &str = "TENANTRY_ARCHIVE_S3_ENDPOINT";
+/// Variable with the region of a bucket.
+pub const S3_REGION: &str = "TENANTRY_ARCHIVE_S3_REGION";
+/// Variable with the folder of the credentials for a bucket: [`S3_ACCESS_KEY_ID`] and the other files.
+pub const S3_CREDENTIALS: &str = "TENANTRY_ARCHIVE_S3_CREDENTIALS";
+/// Variable with the PEM file of the authorities of a bucket's server. Without it, the public ones.
+pub const S3_CA: &str = "TENANTRY_ARCHIVE_S3_CA";
+/// Key of the credentials' Secret, and name of the file.
+pub const S3_ACCESS_KEY_ID: &str = "accessKeyId";
+/// Key of the credentials' Secret, and name of the file.
+pub const S3_SECRET_ACCESS_KEY: &str = "secretAccessKey";
+/// Key of the credentials' Secret, and name of the file, for credentials that end.
+pub const S3_SESSION_TOKEN: &str = "sessionToken";
+/// Key of the CA's Secret, and name of the file.
+pub const S3_CA_KEY: &str = "ca.crt";
 /// Variable with the path of the archive in the store, without ending: `SYSTEMID/DATABASE/GENERATION`.
 pub const NAME: &str = "TENANTRY_ARCHIVE_NAME";
 /// Variable with the login that restores into the scratch database, with the password of the binding's login.

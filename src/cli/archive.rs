@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
 use crate::api::archive::{
-    Failed, NAME, Outcome, REPORT, REPORT_DEFAULT, REREAD, RESTORER, Report, SCRATCH, STORE, Stage, TOOLS,
+    Failed, NAME, Outcome, REPORT, REPORT_DEFAULT, REREAD, RESTORER, Report, S3_CA, S3_CREDENTIALS,
+    S3_ENDPOINT, S3_REGION, SCRATCH, STORE, Stage, TOOLS,
 };
-use crate::services::archive::{self, ArchiveConfig, ObjectName, RereadConfig, parse_store};
+use crate::services::archive::{self, Access, ArchiveConfig, ObjectName, RereadConfig, Store, parse_store};
 use crate::telemetry::{LogFormat, init_logging};
 
 /// Flags of `run archive`.
@@ -27,9 +29,11 @@ pub struct ArchiveArgs {
     /// Login that restores into the scratch database, with the same password and no way into the database itself; the binding's own if not given
     #[arg(long, env = RESTORER, value_name = "LOGIN")]
     restorer: Option<String>,
-    /// Where the archive goes: file:///a/mounted/folder
+    /// Where the archive goes: file:///a/mounted/folder or s3://bucket/prefix
     #[arg(long, env = STORE, value_name = "URL")]
     store: String,
+    #[command(flatten)]
+    bucket: BucketArgs,
     /// Path of the archive in the store, without ending
     #[arg(long, env = NAME, value_name = "NAME")]
     name: String,
@@ -45,6 +49,30 @@ pub struct ArchiveArgs {
     /// Which events are logged, for example info or tenantry=debug
     #[arg(long, env = "TENANTRY_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
+}
+
+/// How a bucket is reached.
+#[derive(Debug, Args)]
+struct BucketArgs {
+    /// Server of the bucket, as https://host:port; AWS's own of the region if not given
+    #[arg(long = "s3-endpoint", id = "s3-endpoint", env = S3_ENDPOINT, value_name = "URL", requires = "s3-credentials")]
+    endpoint: Option<String>,
+    /// Region of the bucket; us-east-1 if not given, as stores have it that know no regions
+    #[arg(long = "s3-region", id = "s3-region", env = S3_REGION, value_name = "REGION", requires = "s3-credentials")]
+    region: Option<String>,
+    /// Folder with the files accessKeyId and secretAccessKey, and sessionToken for credentials that end
+    #[arg(long = "s3-credentials", id = "s3-credentials", env = S3_CREDENTIALS, value_name = "DIRECTORY")]
+    credentials: Option<PathBuf>,
+    /// PEM file with the authorities of the server's certificate; the public ones if not given
+    #[arg(long = "s3-ca", id = "s3-ca", env = S3_CA, value_name = "FILE", requires = "s3-credentials")]
+    ca: Option<PathBuf>,
+}
+
+impl BucketArgs {
+    fn access(self) -> Option<Access> {
+        let Self { endpoint, region, credentials, ca } = self;
+        credentials.map(|credentials| Access { endpoint, region, credentials, ca })
+    }
 }
 
 /// Makes one archive, and writes the report of it.
@@ -89,8 +117,10 @@ enum Work {
 
 /// Every flag has its place: one that is left out does not compile.
 fn config(args: ArchiveArgs) -> Result<Work, String> {
-    let ArchiveArgs { bindings, scratch, restorer, store, name, reread, tools, report: _, log: _ } = args;
-    let store = parse_store(&store).map_err(|error| error.to_string())?;
+    let ArchiveArgs { bindings, scratch, restorer, store, bucket, name, reread, tools, report: _, log: _ } =
+        args;
+    let location = parse_store(&store).map_err(|error| error.to_string())?;
+    let store = Store::open(location, bucket.access()).map_err(|error| whole(&error))?;
     let name = ObjectName::parse(&name).map_err(|error| error.to_string())?;
     if let Some(sha256) = reread {
         return Ok(Work::Reread(RereadConfig { store, name, sha256 }));
@@ -101,7 +131,8 @@ fn config(args: ArchiveArgs) -> Result<Work, String> {
         None => by_path(&std::env::var_os("PATH").unwrap_or_default())
             .ok_or("pg_dump is in no folder of PATH: say where it is with --tools")?,
     };
-    let (temporary, lock_wait, new_id) = (std::env::temp_dir(), LOCK_WAIT, Uuid::now_v7);
+    let (temporary, lock_wait, new_id, now) =
+        (std::env::temp_dir(), LOCK_WAIT, Uuid::now_v7, Timestamp::now());
     Ok(Work::Archive(ArchiveConfig {
         bindings,
         scratch,
@@ -112,7 +143,14 @@ fn config(args: ArchiveArgs) -> Result<Work, String> {
         temporary,
         lock_wait,
         new_id,
+        now,
     }))
+}
+
+/// An error with all that it came of.
+fn whole(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// The first folder of PATH that has pg_dump.

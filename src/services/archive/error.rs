@@ -44,7 +44,7 @@ pub enum Cause {
     /// What is stored is not what was written.
     #[error(
         "failed to read back what was written: {bytes} bytes with SHA-256 {sha256} were stored, {read_bytes} bytes with \
-         SHA-256 {read_sha256} are there; check the store's disk, then try again"
+         SHA-256 {read_sha256} are there; check the store, then try again"
     )]
     Changed {
         /// What was written.

@@ -13,7 +13,7 @@ pub struct ObjectName(String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidValue {
     /// The store.
-    #[error("store {0:?} is not valid: it must be file:///a/folder")]
+    #[error("store {0:?} is not valid: it must be file:///a/folder or s3://bucket/prefix")]
     Store(String),
     /// The name in the store.
     #[error(
@@ -74,6 +74,49 @@ pub fn leftover(name: &ObjectName, file: &str) -> Option<Leftover> {
     Some(Leftover::Dump { manifest: format!("{word}.json") })
 }
 
+/// Whether an object in a bucket is a dead attempt's if it is old enough: a mark, or a dump that has no manifest among those `files`, of an
+/// attempt at an archive of the same database. Objects of any other name are left alone.
+pub fn stale(name: &ObjectName, file: &str, files: &[&str]) -> bool {
+    let own = name.0.rsplit('/').next().unwrap_or_default();
+    let is_attempt =
+        |word: &str| is_of_operator(own) && is_of_operator(word.split('.').next().unwrap_or_default());
+    if let Some(word) = file.strip_suffix(".dump") {
+        return is_attempt(word) && !files.contains(&&*format!("{word}.json"));
+    }
+    file.strip_suffix(".part").is_some_and(is_attempt)
+}
+
+/// Longest text of a store's own in a message.
+const ANSWER_MAX: usize = 300;
+
+/// Why a store did not do what it was asked to, by the text of the error, and the next step. S3 has an XML document for that, of
+/// which the code and the message are told.
+pub fn refusal(error: &str, endpoint: &str, bucket: &str) -> String {
+    let element = |name: &str| {
+        let (_, rest) = error.split_once(&format!("<{name}>"))?;
+        rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
+    };
+    let short = |text: &str| text[..text.floor_char_boundary(ANSWER_MAX)].to_owned();
+    let Some(code) = element("Code") else {
+        if error.contains("Received redirect") {
+            return format!("{endpoint} sends it elsewhere: correct spec.archive.s3.region");
+        }
+        return format!("{endpoint}: {}", short(error));
+    };
+    let next = match code {
+        "NoSuchBucket" => format!(": create bucket {bucket}, or correct spec.archive.s3.bucket"),
+        "InvalidAccessKeyId" => ": correct accessKeyId of the credentials' Secret".to_owned(),
+        "SignatureDoesNotMatch" => {
+            ": secretAccessKey of the credentials' Secret does not belong to accessKeyId".to_owned()
+        }
+        "AccessDenied" => ": docs/databases.md has the policy that the key needs".to_owned(),
+        "AuthorizationHeaderMalformed" | "PermanentRedirect" => ": correct spec.archive.s3.region".to_owned(),
+        _ => String::new(),
+    };
+    let said = element("Message").map(|message| format!(" ({})", short(message))).unwrap_or_default();
+    format!("{endpoint} answers {}{said}{next}", short(code))
+}
+
 /// Whether it is a generation and eight hexadecimal digits.
 fn is_of_operator(word: &str) -> bool {
     let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -85,13 +128,37 @@ fn is_of_operator(word: &str) -> bool {
     })
 }
 
-/// The folder of a store `file:///a/folder`.
-pub fn parse_store(url: &str) -> Result<PathBuf, InvalidValue> {
-    match url.strip_prefix("file://") {
-        Some(path) if path.starts_with('/') && !path.split('/').any(|part| part == "..") => {
-            Ok(PathBuf::from(path))
-        }
-        _ => Err(InvalidValue::Store(url.to_owned())),
+/// Where a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// `file:///a/folder`.
+    Folder(PathBuf),
+    /// `s3://bucket/prefix`.
+    Bucket {
+        /// The bucket.
+        bucket: String,
+        /// Folder in it.
+        prefix: Option<ObjectName>,
+    },
+}
+
+/// Where the store of that URL is.
+pub fn parse_store(url: &str) -> Result<Location, InvalidValue> {
+    let invalid = || InvalidValue::Store(url.to_owned());
+    if let Some(path) = url.strip_prefix("file://") {
+        let whole = path.starts_with('/') && !path.split('/').any(|part| part == "..");
+        return if whole { Ok(Location::Folder(PathBuf::from(path))) } else { Err(invalid()) };
+    }
+    let place = url.strip_prefix("s3://").ok_or_else(invalid)?;
+    let (bucket, prefix) = match place.split_once('/') {
+        Some((bucket, prefix)) => (bucket, Some(ObjectName::parse(prefix).map_err(|_| invalid())?)),
+        None => (place, None),
+    };
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
+    if (3..=63).contains(&bucket.len()) && bucket.bytes().all(plain) && !bucket.contains("..") {
+        Ok(Location::Bucket { bucket: bucket.to_owned(), prefix })
+    } else {
+        Err(invalid())
     }
 }
 
@@ -199,9 +266,30 @@ mod tests {
     }
 
     #[test]
-    fn a_store_is_a_folder_from_the_root() {
-        assert_eq!(parse_store("file:///archives/a"), Ok("/archives/a".into()));
-        for url in ["/archives", "file://host/a", "file:///a/../b", "s3://bucket/a", "", "file://"] {
+    fn a_store_is_a_folder_from_the_root_or_a_bucket() {
+        assert_eq!(parse_store("file:///archives/a"), Ok(Location::Folder("/archives/a".into())));
+        let bucket = |prefix: Option<&str>| Location::Bucket {
+            bucket: "our.archives-1".into(),
+            prefix: prefix.map(|prefix| ObjectName(prefix.into())),
+        };
+        assert_eq!(parse_store("s3://our.archives-1"), Ok(bucket(None)));
+        assert_eq!(parse_store("s3://our.archives-1/eu/prod"), Ok(bucket(Some("eu/prod"))));
+        for url in [
+            "/archives",
+            "file://host/a",
+            "file:///a/../b",
+            "",
+            "file://",
+            "s3://",
+            "s3:///a",
+            "s3://bu",
+            "s3://Bucket",
+            "s3://bucket/",
+            "s3://bucket/../other",
+            "s3://bucket/a?b",
+            "s3://user@bucket",
+            "https://bucket/a",
+        ] {
             assert_eq!(parse_store(url), Err(InvalidValue::Store(url.into())));
         }
     }
@@ -282,6 +370,38 @@ mod tests {
         for file in [".8.dump.019.part", "7.dump", "3-0a0a0a0a.dump", ".3-0a0a0a0a.dump.019.part"] {
             assert_eq!(found("t/7", file), None, "{file}");
         }
+    }
+
+    #[test]
+    fn only_marks_and_dumps_without_manifest_of_an_operators_attempts_are_stale() {
+        let found = |name: &str, file: &str| {
+            stale(&ObjectName::parse(name).unwrap(), file, &[file, "3-0b0b0b0b.json", "3-0b0b0b0b.2.json"])
+        };
+        for file in ["3-0a0a0a0a.dump", "3-0a0a0a0a.2.dump", "3-0a0a0a0a.part", "3-0b0b0b0b.part"] {
+            assert!(found("76/t_x_app/4-000000ff", file), "{file}");
+            assert!(!found("76/t_x_app/7", file), "{file}");
+        }
+        for file in ["3-0b0b0b0b.dump", "3-0b0b0b0b.2.dump", "3-0a0a0a0a.json", "mine.dump", "3.part", "part"]
+        {
+            assert!(!found("76/t_x_app/4-000000ff", file), "{file}");
+        }
+    }
+
+    #[test]
+    fn a_stores_refusal_is_told_by_its_code_with_the_next_step_and_bounded() {
+        let said = |code: &str| {
+            refusal(&format!("x <Error><Code>{code}</Code><Message>No.</Message></Error>"), "https://s3", "b")
+        };
+        assert_eq!(
+            said("NoSuchBucket"),
+            "https://s3 answers NoSuchBucket (No.): create bucket b, or correct spec.archive.s3.bucket"
+        );
+        assert_eq!(said("SlowDown"), "https://s3 answers SlowDown (No.)");
+        let long = refusal(&"ü".repeat(5000), "https://s3", "b");
+        assert_eq!(long, format!("https://s3: {}", "ü".repeat(150)));
+        assert_eq!(refusal("<Code>AccessDenied</Code>", "e", "b").matches("docs/databases.md").count(), 1);
+        let elsewhere = refusal("Received redirect without LOCATION", "e", "b");
+        assert_eq!(elsewhere, "e sends it elsewhere: correct spec.archive.s3.region");
     }
 
     #[test]

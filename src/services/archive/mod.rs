@@ -31,6 +31,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use tokio_util::sync::CancellationToken;
@@ -39,9 +40,10 @@ use uuid::Uuid;
 use self::error::At;
 pub use self::error::{ArchiveError, Cause};
 use self::extensions::{Declared, Extension};
-pub use self::logic::{InvalidValue, ObjectName, parse_store};
+pub use self::logic::{InvalidValue, Location, ObjectName, parse_store};
 use self::read::Moment;
-use self::store::{Held, Stored, Upload};
+pub use self::store::{Access, Store, StoreError};
+use self::store::{Stored, Upload};
 use self::summary::{LARGE_OBJECT, ROWS, SCHEMA, SEQUENCE, Summary};
 use self::tools::Tools;
 use crate::api::archive::{BINDING, Failed, Outcome, Report, Stage, Unchanged, Verified};
@@ -59,8 +61,8 @@ pub struct ArchiveConfig {
     pub scratch: String,
     /// Login that restores into it, with the password of the binding's; that login itself if there is none.
     pub restorer: Option<String>,
-    /// Folder of the store.
-    pub store: PathBuf,
+    /// The store.
+    pub store: Store,
     /// Name of the archive in it.
     pub name: ObjectName,
     /// Folder of `pg_dump` and `pg_restore`.
@@ -71,13 +73,15 @@ pub struct ArchiveConfig {
     pub lock_wait: Duration,
     /// Makes names of files: UUIDs of version 7.
     pub new_id: fn() -> Uuid,
+    /// When that is.
+    pub now: Timestamp,
 }
 
 /// What the role is told to read an archive again.
 #[derive(Clone, Debug)]
 pub struct RereadConfig {
-    /// Folder of the store.
-    pub store: PathBuf,
+    /// The store.
+    pub store: Store,
     /// Name of the archive in it.
     pub name: ObjectName,
     /// SHA-256 that its dump had when it was verified, in hexadecimal digits.
@@ -94,7 +98,7 @@ pub async fn reread(config: RereadConfig, shutdown: CancellationToken) -> Report
 }
 
 async fn read_again(config: &RereadConfig) -> Result<Unchanged, ArchiveError> {
-    let (object, download) = store::reread(&config.store, &config.name).await.at(Stage::Fetch)?;
+    let (object, download) = config.store.reread(&config.name).await.at(Stage::Fetch)?;
     let (read_sha256, read_bytes) = download.finish().await.at(Stage::Fetch)?;
     if read_sha256 != config.sha256 {
         let sha256 = config.sha256.clone();
@@ -107,7 +111,6 @@ async fn read_again(config: &RereadConfig) -> Result<Unchanged, ArchiveError> {
 #[derive(Debug)]
 pub struct Dumped {
     stored: Stored,
-    _held: Held,
     summary: Summary,
     extensions: Vec<Extension>,
     /// Where the operator has made some of them.
@@ -127,6 +130,8 @@ pub struct Archive {
     tools: Tools,
     /// Where it is: what is said when the process is told to end.
     stage: Mutex<Stage>,
+    /// What is being written, for as long as it may be that nothing comes of it.
+    upload: tokio::sync::Mutex<Option<Upload>>,
 }
 
 /// Makes one archive, unless `shutdown` comes first.
@@ -138,7 +143,10 @@ pub async fn run(config: ArchiveConfig, shutdown: CancellationToken) -> Report {
     };
     let dumped = match until(&shutdown, &archive, archive.dump()).await {
         Ok(dumped) => dumped,
-        Err(error) => return failed(&error, None),
+        Err(error) => {
+            archive.abandon().await;
+            return failed(&error, None);
+        }
     };
     let error = match until(&shutdown, &archive, archive.verify(&dumped)).await {
         Ok(verified) => return Report::new(Outcome::Verified(verified)),
@@ -169,9 +177,9 @@ fn failed(error: &ArchiveError, object: Option<String>) -> Report {
 }
 
 impl Dumped {
-    /// File of the stored dump.
-    pub fn path(&self) -> &std::path::Path {
-        &self.stored.path
+    /// URL of the stored dump.
+    pub fn url(&self) -> String {
+        self.stored.url()
     }
 }
 
@@ -188,7 +196,8 @@ impl Archive {
         if config.restorer.is_some() {
             read::check_restorer(&binding, &restorer, &config.scratch, &group).await.at(Stage::Dump)?;
         }
-        Ok(Self { config, binding, group, restorer, tools, stage: Mutex::new(Stage::Dump) })
+        let (stage, upload) = (Mutex::new(Stage::Dump), tokio::sync::Mutex::new(None));
+        Ok(Self { config, binding, group, restorer, tools, stage, upload })
     }
 
     fn stage(&self) -> Stage {
@@ -211,14 +220,23 @@ impl Archive {
         let declared = extensions::declared(&mut session).await.at(Stage::Dump)?;
         let summary = read::summary(&mut session).await.at(Stage::Dump)?;
         // The session keeps the snapshot until the dump is whole.
-        let (stored, held) = self.store(&moment.id).await?;
+        let stored = self.store(&moment.id).await?;
         close(session).await;
-        Ok(Dumped { stored, _held: held, summary, extensions, declared, moment, tool })
+        Ok(Dumped { stored, summary, extensions, declared, moment, tool })
     }
 
-    async fn store(&self, snapshot: &str) -> Result<(Stored, Held), ArchiveError> {
+    /// Removes what there is of a dump that did not become whole.
+    pub async fn abandon(&self) {
+        if let Some(upload) = self.upload.lock().await.take() {
+            upload.abandon().await;
+        }
+    }
+
+    async fn store(&self, snapshot: &str) -> Result<Stored, ArchiveError> {
         let (config, new_id) = (&self.config, self.config.new_id);
-        let mut upload = Upload::begin(&config.store, &config.name, new_id()).await.at(Stage::Store)?;
+        let begun = config.store.upload(&config.name, new_id(), config.now).await.at(Stage::Store)?;
+        let mut kept = self.upload.lock().await;
+        let upload = kept.insert(begun);
         let dump = self.tools.dump(self.binding.database(), &self.group, snapshot, config.lock_wait);
         let mut dump = dump.at(Stage::Dump)?;
         let mut buffer = vec![0; CHUNK];
@@ -231,7 +249,9 @@ impl Archive {
         }
         dump.end().await.at(Stage::Dump)?;
         self.enter(Stage::Store);
-        upload.finish().await.at(Stage::Store)
+        let stored = upload.finish().await.at(Stage::Store)?;
+        *kept = None;
+        Ok(stored)
     }
 
     /// Restores what is stored, compares it, and writes the manifest.
@@ -308,10 +328,11 @@ impl Archive {
 
     fn verified(&self, dumped: &Dumped) -> Verified {
         let Dumped { stored, summary, moment, tool, .. } = dumped;
+        let (sha256, bytes) = stored.written();
         Verified {
             object: stored.url(),
-            sha256: stored.sha256.clone(),
-            bytes: stored.bytes,
+            sha256: sha256.to_owned(),
+            bytes,
             database: self.binding.database().to_owned(),
             system_identifier: moment.system_identifier.clone(),
             snapshot: moment.snapshot.clone(),
@@ -337,11 +358,11 @@ impl Archive {
 
 /// Whether what was read is what was written.
 fn check(stored: &Stored, (read_sha256, read_bytes): (String, u64)) -> Result<(), Cause> {
-    let Stored { sha256, bytes, .. } = stored.clone();
-    if (&read_sha256, read_bytes) == (&sha256, bytes) {
+    let (sha256, bytes) = stored.written();
+    if (&*read_sha256, read_bytes) == (sha256, bytes) {
         return Ok(());
     }
-    Err(Cause::Changed { sha256, bytes, read_sha256, read_bytes })
+    Err(Cause::Changed { sha256: sha256.to_owned(), bytes, read_sha256, read_bytes })
 }
 
 /// Whether the goodbye arrives makes no difference: nothing was changed.

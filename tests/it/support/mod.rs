@@ -14,6 +14,7 @@ mod port;
 pub mod postgres;
 mod prefix;
 mod relay;
+pub mod s3;
 mod state;
 mod wait;
 

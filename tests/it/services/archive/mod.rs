@@ -1,6 +1,7 @@
 //! Verified archives on real servers: what a tenant can have round-trips, and whatever was lost or changed on the way is
 //! named.
 
+mod bucket;
 mod extensions;
 mod process;
 mod refusals;

@@ -7,28 +7,35 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tenantry::api::archive::{NAME, REPORT, RESTORER, SCRATCH, STORE, TOOLS};
+use tenantry::api::archive::{
+    NAME, REPORT, RESTORER, S3_CA, S3_CREDENTIALS, S3_ENDPOINT, SCRATCH, STORE, TOOLS,
+};
 use tokio::process::{Child, Command};
 
-use super::scene::Scene;
+use super::scene::{Kept, Scene};
 use super::{Environment, VERSIONS};
+use crate::support::s3::SECRET_ACCESS_KEY;
 use crate::support::wait_until;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
 fn environment(scene: &Scene) -> Environment {
     let folder = |name: &str| scene.folder.path().join(name).display().to_string();
-    [
+    let bucket = scene.bucket.iter().flat_map(|bucket| {
+        let access = |file: &str| scene.access(file).display().to_string();
+        [(S3_ENDPOINT, bucket.endpoint.clone()), (S3_CREDENTIALS, access("")), (S3_CA, access("ca.crt"))]
+    });
+    let environment = [
         ("SERVICE_BINDING_ROOT", folder("bindings")),
         (SCRATCH, scene.scratch.clone()),
         (RESTORER, scene.restorer.clone()),
-        (STORE, format!("file://{}", folder("store"))),
+        (STORE, scene.url()),
         (NAME, "7612/app/7".into()),
         (TOOLS, scene.config().tools.display().to_string()),
         (REPORT, folder("report")),
         ("TMPDIR", folder("")),
-    ]
-    .into()
+    ];
+    environment.into_iter().chain(bucket).collect()
 }
 
 fn run_archive(environment: Environment) -> Child {
@@ -72,7 +79,7 @@ async fn it_ends_with_0_when_verified_and_with_1_when_not() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         report(&scene)["message"],
-        "store \"https://example.com\" is not valid: it must be file:///a/folder"
+        "store \"https://example.com\" is not valid: it must be file:///a/folder or s3://bucket/prefix"
     );
     scene.end().await;
 }
@@ -108,7 +115,7 @@ async fn killed_in_the_middle_it_leaves_no_archive_and_has_shown_no_password() {
         let stored = scene.stored();
         let written = match stored.as_slice() {
             [name] if part(name) => {
-                fs::metadata(scene.store().join("7612/app").join(name)).map_or(0, |file| file.len())
+                fs::metadata(scene.root().join("7612/app").join(name)).map_or(0, |file| file.len())
             }
             _ => 0,
         };
@@ -132,23 +139,32 @@ async fn killed_in_the_middle_it_leaves_no_archive_and_has_shown_no_password() {
 
 #[tokio::test]
 async fn told_to_end_it_reports_that_and_leaves_nothing() {
-    let scene = Scene::new(VERSIONS[0]).await;
-    scene.tenant("CREATE TABLE t AS SELECT i FROM generate_series(1, 1000) i").await;
-    let mut lingering = environment(&scene);
-    linger(&scene, &mut lingering);
-    let child = run_archive(lingering);
-    wait_until(PATIENCE, "the dump is being written", async || {
-        if scene.stored().is_empty() { Err("not yet".to_owned()) } else { Ok(()) }
-    })
-    .await;
-    let id = child.id().unwrap().to_string();
-    assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
-    let output = child.wait_with_output().await.unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
-    let wanted = json!({
-        "version": 1, "outcome": "Failed", "stage": "Dump",
-        "message": "failed to come to an end: the pod was stopped; the next try begins anew",
-    });
-    assert_eq!((report(&scene), scene.stored()), (wanted, vec![]));
-    scene.end().await;
+    for kept in [Kept::Folder, Kept::Bucket] {
+        let scene = Scene::keeping(kept, VERSIONS[0]).await;
+        scene.tenant("CREATE TABLE t AS SELECT i FROM generate_series(1, 1000) i").await;
+        let mut lingering = environment(&scene);
+        linger(&scene, &mut lingering);
+        let child = run_archive(lingering);
+        wait_until(PATIENCE, "the dump is being written", async || {
+            if scene.stored().is_empty() { Err("not yet".to_owned()) } else { Ok(()) }
+        })
+        .await;
+        let notes = fs::read_to_string(scene.folder.path().join("lingering/notes")).unwrap();
+        assert!(!notes.contains(SECRET_ACCESS_KEY) && !notes.contains("TENANTRY_"), "{notes}");
+        let id = child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+        let output = child.wait_with_output().await.unwrap();
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        assert!(!log.contains(SECRET_ACCESS_KEY), "{log}");
+        let wanted = json!({
+            "version": 1, "outcome": "Failed", "stage": "Dump",
+            "message": "failed to come to an end: the pod was stopped; the next try begins anew",
+        });
+        assert_eq!((report(&scene), scene.stored()), (wanted, vec![]), "{kept:?}");
+        if let Some(bucket) = &scene.bucket {
+            assert_eq!(bucket.objects(), [""; 0], "nor of its upload");
+        }
+        scene.end().await;
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection};
 use tenantry::api::archive::{Failed, Outcome, Stage};
-use tenantry::services::archive::ObjectName;
+use tenantry::services::archive::{ObjectName, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::scene::Scene;
@@ -162,7 +162,7 @@ async fn a_store_or_tools_that_are_not_there_are_named() {
     let scene = Scene::new(VERSIONS[0]).await;
     let missing = scene.folder.path().join("missing");
     let mut config = scene.config();
-    config.store.clone_from(&missing);
+    config.store = Store::Folder(missing.clone());
     let report = tenantry::services::archive::run(config, CancellationToken::new()).await;
     let message = format!(
         "failed to use the store: failed to use the store {}: it is not a folder; is the volume mounted?",
@@ -221,7 +221,7 @@ async fn a_scratch_database_with_something_in_it_is_not_restored_into() {
         message: "failed to read the database: failed to use the scratch database: it is not empty (table public.left_over), \
                   so nobody could say what was restored; make a new one"
             .into(),
-        object: Some(format!("file://{}/7612/app/7.dump", scene.store().display())),
+        object: Some(format!("{}/7612/app/7.dump", scene.url())),
     };
     assert_eq!(scene.failed().await, wanted);
     assert_eq!(scene.stored(), [""; 0]);

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 use tenantry::api::archive::{Outcome, Report, Verified};
 
 use super::VERSIONS;
-use super::scene::Scene;
+use super::scene::{Kept, Scene};
+use crate::support::postgres::Version;
 
 fn sha256(bytes: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(bytes))
@@ -16,7 +17,8 @@ fn sha256(bytes: &[u8]) -> String {
 
 /// What the report of an archive of `rich.sql` has to be; the moment and the hash of the content only the report knows.
 async fn wanted(scene: &Scene, file: &str, report: &Verified) -> Verified {
-    let path = scene.store().join("7612/app").join(file);
+    let url = format!("{}/7612/app/{file}", scene.url());
+    let path = scene.file(&url);
     let dump = fs::read(&path).unwrap();
     let mut session = scene.session().await;
     let (system_identifier, lsn_is_past, taken_just_now): (String, bool, bool) = sqlx::query_as(
@@ -33,7 +35,7 @@ async fn wanted(scene: &Scene, file: &str, report: &Verified) -> Verified {
         std::process::Command::new(scene.config().tools.join("pg_dump")).arg("--version").output().unwrap();
     let version = String::from_utf8(tool.stdout).unwrap();
     Verified {
-        object: format!("file://{}", path.display()),
+        object: url,
         sha256: sha256(&dump),
         bytes: dump.len() as u64,
         database: scene.database.clone(),
@@ -51,18 +53,20 @@ async fn wanted(scene: &Scene, file: &str, report: &Verified) -> Verified {
 
 #[tokio::test]
 async fn one_of_everything_is_verified_and_so_is_the_next_archive() {
-    for version in VERSIONS {
-        let scene = Scene::new(version).await;
+    for (version, kept) in
+        [(Version::V15, Kept::Folder), (Version::V18, Kept::Folder), (Version::V15, Kept::Bucket)]
+    {
+        let scene = Scene::keeping(kept, version).await;
         scene.tenant(include_str!("rich.sql")).await;
 
         let first = scene.verified().await;
         assert_eq!(first, wanted(&scene, "7.dump", &first).await, "{version}");
         assert_eq!(scene.stored(), ["7.dump", "7.json"], "{version}");
-        let manifest = fs::read(scene.store().join("7612/app/7.json")).unwrap();
+        let manifest = fs::read(scene.root().join("7612/app/7.json")).unwrap();
         let manifest: Report = serde_json::from_slice(&manifest).unwrap();
         assert_eq!(manifest, Report::new(Outcome::Verified(first.clone())), "{version}");
         let mut magic = [0; 5];
-        fs::File::open(scene.store().join("7612/app/7.dump")).unwrap().read_exact(&mut magic).unwrap();
+        fs::File::open(scene.root().join("7612/app/7.dump")).unwrap().read_exact(&mut magic).unwrap();
         assert_eq!(&magic, b"PGDMP", "a custom-format dump");
 
         scene.renew_scratch().await;

@@ -5,16 +5,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use rand::distr::{Alphanumeric, SampleString};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use tenantry::api::archive::{Failed, Outcome, Report, Verified};
-use tenantry::services::archive::{Archive, ArchiveConfig, ObjectName, run};
+use tenantry::services::archive::{Access, Archive, ArchiveConfig, ObjectName, Store, parse_store, run};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::support::Postgres;
 use crate::support::postgres::Version;
+use crate::support::s3::{self, Bucket};
+
+/// What archives are kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Folder,
+    Bucket,
+}
 
 pub struct Scene {
     pub postgres: Postgres,
@@ -29,10 +38,16 @@ pub struct Scene {
     pub restorer: String,
     pub password: String,
     pub folder: TempDir,
+    /// What archives are kept in, if that is not a folder.
+    pub bucket: Option<Bucket>,
 }
 
 impl Scene {
     pub async fn new(version: Version) -> Self {
+        Self::keeping(Kept::Folder, version).await
+    }
+
+    pub async fn keeping(kept: Kept, version: Version) -> Self {
         let id = Alphanumeric.sample_string(&mut rand::rng(), 10).to_ascii_lowercase();
         let scene = Self {
             postgres: Postgres::shared_of(version),
@@ -44,6 +59,7 @@ impl Scene {
             // What a password file and a shell would trip over.
             password: r#"a:b\c'd"e$f"#.to_owned(),
             folder: tempfile::tempdir().unwrap(),
+            bucket: (kept == Kept::Bucket).then(Bucket::new),
         };
         let mut admin = scene.postgres.admin("postgres").await;
         for role in ["owner", "rw", "ro"] {
@@ -63,8 +79,18 @@ impl Scene {
             scene.prepare(database).await;
         }
         scene.write_binding();
-        for folder in ["store", "tools"] {
+        for folder in ["store", "tools", "access"] {
             fs::create_dir(scene.folder.path().join(folder)).unwrap();
+        }
+        if let Some(bucket) = &scene.bucket {
+            for (file, text) in [
+                ("accessKeyId", s3::ACCESS_KEY_ID),
+                // As whoever makes a Secret out of a file has it.
+                ("secretAccessKey", &format!("{}\n", s3::SECRET_ACCESS_KEY)),
+                ("ca.crt", &bucket.ca),
+            ] {
+                fs::write(scene.access(file), text).unwrap();
+            }
         }
         scene
     }
@@ -145,6 +171,7 @@ impl Scene {
             scratch: self.scratch.clone(),
             restorer: Some(self.restorer.clone()),
             store: self.store(),
+            now: Timestamp::now(),
             name: ObjectName::parse("7612/app/7").unwrap(),
             tools: self.postgres.client_tools(&self.folder.path().join("tools")),
             temporary: self.folder.path().to_owned(),
@@ -153,13 +180,45 @@ impl Scene {
         }
     }
 
-    pub fn store(&self) -> PathBuf {
-        self.folder.path().join("store")
+    /// A file of the credentials for the bucket.
+    pub fn access(&self, file: &str) -> PathBuf {
+        self.folder.path().join("access").join(file)
+    }
+
+    pub fn store(&self) -> Store {
+        let access = self.bucket.as_ref().map(|bucket| Access {
+            endpoint: Some(bucket.endpoint.clone()),
+            region: None,
+            credentials: self.access(""),
+            ca: Some(self.access("ca.crt")),
+        });
+        Store::open(parse_store(&self.url()).unwrap(), access).unwrap()
+    }
+
+    /// URL of the store.
+    pub fn url(&self) -> String {
+        match &self.bucket {
+            None => format!("file://{}", self.root().display()),
+            Some(bucket) => format!("s3://{}/eu/prod", bucket.name),
+        }
+    }
+
+    /// Where the store's files are.
+    pub fn root(&self) -> PathBuf {
+        match &self.bucket {
+            None => self.folder.path().join("store"),
+            Some(bucket) => bucket.folder.join("eu/prod"),
+        }
+    }
+
+    /// The file of what has that URL.
+    pub fn file(&self, url: &str) -> PathBuf {
+        self.root().join(url.strip_prefix(&format!("{}/", self.url())).unwrap())
     }
 
     /// Names of the files in the store, below the folder of the archive.
     pub fn stored(&self) -> Vec<String> {
-        files(&self.store().join("7612/app"))
+        files(&self.root().join("7612/app"))
     }
 
     pub async fn run(&self) -> Outcome {
@@ -177,6 +236,15 @@ impl Scene {
 
     pub async fn failed(&self) -> Failed {
         match self.run().await {
+            Outcome::Failed(failed) => failed,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The failure with another store.
+    pub async fn failed_in(&self, store: Store) -> Failed {
+        let config = ArchiveConfig { store, ..self.config() };
+        match run(config, CancellationToken::new()).await.outcome {
             Outcome::Failed(failed) => failed,
             other => panic!("{other:?}"),
         }

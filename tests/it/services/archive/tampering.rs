@@ -7,78 +7,89 @@ use tenantry::services::archive::{ArchiveConfig, Cause, RereadConfig, reread};
 use tokio_util::sync::CancellationToken;
 
 use super::VERSIONS;
-use super::scene::Scene;
+use super::scene::{Kept, Scene};
 use crate::support::postgres::Version;
 
 /// The stage and the message of the failure to verify, after `tamper` did something to what `dump` stored.
 async fn verdict(scene: &Scene, tamper: impl AsyncFnOnce(&std::path::Path)) -> (Stage, String) {
     let archive = scene.archive().await;
     let dumped = archive.dump().await.unwrap();
-    tamper(dumped.path()).await;
+    let file = scene.file(&dumped.url());
+    tamper(&file).await;
     let error = archive.verify(&dumped).await.unwrap_err();
-    assert!(!dumped.path().with_extension("json").exists(), "no manifest, no archive");
+    assert!(!file.with_extension("json").exists(), "no manifest, no archive");
     (error.stage, error.message())
 }
 
 #[tokio::test]
 async fn a_byte_a_piece_or_the_whole_object_that_changed_in_the_store_is_found_by_reading_it_back() {
-    let scene = Scene::new(VERSIONS[0]).await;
-    scene
-        .tenant("CREATE TABLE t AS SELECT i, repeat(md5(i::text), 10) FROM generate_series(1, 2000) i")
-        .await;
-    for change in ["first byte", "a byte in the middle", "the last byte", "the end", "one byte more"] {
-        let (stage, message) = verdict(&scene, async |path| {
-            let mut bytes = fs::read(path).unwrap();
-            let middle = bytes.len() / 2;
-            match change {
-                "first byte" => bytes[0] ^= 1,
-                "a byte in the middle" => bytes[middle] ^= 0x40,
-                "the last byte" => *bytes.last_mut().unwrap() ^= 1,
-                "the end" => bytes.truncate(middle),
-                _ => bytes.push(0),
-            }
-            fs::write(path, bytes).unwrap();
-        })
-        .await;
-        assert_eq!(stage, Stage::Fetch, "{change}: {message}");
-        assert!(message.starts_with("failed to read back what was written: "), "{change}: {message}");
+    for kept in [Kept::Folder, Kept::Bucket] {
+        let scene = Scene::keeping(kept, VERSIONS[0]).await;
+        scene
+            .tenant("CREATE TABLE t AS SELECT i, repeat(md5(i::text), 10) FROM generate_series(1, 2000) i")
+            .await;
+        for change in ["first byte", "a byte in the middle", "the last byte", "the end", "one byte more"] {
+            let (stage, message) = verdict(&scene, async |path| {
+                let mut bytes = fs::read(path).unwrap();
+                let middle = bytes.len() / 2;
+                match change {
+                    "first byte" => bytes[0] ^= 1,
+                    "a byte in the middle" => bytes[middle] ^= 0x40,
+                    "the last byte" => *bytes.last_mut().unwrap() ^= 1,
+                    "the end" => bytes.truncate(middle),
+                    _ => bytes.push(0),
+                }
+                fs::write(path, bytes).unwrap();
+            })
+            .await;
+            assert_eq!(stage, Stage::Fetch, "{kept:?}, {change}: {message}");
+            assert!(
+                message.starts_with("failed to read back what was written: "),
+                "{kept:?}, {change}: {message}"
+            );
+        }
+        let (stage, message) = verdict(&scene, async |path| fs::remove_file(path).unwrap()).await;
+        assert_eq!(stage, Stage::Fetch, "{message}");
+        scene.end().await;
     }
-    let (stage, message) = verdict(&scene, async |path| fs::remove_file(path).unwrap()).await;
-    assert_eq!(stage, Stage::Fetch, "{message}");
-    scene.end().await;
 }
 
 #[tokio::test]
 async fn an_archive_is_read_again_without_a_database_and_has_to_be_what_was_verified() {
-    let scene = Scene::new(VERSIONS[0]).await;
-    scene.tenant("CREATE TABLE t AS SELECT 1 AS id").await;
-    let verified = scene.verified().await;
-    let read = async || {
-        let ArchiveConfig { store, name, .. } = scene.config();
-        let config = RereadConfig { store, name, sha256: verified.sha256.clone() };
-        reread(config, CancellationToken::new()).await.outcome
-    };
-    let Verified { object, sha256, bytes, .. } = verified.clone();
-    assert_eq!(read().await, Outcome::Unchanged(Unchanged { object, sha256, bytes }));
+    for kept in [Kept::Folder, Kept::Bucket] {
+        let scene = Scene::keeping(kept, VERSIONS[0]).await;
+        scene.tenant("CREATE TABLE t AS SELECT 1 AS id").await;
+        let verified = scene.verified().await;
+        let read = async || {
+            let ArchiveConfig { store, name, .. } = scene.config();
+            let config = RereadConfig { store, name, sha256: verified.sha256.clone() };
+            reread(config, CancellationToken::new()).await.outcome
+        };
+        let Verified { object, sha256, bytes, .. } = verified.clone();
+        assert_eq!(read().await, Outcome::Unchanged(Unchanged { object, sha256, bytes }));
 
-    let failed = async |what: &str| match read().await {
-        Outcome::Failed(Failed { stage: Stage::Fetch, message, object: None }) => {
-            assert!(message.contains(what), "{message}");
-        }
-        other => panic!("{other:?}"),
-    };
-    let (dump, manifest) = (scene.store().join("7612/app/7.dump"), scene.store().join("7612/app/7.json"));
-    let (whole, report) = (fs::read(&dump).unwrap(), fs::read(&manifest).unwrap());
-    fs::write(&dump, &whole[1..]).unwrap();
-    failed(&format!("failed to find the archive as it was verified: its SHA-256 was {}", verified.sha256))
+        let failed = async |what: &str| match read().await {
+            Outcome::Failed(Failed { stage: Stage::Fetch, message, object: None }) => {
+                assert!(message.contains(what), "{message}");
+            }
+            other => panic!("{other:?}"),
+        };
+        let (dump, manifest) = (scene.root().join("7612/app/7.dump"), scene.root().join("7612/app/7.json"));
+        let (whole, report) = (fs::read(&dump).unwrap(), fs::read(&manifest).unwrap());
+        fs::write(&dump, &whole[1..]).unwrap();
+        failed(&format!(
+            "failed to find the archive as it was verified: its SHA-256 was {}",
+            verified.sha256
+        ))
         .await;
-    fs::write(&dump, &whole).unwrap();
-    fs::remove_file(&manifest).unwrap();
-    failed("there is no such dump with its manifest").await;
-    fs::write(&manifest, report).unwrap();
-    fs::remove_file(&dump).unwrap();
-    failed("there is no such dump with its manifest").await;
-    scene.end().await;
+        fs::write(&dump, &whole).unwrap();
+        fs::remove_file(&manifest).unwrap();
+        failed("there is no such dump with its manifest").await;
+        fs::write(&manifest, report).unwrap();
+        fs::remove_file(&dump).unwrap();
+        failed("there is no such dump with its manifest").await;
+        scene.end().await;
+    }
 }
 
 /// Each changes one thing in the restored database.

@@ -23,6 +23,7 @@ use tenantry::api::labels::SERVERS_NAMESPACE;
 
 use front::Front;
 use server::Server;
+pub(super) use server::write_certificates;
 pub use version::Version;
 
 /// Label by which the Plans of tests select a DatabaseServer.

@@ -230,7 +230,8 @@ fn scratch() -> PathBuf {
         .clone()
 }
 
-fn write_certificates(folder: &Path) {
+/// An authority (`ca.crt`), and a certificate of it for a server on this machine (`server.crt`, `server.key`).
+pub fn write_certificates(folder: &Path) {
     let mut params = CertificateParams::new(vec![]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, "Tenantry tests");

@@ -1,4 +1,4 @@
-//! The store: a mounted folder. What has its name there is whole and on disk, and is never written over.
+//! A mounted folder as the store. What has its name there is whole and on disk, and is never written over.
 //!
 //! A dump is written to a hidden file beside its place, which this process holds locked; it is synced, gets its name by a
 //! link, which fails where there is such a name, and then the folder is synced. It stays locked until it is an archive. A process
@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
-use super::logic::{Leftover, ObjectName, leftover};
-use super::summary::hex;
+use super::super::logic::{Leftover, ObjectName, leftover};
+use super::super::summary::hex;
 
 /// Bytes that are read at once.
 const CHUNK: usize = 256 * 1024;
@@ -23,7 +23,12 @@ const ATTEMPTS: u32 = 1000;
 
 /// Why something cannot be stored or read back.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub enum FolderError {
+    /// Whoever starts us means a bucket.
+    #[error(
+        "failed to use the store file://{}: a folder has no endpoint, region, credentials or CA; is it to be s3://…?", .0.display()
+    )]
+    Access(PathBuf),
     /// The folder is not there: writing would go to the pod's own disk.
     #[error("failed to use the store {}: it is not a folder; is the volume mounted?", .0.display())]
     Missing(PathBuf),
@@ -67,18 +72,18 @@ pub struct Stored {
 /// A dump that is being written. Dropped before its end, it leaves nothing.
 #[derive(Debug)]
 pub struct Upload {
-    part: Part,
-    file: tokio::fs::File,
+    /// Taken when it gets its name.
+    writing: Option<(Part, tokio::fs::File)>,
     place: Place,
     hash: Sha256,
     bytes: u64,
 }
 
 /// Begins to read the archive of that name again: its URL, and its bytes.
-pub async fn reread(root: &Path, name: &ObjectName) -> Result<(String, Download), StoreError> {
+pub async fn reread(root: &Path, name: &ObjectName) -> Result<(String, Download), FolderError> {
     let path = Place { root: root.to_owned(), name: name.clone() }.attempt(1);
     if !path.is_file() || !path.with_extension("json").is_file() {
-        return Err(StoreError::NoArchive(path));
+        return Err(FolderError::NoArchive(path));
     }
     let stored = Stored { path, sha256: String::new(), bytes: 0 };
     Ok((stored.url(), stored.read().await?))
@@ -125,16 +130,16 @@ impl Stored {
     }
 
     /// Begins to read it.
-    pub async fn read(&self) -> Result<Download, StoreError> {
+    pub async fn read(&self) -> Result<Download, FolderError> {
         let path = self.path.clone();
         let file = tokio::fs::File::open(&path)
             .await
-            .map_err(|source| StoreError::Read { path: path.clone(), source })?;
+            .map_err(|source| FolderError::Read { path: path.clone(), source })?;
         Ok(Download { path, file, buffer: vec![0; CHUNK], hash: Sha256::new(), bytes: 0 })
     }
 
     /// Writes its manifest beside it.
-    pub async fn write_manifest(&self, text: String, id: Uuid) -> Result<(), StoreError> {
+    pub async fn write_manifest(&self, text: String, id: Uuid) -> Result<(), FolderError> {
         let manifest = self.path.with_extension("json");
         blocking(manifest.clone(), move || {
             let (mut file, part) = create_part(&manifest, id)?;
@@ -145,7 +150,7 @@ impl Stored {
     }
 
     /// Removes a dump that did not prove to be an archive.
-    pub async fn remove(&self) -> Result<(), StoreError> {
+    pub async fn remove(&self) -> Result<(), FolderError> {
         let path = self.path.clone();
         blocking(path.clone(), move || {
             fs::remove_file(&path)?;
@@ -157,9 +162,9 @@ impl Stored {
 
 impl Upload {
     /// Begins to write an archive into the folder `root`.
-    pub async fn begin(root: &Path, name: &ObjectName, id: Uuid) -> Result<Self, StoreError> {
+    pub async fn begin(root: &Path, name: &ObjectName, id: Uuid) -> Result<Self, FolderError> {
         if !root.is_dir() {
-            return Err(StoreError::Missing(root.to_owned()));
+            return Err(FolderError::Missing(root.to_owned()));
         }
         let place = Place { root: root.to_owned(), name: name.clone() };
         let (wanted, own) = (place.attempt(1), name.clone());
@@ -169,22 +174,23 @@ impl Upload {
             create_part(&wanted, id)
         })
         .await?;
-        Ok(Self { part, file: tokio::fs::File::from_std(file), place, hash: Sha256::new(), bytes: 0 })
+        let writing = Some((part, tokio::fs::File::from_std(file)));
+        Ok(Self { writing, place, hash: Sha256::new(), bytes: 0 })
     }
 
     /// Writes on.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), FolderError> {
         self.hash.update(bytes);
         self.bytes += bytes.len() as u64;
-        let failed = |source| StoreError::Write { path: self.part.0.clone(), source };
-        self.file.write_all(bytes).await.map_err(failed)
+        let Some((part, file)) = &mut self.writing else { return Err(self.over()) };
+        file.write_all(bytes).await.map_err(|source| FolderError::Write { path: part.0.clone(), source })
     }
 
     /// Gives it the first free name: all of it is on disk then.
-    pub async fn finish(mut self) -> Result<(Stored, Held), StoreError> {
-        let failed = |source| StoreError::Write { path: self.part.0.clone(), source };
-        self.file.flush().await.map_err(failed)?;
-        let (file, part, place) = (self.file.into_std().await, self.part, self.place);
+    pub async fn finish(&mut self) -> Result<(Stored, Held), FolderError> {
+        let (part, mut file) = self.writing.take().ok_or_else(|| self.over())?;
+        file.flush().await.map_err(|source| FolderError::Write { path: part.0.clone(), source })?;
+        let (file, place) = (file.into_std().await, self.place.clone());
         let first = place.attempt(1);
         let done = blocking(first.clone(), move || {
             for number in 1..=ATTEMPTS {
@@ -200,15 +206,21 @@ impl Upload {
             Ok(None)
         })
         .await?;
-        let (path, held) = done.ok_or(StoreError::Full(first))?;
-        Ok((Stored { path, sha256: hex(&self.hash.finalize()), bytes: self.bytes }, held))
+        let (path, held) = done.ok_or(FolderError::Full(first))?;
+        Ok((Stored { path, sha256: hex(&self.hash.clone().finalize()), bytes: self.bytes }, held))
+    }
+
+    /// It has its name, or failed to get it.
+    fn over(&self) -> FolderError {
+        let source = io::Error::other("it is whole already");
+        FolderError::Write { path: self.place.attempt(1), source }
     }
 }
 
 impl Download {
     /// The next bytes; none at the end.
-    pub async fn next(&mut self) -> Result<&[u8], StoreError> {
-        let failed = |source| StoreError::Read { path: self.path.clone(), source };
+    pub async fn next(&mut self) -> Result<&[u8], FolderError> {
+        let failed = |source| FolderError::Read { path: self.path.clone(), source };
         let length = self.file.read(&mut self.buffer).await.map_err(failed)?;
         let bytes = &self.buffer[..length];
         self.hash.update(bytes);
@@ -217,7 +229,7 @@ impl Download {
     }
 
     /// Reads what is left, and says what was read in all: SHA-256 and number of bytes.
-    pub async fn finish(mut self) -> Result<(String, u64), StoreError> {
+    pub async fn finish(mut self) -> Result<(String, u64), FolderError> {
         while !self.next().await?.is_empty() {}
         Ok((hex(&self.hash.finalize()), self.bytes))
     }
@@ -235,9 +247,9 @@ impl Place {
 async fn blocking<T: Send + 'static>(
     path: PathBuf,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, StoreError> {
+) -> Result<T, FolderError> {
     let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
-    done.map_err(|source| StoreError::Write { path, source })
+    done.map_err(|source| FolderError::Write { path, source })
 }
 
 /// The folder that a file is in; every file here is in one.
@@ -401,7 +413,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let missing = root.path().join("missing");
         let error = Upload::begin(&missing, &name(), Uuid::now_v7()).await.unwrap_err();
-        assert!(matches!(error, StoreError::Missing(path) if path == missing));
+        assert!(matches!(error, FolderError::Missing(path) if path == missing));
         assert_eq!(files(root.path()), [""; 0]);
     }
 }
