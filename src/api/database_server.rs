@@ -98,11 +98,16 @@ pub struct DatabaseServerSpec {
 }
 
 /// Where verified archives of databases are kept before they are dropped.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.volume) != has(self.s3)").message("exactly one of volume and s3 is required: archives are kept in one place"))]
 pub struct ArchiveStore {
     /// A volume that archives are written to, as files.
-    pub volume: ArchiveVolume,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume: Option<ArchiveVolume>,
+    /// A bucket of an S3-compatible store that archives are written to, as objects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3: Option<ArchiveBucket>,
 }
 
 /// A volume for archives.
@@ -112,6 +117,49 @@ pub struct ArchiveVolume {
     /// PersistentVolumeClaim in the namespace tenantry-servers.
     #[schemars(length(min = 1, max = 253), pattern("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub claim_name: String,
+}
+
+/// A bucket for archives. It is spoken to by HTTPS only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.endpoint) || has(self.region)").message("endpoint or region is required: name the store's endpoint, or the region of AWS that the bucket is in"))]
+pub struct ArchiveBucket {
+    /// Name of the bucket, which has to be there already.
+    #[schemars(length(min = 3, max = 63), pattern(r"^[a-z0-9]([-a-z0-9]|\.[a-z0-9])*$"))]
+    pub bucket: String,
+    /// Folder in the bucket that archives go to: words with slashes between them. Absent means the bucket itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), pattern("^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$"))]
+    pub prefix: Option<String>,
+    /// The store's server, for example `https://s3.example.com:9000`. The bucket's name is the first part of the path there. Absent means
+    /// AWS's own server of the region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 280),
+        pattern(r"^https://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[1-9][0-9]{0,4})?$")
+    )]
+    pub endpoint: Option<String>,
+    /// Region of the bucket. Absent means `us-east-1`, which is what most stores say that know no regions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), pattern("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub region: Option<String>,
+    /// Secret in the namespace tenantry-servers with the keys `accessKeyId` and `secretAccessKey`, and `sessionToken` for credentials that
+    /// end. It is mounted by the pods that make and read archives, and is needed until what was archived with it is dropped.
+    #[schemars(length(min = 1, max = 253), pattern("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub credentials_secret_name: String,
+    /// Secret in the namespace tenantry-servers with the key `ca.crt` (PEM): the authorities that the server's certificate may be signed by.
+    /// Absent means the public ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), pattern("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub ca_secret_name: Option<String>,
+}
+
+impl ArchiveBucket {
+    /// URL of the folder that archives go to.
+    pub fn url(&self) -> String {
+        let prefix = self.prefix.iter().map(|prefix| format!("/{prefix}"));
+        format!("s3://{}{}", self.bucket, prefix.collect::<String>())
+    }
 }
 
 /// How much a server takes.

@@ -199,6 +199,9 @@ pub struct ArchiveStatus {
     /// PersistentVolumeClaim in the namespace tenantry-servers that it was written to. Nothing is dropped unless it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<ArchivedTo>,
+    /// Bucket that it was written to. Nothing is dropped unless it can be read there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<ArchivedIn>,
 }
 
 /// The volume of an archive. A claim that is made again under the same name is another one.
@@ -213,6 +216,32 @@ pub struct ArchivedTo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub uid: Option<String>,
+}
+
+/// The bucket of an archive, and how it was reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchivedIn {
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub bucket: Option<String>,
+    /// The store's server; AWS's own if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 280))]
+    pub endpoint: Option<String>,
+    /// Its region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub region: Option<String>,
+    /// Secret with the credentials, in the namespace tenantry-servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub credentials_secret_name: Option<String>,
+    /// Secret with the authorities of the server's certificate, in the namespace tenantry-servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub ca_secret_name: Option<String>,
 }
 
 /// Phase of a database.

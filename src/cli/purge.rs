@@ -122,17 +122,23 @@ fn described(database: &Value) -> String {
 
 /// Where the archive goes without which nothing is dropped.
 fn archived(server: &str, found: &Value, database: &Value) -> String {
-    let Some(volume) = found["spec"]["archive"]["volume"]["claimName"].as_str() else {
+    let archive = &found["spec"]["archive"];
+    let physical = database["spec"]["physicalName"].as_str().unwrap_or_default();
+    let folder = format!("{}/{physical}", found["status"]["systemIdentifier"].as_str().unwrap_or_default());
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let place = if let Some(volume) = text(&archive["volume"]["claimName"]) {
+        format!("in folder {folder} of PersistentVolumeClaim {SERVERS_NAMESPACE}/{volume}")
+    } else if let Some(bucket) = text(&archive["s3"]["bucket"]) {
+        let prefix = text(&archive["s3"]["prefix"]).map(|prefix| format!("/{prefix}")).unwrap_or_default();
+        let server =
+            text(&archive["s3"]["endpoint"]).or_else(|| text(&archive["s3"]["region"])).unwrap_or_default();
+        format!("as s3://{bucket}{prefix}/{folder} ({server})")
+    } else {
         return format!(
             "DatabaseServer {server} has no spec.archive: no archive is made, and without one nothing is dropped."
         );
     };
-    let physical = database["spec"]["physicalName"].as_str().unwrap_or_default();
-    let folder = found["status"]["systemIdentifier"].as_str().unwrap_or_default();
-    format!(
-        "It is archived in folder {folder}/{physical} of PersistentVolumeClaim {SERVERS_NAMESPACE}/{volume}, and dropped after seven days if \
-         the archive is verified."
-    )
+    format!("It is archived {place}, and dropped after seven days if the archive is verified.")
 }
 
 fn confirm(name: &str, session: &mut Session) -> Result<(), Failure> {
@@ -187,6 +193,18 @@ mod tests {
             "It is archived in folder 76/t_x_app of PersistentVolumeClaim tenantry-servers/archives, and dropped after seven days if \
              the archive is verified."
         );
+        let aws = json!({"bucket": "b", "region": "eu-central-1"});
+        let own = json!({"bucket": "b", "prefix": "p/q", "endpoint": "https://s3:9000", "region": "r"});
+        for (bucket, place) in
+            [(aws, "s3://b/76/t_x_app (eu-central-1)"), (own, "s3://b/p/q/76/t_x_app (https://s3:9000)")]
+        {
+            assert_eq!(
+                archived("main", &server(json!({"archive": {"s3": bucket}})), &database),
+                format!(
+                    "It is archived as {place}, and dropped after seven days if the archive is verified."
+                )
+            );
+        }
         for none in [server(json!({})), Value::Null] {
             assert_eq!(
                 archived("main", &none, &database),

@@ -5,11 +5,12 @@
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::facts::{Database, Marker, Phase};
 use super::quote::Ident;
+use crate::api::database_server::ArchiveBucket;
 use crate::api::names::{Group, PhysicalName};
 
 const PREFIX: &str = "tombstone_";
@@ -71,13 +72,24 @@ impl OwnRole {
 }
 
 /// The claim of a volume that an archive is kept on. One that is made again under the same name is another one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Volume {
     /// Name of the PersistentVolumeClaim.
     pub claim: String,
     /// Its UID.
     pub uid: String,
+}
+
+/// What an archive is kept in: all that it takes to read it again, whatever becomes of the server's `spec.archive`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// A volume.
+    #[serde(rename = "volume")]
+    Volume(Volume),
+    /// A bucket, as `spec.archive.s3` said it.
+    #[serde(rename = "s3")]
+    Bucket(Box<ArchiveBucket>),
 }
 
 /// A verified archive of a tombstone: one that was restored and compared.
@@ -98,22 +110,37 @@ pub struct Archive {
     pub system_identifier: String,
     /// Generation that the marker row had. The database has refused logins since before.
     pub generation: i64,
-    /// What it is kept on. Absent in what was recorded before this was: nothing is dropped by that.
-    #[serde(default)]
-    pub volume: Option<Volume>,
+    /// What it is kept in. Absent in what was recorded before this was: nothing is dropped by that.
+    #[serde(flatten)]
+    pub place: Option<Place>,
 }
 
 impl Archive {
     /// The archive as the tombstone's row holds it.
     pub(super) fn text(&self) -> String {
-        let Self { object, sha256, bytes, rows, taken_at, system_identifier, generation, volume } = self;
-        let volume = volume.as_ref().map(|Volume { claim, uid }| json!({"claim": claim, "uid": uid}));
-        let archive = json!({
+        let Self { object, sha256, bytes, rows, taken_at, system_identifier, generation, place } = self;
+        let mut archive = json!({
             "object": object, "sha256": sha256, "bytes": bytes, "rows": rows, "takenAt": taken_at,
-            "systemIdentifier": system_identifier, "generation": generation, "volume": volume,
+            "systemIdentifier": system_identifier, "generation": generation,
         });
+        match place {
+            Some(Place::Volume(Volume { claim, uid })) => {
+                archive["volume"] = json!({"claim": claim, "uid": uid});
+            }
+            Some(Place::Bucket(bucket)) => archive["s3"] = recorded(bucket),
+            None => {}
+        }
         archive.to_string()
     }
+}
+
+/// A bucket as it is recorded.
+pub fn recorded(bucket: &ArchiveBucket) -> Value {
+    let ArchiveBucket { bucket, prefix, endpoint, region, credentials_secret_name, ca_secret_name } = bucket;
+    json!({
+        "bucket": bucket, "prefix": prefix, "endpoint": endpoint, "region": region,
+        "credentialsSecretName": credentials_secret_name, "caSecretName": ca_secret_name,
+    })
 }
 
 /// What the tombstone's row holds of its archive: the archive, which database it is of, and when that was recorded.
@@ -257,6 +284,12 @@ mod tests {
         assert_eq!(names, ["t_x_app_app_a", "t_x_app_owner", "t_x_app_rw", "t_x_app_ro"]);
     }
 
+    fn merged(value: &Value, more: &Value) -> Value {
+        let mut value = value.clone();
+        value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        value
+    }
+
     #[test]
     fn a_proof_is_of_one_generation_and_whole() {
         let archive = Archive {
@@ -267,7 +300,7 @@ mod tests {
             taken_at: "2026-11-21T00:00:00Z".into(),
             system_identifier: "1".into(),
             generation: 3,
-            volume: Some(Volume { claim: "archives".into(), uid: "u".into() }),
+            place: Some(Place::Volume(Volume { claim: "archives".into(), uid: "u".into() })),
         };
         let verified_at = "2026-11-21T00:01:00+00:00".to_owned();
         let proof = Proof { archive, database: 16400, verified_at: verified_at.clone() };
@@ -298,8 +331,24 @@ mod tests {
         // What was recorded before volumes were is shown.
         let mut before: serde_json::Value = serde_json::from_str(&held).unwrap();
         before.as_object_mut().unwrap().remove("volume");
-        let before = kept(&before.to_string(), &marker(Phase::Released)).unwrap();
-        assert_eq!(before.archive, Archive { volume: None, ..proof.archive.clone() });
+        for nowhere in [before.clone(), merged(&before, &json!({"volume": null}))] {
+            let nowhere = kept(&nowhere.to_string(), &marker(Phase::Released)).unwrap();
+            assert_eq!(nowhere.archive, Archive { place: None, ..proof.archive.clone() });
+        }
+        // A bucket is recorded with all that it takes to read it.
+        for region in [None, Some("eu-central-1".to_owned())] {
+            let bucket = ArchiveBucket {
+                bucket: "b".into(),
+                prefix: Some("p/q".into()),
+                endpoint: Some("https://s3:9000".into()),
+                region,
+                credentials_secret_name: "keys".into(),
+                ca_secret_name: None,
+            };
+            let mut proof = proof.clone();
+            proof.archive.place = Some(Place::Bucket(Box::new(bucket)));
+            assert_eq!(tombstone(&proof).proof(&marker(Phase::Tombstoned)), Some(proof));
+        }
         let none = Tombstone { archive: Some("verified, I promise".into()), ..Tombstone::default() };
         assert_eq!(none.proof(&marker(Phase::Tombstoned)), None);
     }

@@ -20,7 +20,7 @@ use crate::api::names::{Group, PhysicalName};
 use crate::postgres::facts::{DATABASE_OWNER, Facts, Marker, Phase};
 use crate::postgres::quote::{Ident, QuoteError};
 use crate::postgres::statement::{Batch, DropChange, Statement, TombstoneChange};
-use crate::postgres::tombstone::{Dependency, OwnRole, Proof, Tombstone, TombstoneName, Volume, is_sealed};
+use crate::postgres::tombstone::{Dependency, OwnRole, Place, Proof, Tombstone, TombstoneName, is_sealed};
 
 /// How many dependencies a message names.
 const NAMED: usize = 4;
@@ -43,13 +43,13 @@ pub struct Due<'a> {
     pub proof: Proof,
 }
 
-/// That what is on a volume was read again, just before.
+/// That an archive was read again where it is kept, just before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reread {
     /// SHA-256 of what is there.
     pub sha256: String,
-    /// The volume.
-    pub volume: Volume,
+    /// What it is kept in.
+    pub place: Place,
 }
 
 /// That a tombstone may be dropped.
@@ -70,7 +70,7 @@ pub enum Lacking {
     /// The object that asks was made after the grace had ended: it may come from the row itself.
     TimelyRequest,
     /// What the archive was written to is not there any more.
-    Volume,
+    Place,
     /// Nobody has read the archive again, or it is not what it was.
     Reread,
 }
@@ -99,14 +99,14 @@ pub fn due<'a>(
 }
 
 impl<'a> Due<'a> {
-    /// Whether it may be dropped: `live` is the volume that the archive's claim has by a read of just now, if it has one, and
+    /// Whether it may be dropped: `live` is what the archive is kept in as it is by a read of just now, if it is there, and
     /// `reread` is what was read again there.
-    pub fn warrant(self, live: Option<&Volume>, reread: Option<&Reread>) -> Result<Warrant<'a>, Lacking> {
+    pub fn warrant(self, live: Option<&Place>, reread: Option<&Reread>) -> Result<Warrant<'a>, Lacking> {
         let archive = &self.proof.archive;
-        let Some(volume) = archive.volume.as_ref().filter(|volume| live == Some(volume)) else {
-            return Err(Lacking::Volume);
+        let Some(place) = archive.place.as_ref().filter(|place| live == Some(place)) else {
+            return Err(Lacking::Place);
         };
-        let is_whole = |reread: &Reread| reread.sha256 == archive.sha256 && reread.volume == *volume;
+        let is_whole = |reread: &Reread| reread.sha256 == archive.sha256 && reread.place == *place;
         if reread.is_some_and(is_whole) { Ok(Warrant(self)) } else { Err(Lacking::Reread) }
     }
 }
@@ -251,8 +251,10 @@ fn end(step: DropChange) -> Statement {
 mod tests {
     use super::*;
 
+    use crate::api::database_server::ArchiveBucket;
     use crate::controller::database::{plan, tombstone};
     use crate::postgres::facts::{Database, Role};
+    use crate::postgres::tombstone::Volume;
     use std::time::Duration;
 
     const PHASES: [Phase; 5] =
@@ -330,12 +332,12 @@ mod tests {
         assert_eq!((granted, refused), (right.collect(), 5 * 5 * 4 * 4 - 4));
     }
 
-    fn volume(claim: &str, uid: &str) -> Volume {
-        Volume { claim: claim.into(), uid: uid.into() }
+    fn volume(claim: &str, uid: &str) -> Place {
+        Place::Volume(Volume { claim: claim.into(), uid: uid.into() })
     }
 
     fn reread() -> Reread {
-        Reread { sha256: "0f".repeat(32), volume: volume("archives", "u") }
+        Reread { sha256: "0f".repeat(32), place: volume("archives", "u") }
     }
 
     #[test]
@@ -343,28 +345,26 @@ mod tests {
         let (name, row) = (physical(), marker(Phase::Tombstoned));
         let due = due(&name, &row, Some(&tombstone(4, true)), Asked { purge: Some(3), since: 0 }).unwrap();
         let reread = reread();
-        for live in [None, Some(volume("archives", "made again")), Some(volume("other", "u"))] {
-            assert_eq!(due.clone().warrant(live.as_ref(), Some(&reread)), Err(Lacking::Volume), "{live:?}");
+        let bucket = ArchiveBucket { bucket: "archives".into(), ..ArchiveBucket::default() };
+        let bucket = Place::Bucket(Box::new(bucket));
+        for live in [None, Some(volume("archives", "made again")), Some(volume("other", "u")), Some(bucket)] {
+            assert_eq!(due.clone().warrant(live.as_ref(), Some(&reread)), Err(Lacking::Place), "{live:?}");
         }
         let live = volume("archives", "u");
         assert_eq!(due.clone().warrant(Some(&live), Some(&reread)), Ok(Warrant(due.clone())));
         let others = [
             None,
             Some(Reread { sha256: "0e".repeat(32), ..reread.clone() }),
-            Some(Reread { volume: volume("archives", "made again"), ..reread.clone() }),
+            Some(Reread { place: volume("archives", "made again"), ..reread.clone() }),
         ];
         for other in others {
             assert_eq!(due.clone().warrant(Some(&live), other.as_ref()), Err(Lacking::Reread), "{other:?}");
         }
         // What was recorded before volumes were proves nothing about where it is.
         let mut before = due;
-        before.proof.archive.volume = None;
+        before.proof.archive.place = None;
         for live in [None, Some(volume("archives", "u"))] {
-            assert_eq!(
-                before.clone().warrant(live.as_ref(), Some(&reread)),
-                Err(Lacking::Volume),
-                "{live:?}"
-            );
+            assert_eq!(before.clone().warrant(live.as_ref(), Some(&reread)), Err(Lacking::Place), "{live:?}");
         }
     }
 

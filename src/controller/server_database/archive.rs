@@ -16,8 +16,9 @@ use super::attempt::Attempt;
 use super::fetch::{Fetched, failed};
 use super::job::{ATTEMPTS, Wanted, Work, archive_name, outdated};
 use super::validate::{Verdict, is_archive_wanted, is_snapshot_wanted, validate};
-use super::{evidence, line, volume};
+use super::{evidence, line, place};
 use crate::api::condition::{Summary, reason};
+use crate::api::database_server::ArchiveStore;
 use crate::api::labels::SERVERS_NAMESPACE;
 use crate::api::names::PhysicalName;
 use crate::api::{DatabaseServer, ServerDatabase};
@@ -100,7 +101,7 @@ pub async fn step(context: &Context, fetched: &Fetched) -> Result<Archiving, App
     let store = store(context, server);
     let stepped = match &store {
         // What stands against the drop stands against its archive too.
-        Some(volume) if wanted && fetched.obstacle.is_none() => turn.go_on(&jobs, volume).await?,
+        Some(store) if wanted && fetched.obstacle.is_none() => turn.go_on(&jobs, store).await?,
         // The purge was taken back, the database is claimed again, the archive is recorded, or nobody keeps any more.
         _ if !jobs.is_empty() || may_be_left_over(&turn, fetched) => turn.give_up(&jobs).await?,
         _ => Ok(Archiving::Idle),
@@ -133,10 +134,10 @@ fn may_be_left_over(turn: &Turn<'_>, fetched: &Fetched) -> bool {
     row.logins.contains(&archiving::login(physical)) && !proven && !context.swept.is(server, physical)
 }
 
-/// Claim of the volume that the server's archives are kept on.
-pub(super) fn store(context: &Context, server: &str) -> Option<String> {
+/// Where the server's archives are kept.
+pub(super) fn store(context: &Context, server: &str) -> Option<ArchiveStore> {
     let server: Option<DatabaseServer> = context.valid(&Key::cluster(server));
-    Some(server?.spec.archive?.volume.claim_name)
+    server?.spec.archive
 }
 
 /// The Jobs of attempts at an archive of the database, with their UIDs.
@@ -168,7 +169,7 @@ impl Turn<'_> {
         Ok(Ok(Archiving::Idle))
     }
 
-    async fn go_on(&self, jobs: &[(Key, String)], claim: &str) -> Stepped {
+    async fn go_on(&self, jobs: &[(Key, String)], store: &ArchiveStore) -> Stepped {
         let mut attempts = vec![];
         for (key, _) in jobs {
             attempts.extend(read(self.context, key).await?.as_ref().and_then(Attempt::of));
@@ -178,12 +179,12 @@ impl Turn<'_> {
         let Some(newest) = attempts.pop() else {
             // What is left is of an earlier purge.
             self.delete(jobs).await?;
-            return self.begin(1, claim).await;
+            return self.begin(1, store).await;
         };
         let others: Vec<_> = jobs.iter().filter(|(key, _)| *key.name != *newest.job).cloned().collect();
         self.delete(&others).await?;
         match newest.ended {
-            Some(ended) => self.conclude(&newest, ended, claim).await,
+            Some(ended) => self.conclude(&newest, ended, store).await,
             None => self.look_at(&newest, jobs).await,
         }
     }
@@ -195,7 +196,7 @@ impl Turn<'_> {
             // Whoever made the Job did not come to its Secret, and nobody knows the password.
             self.delete(jobs).await?;
         }
-        let live = volume::read(self.context, &attempt.volume.claim).await?;
+        let live = place::of(self.context, Some(&attempt.place)).await?;
         let pods = pods(self.context, attempt).await?;
         let words = match evidence::held_up(attempt, &pods, &live, self.context.now()) {
             Some(why) => format!("which Job {} is to make: {why}", attempt.job),
@@ -205,13 +206,13 @@ impl Turn<'_> {
     }
 
     /// An attempt that has ended: its archive is recorded, or the next one begins when it is due.
-    async fn conclude(&self, attempt: &Attempt, ended: i64, claim: &str) -> Stepped {
+    async fn conclude(&self, attempt: &Attempt, ended: i64, store: &ArchiveStore) -> Stepped {
         let system = match self.withdraw().await {
             Ok(system) => system,
             Err(summary) => return Ok(Err(summary)),
         };
         let report = attempt.report(&pods(self.context, attempt).await?);
-        let live = volume::read(self.context, &attempt.volume.claim).await?;
+        let live = place::of(self.context, Some(&attempt.place)).await?;
         let why = match attempt.archive(report.as_ref(), &self.source(), &system, &live) {
             Ok(archive) => match self.record(archive).await {
                 Recorded::Yes => return Ok(Ok(Archiving::Recorded)),
@@ -228,7 +229,7 @@ impl Turn<'_> {
         let due = ended.saturating_add(i64::try_from(attempt.wait().as_secs()).unwrap_or(i64::MAX));
         let left = due - self.context.now().as_second();
         let Ok(left @ 1..) = u64::try_from(left) else {
-            return self.begin(attempt.number + 1, claim).await;
+            return self.begin(attempt.number + 1, store).await;
         };
         let words = format!(
             "which attempt {} did not make ({why}), and the next one will be made after a while",
@@ -238,15 +239,14 @@ impl Turn<'_> {
     }
 
     /// Makes login, scratch database, Job and Secret, in this order.
-    async fn begin(&self, attempt: u32, claim: &str) -> Stepped {
+    async fn begin(&self, attempt: u32, store: &ArchiveStore) -> Stepped {
         let (context, physical) = (self.context, self.physical);
         let soon = |wait| -> Stepped { Ok(Ok(Awaited::new("which it waits for", wait).into())) };
         if !line::has_room(0, self.ahead()) {
             return Ok(Ok(Awaited::in_line(self.server).into()));
         }
-        let standing = volume::read(context, claim).await?;
-        let volume = match standing.writable(claim) {
-            Ok(volume) => volume,
+        let place = match place::read(context, store).await?.writable() {
+            Ok(place) => place,
             Err(why) => {
                 let words =
                     format!("which it waits for: spec.archive of DatabaseServer {}: {why}", self.server);
@@ -282,7 +282,7 @@ impl Turn<'_> {
             attempt,
             archive: archive_name(&system, physical, self.row.generation, id),
             work: Work::Archive(&scratch),
-            volume,
+            place: &place,
             image: &context.config.archive_image,
         };
         self.send(&wanted, &target, &password).await?;

@@ -7,11 +7,11 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::evidence::plain;
-use super::job::{ARCHIVE, ATTEMPT, CLAIM, CLAIM_UID, GENERATION, OUTDATED, SHA256};
-use super::volume::Standing;
+use super::job::{ARCHIVE, ATTEMPT, BUCKET, CLAIM, CLAIM_UID, GENERATION, OUTDATED, SHA256};
+use super::place::Standing;
 use crate::api::archive::{self, Outcome, Report, Unchanged, Verified};
 use crate::postgres::quote::Ident;
-use crate::postgres::tombstone::{Archive, Volume};
+use crate::postgres::tombstone::{Archive, Place, Volume};
 
 /// Wait after the first failure; each further one doubles it, up to [`LONGEST_WAIT`].
 const FIRST_WAIT: u64 = 60;
@@ -34,7 +34,7 @@ pub struct Attempt {
     /// Name of the archive in the store.
     pub archive: String,
     /// What it was to be written to, when the attempt began.
-    pub volume: Volume,
+    pub place: Place,
     /// When its Job was made, in seconds since 1970.
     pub made: i64,
     /// When it ended, in seconds since 1970, if it has.
@@ -59,7 +59,10 @@ impl Attempt {
             number: said(ATTEMPT)?.parse().ok()?,
             generation: said(GENERATION)?.parse().ok()?,
             archive: said(ARCHIVE)?.clone(),
-            volume: Volume { claim: said(CLAIM)?.clone(), uid: said(CLAIM_UID)?.clone() },
+            place: match said(BUCKET) {
+                Some(bucket) => Place::Bucket(serde_json::from_str(bucket).ok()?),
+                None => Place::Volume(Volume { claim: said(CLAIM)?.clone(), uid: said(CLAIM_UID)?.clone() }),
+            },
             made: job.creation_timestamp().map_or(i64::MAX, |made| made.0.as_second()),
             ended,
             sha256: said(SHA256).cloned(),
@@ -84,7 +87,7 @@ impl Attempt {
         ends.find_map(|message| serde_json::from_str(&message).ok())
     }
 
-    /// The archive that the report tells of, or why there is none. `live` is the claim of its volume as it is by now.
+    /// The archive that the report tells of, or why there is none. `live` is what it was written to as it is by now.
     pub fn archive(
         &self,
         report: Option<&Report>,
@@ -109,7 +112,10 @@ impl Attempt {
             && system_identifier == system
             && shown
             // Another pod of the same Job writes beside the first one's, under a name that a drop does not look for.
-            && object.ends_with(&format!("{}.dump", self.archive));
+            && match &self.place {
+                Place::Volume(_) => object.ends_with(&format!("{}.dump", self.archive)),
+                Place::Bucket(bucket) => *object == format!("{}/{}.dump", bucket.url(), self.archive),
+            };
         if !right {
             let of = plain(&format!("{database} on server {system_identifier}, as {object}"));
             return Err(format!("its report is of {of}"));
@@ -119,8 +125,10 @@ impl Attempt {
                 "somebody could get in when it was to be recorded, and may have written what it lacks".into(),
             );
         }
-        if live.bound() != Some(&self.volume) {
-            let Volume { claim, uid } = &self.volume;
+        // What is in a bucket stays there, whatever becomes of the Secrets that it is reached with.
+        if let Place::Volume(Volume { claim, uid }) = &self.place
+            && live.live().as_ref() != Some(&self.place)
+        {
             return Err(format!(
                 "PersistentVolumeClaim {claim} (UID {uid}), which it was written to, is gone"
             ));
@@ -133,7 +141,7 @@ impl Attempt {
             taken_at: snapshot.taken_at.to_string(),
             system_identifier: system_identifier.clone(),
             generation: self.generation,
-            volume: Some(self.volume.clone()),
+            place: Some(self.place.clone()),
         })
     }
 

@@ -1,11 +1,11 @@
 //! Step 4 for a tombstone whose grace has ended: the drop, and what is left afterwards.
 //!
-//! The tombstone's row is read again in the session that drops, and then, live, what its archive is kept on; the statements ask
+//! The tombstone's row is read again in the session that drops, and then, live, what its archive is kept in; the statements ask
 //! for the same once more.
 
 use super::fetch::Fetched;
+use super::place;
 use super::validate::asked;
-use super::volume;
 use crate::api::condition::{Summary, reason};
 use crate::api::names::PhysicalName;
 use crate::controller::context::Context;
@@ -39,12 +39,12 @@ pub async fn planned(
     let due = dropping::due(physical, marker, tombstone.as_ref(), asked(&fetched.database))
         .map_err(|_| changed())?;
     alone(session, physical, &tombstone::source(physical, marker)).await?;
-    let live = volume::of_archive(context, &due.proof.archive).await;
+    let live = place::of(context, due.proof.archive.place.as_ref()).await;
     let live = live.map_err(|error| outcome::summary(&error))?;
     if let Some(gone) = live.objection(&due.proof.archive, &marker.object_name()) {
         return Err(gone);
     }
-    let warrant = due.warrant(live.bound(), fetched.reread.as_ref()).map_err(|_| changed())?;
+    let warrant = due.warrant(live.live().as_ref(), fetched.reread.as_ref()).map_err(|_| changed())?;
     let archive = &warrant.proof().archive;
     tracing::warn!(
         target: "audit",

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use k8s_openapi::jiff::Timestamp;
 
 use super::attempt::Attempt;
-use super::volume::Standing;
+use super::place::Standing;
 use crate::api::labels::SERVERS_NAMESPACE;
 
 /// Longest text of somebody else's in a message.
@@ -47,12 +47,8 @@ fn is_hidden(character: char) -> bool {
 
 /// What keeps an attempt that is under way from going on, if anything shows.
 pub fn held_up(attempt: &Attempt, pods: &[Pod], live: &Standing, now: Timestamp) -> Option<String> {
-    match live.writable(&attempt.volume.claim) {
-        Err(why) => return Some(why),
-        Ok(volume) if *volume != attempt.volume => {
-            return Some(format!("PersistentVolumeClaim {} was made again since it began", volume.claim));
-        }
-        Ok(_) => {}
+    if let Some(why) = live.against(&attempt.place) {
+        return Some(why);
     }
     let late = now.as_second().saturating_sub(attempt.made) >= PATIENCE;
     let describe = |what: &str| format!("kubectl -n {SERVERS_NAMESPACE} describe {what}");
@@ -108,11 +104,21 @@ fn waiting(container: &ContainerStatus) -> Option<String> {
 mod tests {
     use serde_json::{Value, json};
 
+    use super::super::volume;
     use super::*;
-    use crate::postgres::tombstone::Volume;
+    use crate::postgres::tombstone::{Place, Volume};
 
     fn volume(uid: &str) -> Volume {
         Volume { claim: "archives".into(), uid: uid.into() }
+    }
+
+    /// How it stands with the claim.
+    fn claim(standing: volume::Standing) -> Standing {
+        Standing::Volume { claim: "archives".into(), standing }
+    }
+
+    fn bound() -> Standing {
+        claim(volume::Standing::Bound(volume("u")))
     }
 
     fn attempt() -> Attempt {
@@ -122,7 +128,7 @@ mod tests {
             number: 1,
             generation: 4,
             archive: "76/t_x_app/4-000000ff".into(),
-            volume: volume("u"),
+            place: Place::Volume(volume("u")),
             made: 100,
             ended: None,
             sha256: None,
@@ -144,7 +150,7 @@ mod tests {
 
     fn says(status: &Value, second: i64) -> Option<String> {
         let now = Timestamp::from_second(second).unwrap();
-        held_up(&attempt(), &[pod("job-uid", status)], &Standing::Bound(volume("u")), now)
+        held_up(&attempt(), &[pod("job-uid", status)], &bound(), now)
     }
 
     #[test]
@@ -192,7 +198,7 @@ mod tests {
                         -l batch.kubernetes.io/job-name=archive-t-x-app-1";
         assert_eq!(says(&making, 160).as_deref(), Some(expected));
         let at = |pods: &[Pod], second| {
-            held_up(&attempt(), pods, &Standing::Bound(volume("u")), Timestamp::from_second(second).unwrap())
+            held_up(&attempt(), pods, &bound(), Timestamp::from_second(second).unwrap())
         };
         let expected = "it has no pod, which its events tell more of: kubectl -n tenantry-servers describe job archive-t-x-app-1";
         assert_eq!((at(&[], 159), at(&[], 160).as_deref()), (None, Some(expected)));
@@ -205,11 +211,13 @@ mod tests {
 
     #[test]
     fn a_volume_that_goes_meanwhile_is_named_before_the_pod() {
-        let with = |live: Standing| held_up(&attempt(), &[], &live, Timestamp::from_second(100).unwrap());
+        let with = |live: volume::Standing| {
+            held_up(&attempt(), &[], &claim(live), Timestamp::from_second(100).unwrap())
+        };
         let missing = "there is no PersistentVolumeClaim tenantry-servers/archives: create it";
-        assert_eq!(with(Standing::Missing).as_deref(), Some(missing));
+        assert_eq!(with(volume::Standing::Missing).as_deref(), Some(missing));
         let another = "PersistentVolumeClaim archives was made again since it began";
-        assert_eq!(with(Standing::Bound(volume("new"))).as_deref(), Some(another));
-        assert_eq!(with(Standing::Unbound { volume: volume("u"), lost: false }), None);
+        assert_eq!(with(volume::Standing::Bound(volume("new"))).as_deref(), Some(another));
+        assert_eq!(with(volume::Standing::Unbound { volume: volume("u"), lost: false }), None);
     }
 }

@@ -5,7 +5,7 @@ use kube::Resource;
 use kube::api::Api;
 
 use super::archive::{self, Awaited};
-use super::{holder, obstacle, validate, volume};
+use super::{holder, obstacle, place, validate};
 use crate::api::condition::{Summary, reason};
 use crate::api::deletion::DeletionPolicy;
 use crate::api::{Blueprint, ServerDatabase, Tenant, TenantDatabase};
@@ -125,7 +125,7 @@ async fn lost(
 ) -> Result<Option<Summary>, ApplyError> {
     let due = tombstone.extent == Extent::Whole && validate::is_drop_due(database, row, Some(tombstone));
     let Some(Proof { archive, .. }) = tombstone.proof(row).filter(|_| due) else { return Ok(None) };
-    let standing = volume::of_archive(context, &archive).await?;
+    let standing = place::of(context, archive.place.as_ref()).await?;
     Ok(standing.objection(&archive, &row.object_name()))
 }
 

@@ -9,15 +9,17 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    self as core, Capabilities, Container, EmptyDirVolumeSource, EnvVar, PersistentVolumeClaimVolumeSource,
-    PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, Secret,
-    SecretVolumeSource, SecurityContext, VolumeMount,
+    self as core, Capabilities, Container, EmptyDirVolumeSource, EnvVar, KeyToPath,
+    PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
+    ResourceRequirements, SeccompProfile, Secret, SecretProjection, SecretVolumeSource, SecurityContext,
+    VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::{Value, json};
 
 use crate::api::archive;
+use crate::api::database_server::ArchiveBucket;
 use crate::api::labels;
 use crate::api::names::{self, PhysicalName};
 use crate::controller::database::archiving;
@@ -25,12 +27,14 @@ use crate::postgres::connect::AdminTarget;
 use crate::postgres::pool::PoolName;
 use crate::postgres::quote::Ident;
 use crate::postgres::scram::Password;
-use crate::postgres::tombstone::{Archive, Volume};
+use crate::postgres::tombstone::{Archive, Place, Volume, recorded};
 
 /// Where the binding is mounted, in a directory of its name.
 const BINDINGS: &str = "/bindings";
-/// Where the store is mounted.
+/// Where a volume is mounted that archives are kept on.
 const STORE: &str = "/archives";
+/// Where the credentials for a bucket are mounted, and the CA.
+const ACCESS: &str = "/store";
 /// User and group of the image.
 const USER: i64 = 65_532;
 /// Longest run of one attempt.
@@ -47,6 +51,8 @@ pub(super) const ARCHIVE: &str = "tenantry.dev/archive";
 pub(super) const CLAIM: &str = "tenantry.dev/volume-claim";
 /// Annotation of the Job: UID of that claim.
 pub(super) const CLAIM_UID: &str = "tenantry.dev/volume-claim-uid";
+/// Annotation of the Job: the bucket that it writes to, and how that is reached, as JSON.
+pub(super) const BUCKET: &str = "tenantry.dev/archive-bucket";
 /// Annotation of the Job: the SHA-256 that the archive which it reads again has to have.
 pub(super) const SHA256: &str = "tenantry.dev/sha256";
 /// Annotation of the Job: its archive was made while somebody could get in, and proves nothing.
@@ -73,8 +79,8 @@ pub struct Wanted<'a> {
     pub archive: String,
     /// What its pod does.
     pub work: Work<'a>,
-    /// What archives are kept on, as it is now.
-    pub volume: &'a Volume,
+    /// What archives are kept in, as it is now.
+    pub place: &'a Place,
     /// The image.
     pub image: &'a str,
 }
@@ -84,7 +90,7 @@ pub struct Wanted<'a> {
 pub enum Work<'a> {
     /// It makes an archive, with that scratch database.
     Archive(&'a PoolName),
-    /// It reads one again, which has to have that SHA-256. It has nothing but the volume.
+    /// It reads one again, which has to have that SHA-256. It has nothing but what that is kept in.
     Reread(&'a str),
 }
 
@@ -156,11 +162,13 @@ impl Wanted<'_> {
             (GENERATION, self.generation.to_string()),
             (ATTEMPT, self.attempt.to_string()),
             (ARCHIVE, self.archive.clone()),
-            (CLAIM, self.volume.claim.clone()),
-            (CLAIM_UID, self.volume.uid.clone()),
         ];
+        let place = match self.place {
+            Place::Volume(Volume { claim, uid }) => vec![(CLAIM, claim.clone()), (CLAIM_UID, uid.clone())],
+            Place::Bucket(bucket) => vec![(BUCKET, recorded(bucket).to_string())],
+        };
         let mut annotations: BTreeMap<_, _> =
-            annotations.map(|(name, value)| (name.to_owned(), value)).into();
+            annotations.into_iter().chain(place).map(|(name, value)| (name.to_owned(), value)).collect();
         if let Work::Reread(sha256) = self.work {
             annotations.insert(SHA256.to_owned(), sha256.to_owned());
         }
@@ -184,9 +192,14 @@ impl Wanted<'_> {
             default_mode: Some(0o440),
             ..SecretVolumeSource::default()
         };
-        let claim = self.volume.claim.clone();
-        let read_only = (!self.is_archive()).then_some(true);
-        let claim = PersistentVolumeClaimVolumeSource { claim_name: claim, read_only };
+        let store = match self.place {
+            Place::Volume(Volume { claim, .. }) => {
+                let read_only = (!self.is_archive()).then_some(true);
+                let claim = PersistentVolumeClaimVolumeSource { claim_name: claim.clone(), read_only };
+                core::Volume { persistent_volume_claim: Some(claim), ..volume("store") }
+            }
+            Place::Bucket(bucket) => core::Volume { projected: Some(access(bucket)), ..volume("store") },
+        };
         let binding = core::Volume { secret: Some(secret), ..volume("binding") };
         PodSpec {
             restart_policy: Some("Never".into()),
@@ -208,7 +221,7 @@ impl Wanted<'_> {
             volumes: Some(
                 [
                     self.is_archive().then_some(binding),
-                    Some(core::Volume { persistent_volume_claim: Some(claim), ..volume("store") }),
+                    Some(store),
                     Some(core::Volume { empty_dir: Some(EmptyDirVolumeSource::default()), ..volume("tmp") }),
                 ]
                 .into_iter()
@@ -234,8 +247,15 @@ impl Wanted<'_> {
             ],
             Work::Reread(sha256) => vec![(archive::REREAD, sha256.to_owned())],
         };
-        variables
-            .extend([(archive::STORE, format!("file://{STORE}")), (archive::NAME, self.archive.clone())]);
+        let (store, told) = match self.place {
+            Place::Volume(_) => {
+                let told = vec![(archive::STORE, format!("file://{STORE}"))];
+                (mount("store", STORE.into(), !self.is_archive()), told)
+            }
+            Place::Bucket(bucket) => (mount("store", ACCESS.into(), true), variables_of(bucket)),
+        };
+        variables.extend(told);
+        variables.push((archive::NAME, self.archive.clone()));
         let binding = mount("binding", format!("{BINDINGS}/{}", archive::BINDING), true);
         let variable = |(name, value): (&str, String)| EnvVar {
             name: name.into(),
@@ -264,14 +284,10 @@ impl Wanted<'_> {
                 ..SecurityContext::default()
             }),
             volume_mounts: Some(
-                [
-                    self.is_archive().then_some(binding),
-                    Some(mount("store", STORE.into(), !self.is_archive())),
-                    Some(mount("tmp", "/tmp".into(), false)),
-                ]
-                .into_iter()
-                .flatten()
-                .collect(),
+                [self.is_archive().then_some(binding), Some(store), Some(mount("tmp", "/tmp".into(), false))]
+                    .into_iter()
+                    .flatten()
+                    .collect(),
             ),
             ..Container::default()
         }
@@ -306,13 +322,48 @@ impl Wanted<'_> {
     }
 }
 
+/// The Secrets that a bucket is reached with, as files: no key of theirs that is not needed, and no copy of them.
+fn access(bucket: &ArchiveBucket) -> ProjectedVolumeSource {
+    let file = |key: &str| KeyToPath { key: key.into(), path: key.into(), mode: None };
+    let of = |name: &str, keys: &[&str], optional| VolumeProjection {
+        secret: Some(SecretProjection {
+            name: name.into(),
+            items: Some(keys.iter().map(|key| file(key)).collect()),
+            optional,
+        }),
+        ..VolumeProjection::default()
+    };
+    let credentials = &bucket.credentials_secret_name;
+    let keys = [archive::S3_ACCESS_KEY_ID, archive::S3_SECRET_ACCESS_KEY];
+    let ca = bucket.ca_secret_name.iter().map(|name| of(name, &[archive::S3_CA_KEY], None));
+    let sources = [of(credentials, &keys, None), of(credentials, &[archive::S3_SESSION_TOKEN], Some(true))];
+    ProjectedVolumeSource {
+        sources: Some(sources.into_iter().chain(ca).collect()),
+        default_mode: Some(0o440),
+    }
+}
+
+/// What the role is told of a bucket.
+fn variables_of(bucket: &ArchiveBucket) -> Vec<(&'static str, String)> {
+    let ArchiveBucket { endpoint, region, ca_secret_name, .. } = bucket;
+    let all = [
+        (archive::STORE, Some(bucket.url())),
+        (archive::S3_ENDPOINT, endpoint.clone()),
+        (archive::S3_REGION, region.clone()),
+        (archive::S3_CREDENTIALS, Some(ACCESS.to_owned())),
+        (archive::S3_CA, ca_secret_name.as_ref().map(|_| format!("{ACCESS}/{}", archive::S3_CA_KEY))),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::Pod;
     use k8s_openapi::jiff::Timestamp;
 
     use super::super::attempt::Attempt;
-    use super::super::volume::Standing;
+    use super::super::place::Standing;
+    use super::super::volume;
     use super::*;
     use crate::api::archive::{Failed, Outcome, Report, Snapshot, Stage, Unchanged, Verified};
     use crate::postgres::tombstone::TombstoneName;
@@ -326,14 +377,34 @@ mod tests {
         TombstoneName::of(&physical()).database()
     }
 
-    struct Parts(PhysicalName, Ident, PoolName, Volume);
+    struct Parts(PhysicalName, Ident, PoolName, Place);
 
     fn parts() -> Parts {
-        Parts(physical(), source(), PoolName::clone_of(7), volume("claim-uid"))
+        Parts(physical(), source(), PoolName::clone_of(7), on("claim-uid"))
     }
 
-    fn volume(uid: &str) -> Volume {
-        Volume { claim: "archives".into(), uid: uid.into() }
+    fn on(uid: &str) -> Place {
+        Place::Volume(Volume { claim: "archives".into(), uid: uid.into() })
+    }
+
+    fn bucket() -> ArchiveBucket {
+        ArchiveBucket {
+            bucket: "our-archives".into(),
+            prefix: Some("eu".into()),
+            endpoint: Some("https://s3:9000".into()),
+            region: None,
+            credentials_secret_name: "keys".into(),
+            ca_secret_name: Some("authority".into()),
+        }
+    }
+
+    /// How it stands with the claim.
+    fn claim(standing: volume::Standing) -> Standing {
+        Standing::Volume { claim: "archives".into(), standing }
+    }
+
+    fn bound(uid: &str) -> Standing {
+        claim(volume::Standing::Bound(Volume { claim: "archives".into(), uid: uid.into() }))
     }
 
     impl Parts {
@@ -348,7 +419,7 @@ mod tests {
                 attempt: 2,
                 archive: archive_name("76", &self.0, 4, 255),
                 work: Work::Archive(&self.2),
-                volume: &self.3,
+                place: &self.3,
                 image: "example.org/archive:1",
             }
         }
@@ -448,13 +519,18 @@ mod tests {
         assert_eq!((attempt.number, attempt.generation, attempt.ended), (2, 4, Some(100)));
         assert_eq!(Attempt::of(&live(false)).unwrap().ended, None);
         let report = |outcome| Report::new(outcome);
-        let live = Standing::Bound(volume("claim-uid"));
+        let live = bound("claim-uid");
         let archive = |report: &Report| attempt.archive(Some(report), &source(), "76", &live);
         let right = archive(&report(Outcome::Verified(verified()))).unwrap();
         assert_eq!((right.generation, right.rows, right.taken_at.as_str()), (4, 2, "1970-01-01T00:00:07Z"));
-        assert_eq!(right.volume, Some(volume("claim-uid")));
+        assert_eq!(right.place, Some(on("claim-uid")));
         let report_of = Report::new(Outcome::Verified(verified()));
-        for live in [Standing::Missing, Standing::Leaving, Standing::Bound(volume("made again"))] {
+        for live in [
+            claim(volume::Standing::Missing),
+            claim(volume::Standing::Leaving),
+            bound("made again"),
+            Standing::Nowhere,
+        ] {
             let gone = attempt.archive(Some(&report_of), &source(), "76", &live).unwrap_err();
             assert_eq!(
                 gone,
@@ -545,6 +621,126 @@ mod tests {
         let gone = Failed { stage: Stage::Fetch, message: "it is\ngone".into(), object: None };
         assert_eq!(found(Outcome::Failed(gone)), Err("it is gone".to_owned()));
         attempt.reread(None, &recorded).unwrap_err();
+    }
+
+    /// The Job as a whole, both ways: what makes an archive in a bucket, and what reads one again there.
+    #[test]
+    fn a_job_reaches_a_bucket_by_files_of_its_secrets_and_is_told_the_rest() {
+        let (parts, sha256, place) = (parts(), "0f".repeat(32), Place::Bucket(Box::new(bucket())));
+        let making = Wanted { place: &place, ..parts.wanted() };
+        let labels = json!({
+            "app.kubernetes.io/name": "archive", "app.kubernetes.io/component": "archive",
+            "app.kubernetes.io/part-of": "tenantry", "app.kubernetes.io/managed-by": "tenantry",
+            "tenantry.dev/server-database": "t-x-app", "tenantry.dev/database-server": "main",
+            "tenantry.dev/tenant": "acme",
+        });
+        let file = |key: &str| json!({"key": key, "path": key});
+        let keys =
+            json!({"secret": {"name": "keys", "items": [file("accessKeyId"), file("secretAccessKey")]}});
+        let token = json!({"secret": {"name": "keys", "items": [file("sessionToken")], "optional": true}});
+        let ca = json!({"secret": {"name": "authority", "items": [file("ca.crt")]}});
+        let store =
+            json!({"name": "store", "projected": {"sources": [keys, token, ca], "defaultMode": 0o440}});
+        let (tmp, mounted) =
+            (json!({"name": "tmp", "emptyDir": {}}), json!({"name": "tmp", "mountPath": "/tmp"}));
+        let binding =
+            json!({"name": "binding", "secret": {"secretName": "archive-t-x-app-2", "defaultMode": 0o440}});
+        let bound = json!({"name": "binding", "mountPath": "/bindings/archive", "readOnly": true});
+        let access = json!({"name": "store", "mountPath": "/store", "readOnly": true});
+        let where_to = [
+            json!({"name": "TENANTRY_ARCHIVE_STORE", "value": "s3://our-archives/eu"}),
+            json!({"name": "TENANTRY_ARCHIVE_S3_ENDPOINT", "value": "https://s3:9000"}),
+            json!({"name": "TENANTRY_ARCHIVE_S3_CREDENTIALS", "value": "/store"}),
+            json!({"name": "TENANTRY_ARCHIVE_S3_CA", "value": "/store/ca.crt"}),
+            json!({"name": "TENANTRY_ARCHIVE_NAME", "value": "76/t_x_app/4-000000ff"}),
+        ];
+        let env = |first: Value| [first.as_array().unwrap().clone(), where_to.to_vec()].concat();
+        let made_with = env(json!([
+            {"name": "SERVICE_BINDING_ROOT", "value": "/bindings"},
+            {"name": "TENANTRY_ARCHIVE_SCRATCH", "value": "tenantry_pool_0000000007"},
+            {"name": "TENANTRY_ARCHIVE_RESTORER", "value": "t_x_app_restore"},
+        ]));
+        let job = |name: &str, annotations: Value, env: Vec<Value>, volumes: Value, mounts: Value| {
+            json!({
+                "apiVersion": "batch/v1", "kind": "Job",
+                "metadata": {"name": name, "namespace": "tenantry-servers", "labels": labels, "annotations": annotations},
+                "spec": {"backoffLimit": 0, "activeDeadlineSeconds": 21600, "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {
+                        "restartPolicy": "Never", "automountServiceAccountToken": false, "enableServiceLinks": false,
+                        "securityContext": {
+                            "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+                            "fsGroupChangePolicy": "OnRootMismatch", "seccompProfile": {"type": "RuntimeDefault"},
+                        },
+                        "containers": [{
+                            "name": "archive", "image": "example.org/archive:1", "imagePullPolicy": "IfNotPresent",
+                            "args": ["run", "archive"], "env": env,
+                            "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+                            "securityContext": {
+                                "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+                                "capabilities": {"drop": ["ALL"]},
+                            },
+                            "volumeMounts": mounts,
+                        }],
+                        "volumes": volumes,
+                    },
+                }},
+            })
+        };
+        let said = r#"{"bucket":"our-archives","caSecretName":"authority","credentialsSecretName":"keys","endpoint":"https://s3:9000","prefix":"eu","region":null}"#;
+        let annotations = json!({
+            "tenantry.dev/generation": "4", "tenantry.dev/attempt": "2",
+            "tenantry.dev/archive": "76/t_x_app/4-000000ff", "tenantry.dev/archive-bucket": said,
+        });
+        assert_eq!(
+            serde_json::to_value(making.job()).unwrap(),
+            job(
+                "archive-t-x-app-2",
+                annotations.clone(),
+                made_with,
+                json!([binding, store, tmp]),
+                json!([bound, access, mounted])
+            )
+        );
+        let reading = Wanted { work: Work::Reread(&sha256), ..making.clone() };
+        let mut read = annotations;
+        read["tenantry.dev/sha256"] = json!(sha256);
+        assert_eq!(
+            serde_json::to_value(reading.job()).unwrap(),
+            job(
+                "reread-t-x-app",
+                read,
+                env(json!([{"name": "TENANTRY_ARCHIVE_REREAD", "value": sha256}])),
+                json!([store, tmp]),
+                json!([access, mounted])
+            )
+        );
+    }
+
+    #[test]
+    fn an_archive_in_a_bucket_is_the_object_of_that_name_in_that_bucket() {
+        let (parts, place) = (parts(), Place::Bucket(Box::new(bucket())));
+        let mut live = Wanted { place: &place, ..parts.wanted() }.job();
+        live.metadata.uid = Some("job-uid".into());
+        let attempt = Attempt::of(&live).unwrap();
+        assert_eq!(attempt.place, place);
+        // A Secret that is gone by then takes nothing from what is in the bucket; an object elsewhere is another's.
+        let standing = Standing::Bucket { bucket: bucket(), lacking: Some("it is gone".into()) };
+        let archive = |object: &str| {
+            let report = Report::new(Outcome::Verified(Verified { object: object.into(), ..verified() }));
+            attempt.archive(Some(&report), &source(), "76", &standing)
+        };
+        let object = "s3://our-archives/eu/76/t_x_app/4-000000ff.dump";
+        let recorded = archive(object).unwrap();
+        assert_eq!((recorded.place.as_ref(), recorded.object.as_str()), (Some(&place), object));
+        assert_eq!(stored_name(&recorded, &parts.0).as_deref(), Some("76/t_x_app/4-000000ff"));
+        for object in [
+            "s3://our-archives/76/t_x_app/4-000000ff.dump",
+            "s3://other/eu/76/t_x_app/4-000000ff.dump",
+            "file:///archives/76/t_x_app/4-000000ff.dump",
+        ] {
+            archive(object).unwrap_err();
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod holder;
 pub mod job;
 pub mod line;
 pub mod obstacle;
+pub mod place;
 pub mod reread;
 pub mod status;
 pub mod swept;

@@ -1,5 +1,5 @@
-//! The archive of a tombstone is read again before its database is dropped: by a Job that has nothing but the volume, and reports
-//! whether the file on it is the one that was verified.
+//! The archive of a tombstone is read again before its database is dropped: by a Job that has nothing but what it is kept in, and
+//! reports whether what is there is what was verified.
 //!
 //! As with attempts, the Job is the record: what it found counts for `FRESH` seconds, and the operator remembers nothing. It is read right before
 //! the drop and not while something else is known to hold that up; if the drop then fails all the same, it is read ever more seldom.
@@ -13,7 +13,7 @@ use super::attempt::Attempt;
 use super::fetch::Fetched;
 use super::job::{Wanted, Work, stored_name};
 use super::validate::is_drop_due;
-use super::{ending, evidence, volume};
+use super::{ending, evidence, place, volume};
 use crate::api::condition::{Summary, reason};
 use crate::api::labels::SERVERS_NAMESPACE;
 use crate::api::names::PhysicalName;
@@ -92,7 +92,7 @@ impl Turn<'_> {
     /// Whether it reads this archive, where it was written to.
     fn is_of_this(&self, attempt: &Attempt) -> bool {
         attempt.sha256.as_deref() == Some(&*self.archive.sha256)
-            && Some(&attempt.volume) == self.archive.volume.as_ref()
+            && Some(&attempt.place) == self.archive.place.as_ref()
             && attempt.generation == self.archive.generation
     }
 
@@ -100,15 +100,15 @@ impl Turn<'_> {
         let pods = pods(self.context, attempt).await?;
         let now = self.context.now();
         let Some(ended) = attempt.ended else {
-            let live = volume::of_archive(self.context, self.archive).await?;
+            let live = place::of(self.context, self.archive.place.as_ref()).await?;
             let why = evidence::held_up(attempt, &pods, &live, now);
             return Ok(self.reading(why.as_deref(), LOOK_AGAIN));
         };
         let age = now.as_second().saturating_sub(ended);
         match attempt.reread(attempt.report(&pods).as_ref(), self.archive) {
             Ok(()) if age < FRESH => {
-                let (sha256, volume) = (self.archive.sha256.clone(), attempt.volume.clone());
-                Ok(Rereading::Done(Reread { sha256, volume }))
+                let (sha256, place) = (self.archive.sha256.clone(), attempt.place.clone());
+                Ok(Rereading::Done(Reread { sha256, place }))
             }
             Ok(()) if age < self.patience(FRESH, ended) => {
                 let left = self.patience(FRESH, ended) - age;
@@ -164,9 +164,9 @@ impl Turn<'_> {
         let object = row.object_name();
         let parts = row.physical().ok().and_then(|physical| {
             let name = stored_name(archive, &physical)?;
-            Some((physical, name, archive.volume.as_ref()?))
+            Some((physical, name, archive.place.as_ref()?))
         });
-        let Some((physical, name, volume)) = parts else {
+        let Some((physical, name, place)) = parts else {
             let lost = volume::lost(archive, &object, "it has no name that it could be found by");
             return Ok(Rereading::Waiting(lost, Duration::from_secs(FRESH.unsigned_abs())));
         };
@@ -183,7 +183,7 @@ impl Turn<'_> {
             attempt: 1,
             archive: name,
             work: Work::Reread(&archive.sha256),
-            volume,
+            place,
             image: &context.config.archive_image,
         };
         context.gate.apply(&Declared::new(Kind::Job, physical.as_str(), &wanted.job())?).await?;

@@ -7,11 +7,12 @@ use super::fetch::Fetched;
 use super::validate::{asked, is_archive_wanted, is_beyond_return, is_snapshot_wanted};
 use crate::api::ServerDatabase;
 use crate::api::condition::{self, ARCHIVED, EXPOSED, Summary, reason};
+use crate::api::database_server::ArchiveBucket;
 use crate::api::server_database::{
-    ArchiveStatus, ArchivedTo, DatabasePhase, Management, ServerDatabaseStatus,
+    ArchiveStatus, ArchivedIn, ArchivedTo, DatabasePhase, Management, ServerDatabaseStatus,
 };
 use crate::postgres::facts::{Marker, Phase};
-use crate::postgres::tombstone::{Archive, Proof, Volume};
+use crate::postgres::tombstone::{Archive, Place, Proof, Volume};
 
 /// The status by the marker row, or by what kept us from it. One that is released and not `is_closed` yet, since sessions
 /// may be open, does not say that it is.
@@ -107,18 +108,36 @@ fn awaited(fetched: &Fetched) -> &str {
 }
 
 fn archived(Proof { archive, verified_at, .. }: &Proof) -> ArchiveStatus {
-    let Archive { object, sha256, bytes, rows, taken_at, volume, .. } = archive;
-    let volume = volume
-        .as_ref()
-        .map(|Volume { claim, uid }| ArchivedTo { claim_name: Some(claim.clone()), uid: Some(uid.clone()) });
+    let Archive { object, sha256, bytes, rows, taken_at, place, .. } = archive;
+    let (volume, s3) = match place {
+        Some(Place::Volume(Volume { claim, uid })) => {
+            (Some(ArchivedTo { claim_name: Some(claim.clone()), uid: Some(uid.clone()) }), None)
+        }
+        Some(Place::Bucket(bucket)) => (None, Some(archived_in(bucket))),
+        None => (None, None),
+    };
     ArchiveStatus {
         volume,
+        s3,
         object: Some(object.clone()),
         sha256: Some(sha256.clone()),
         bytes: i64::try_from(*bytes).ok(),
         rows: i64::try_from(*rows).ok(),
         taken_at: taken_at.parse().ok().map(Time),
         verified_at: verified_at.parse().ok().map(Time),
+    }
+}
+
+/// The folder is part of what the object is called.
+fn archived_in(bucket: &ArchiveBucket) -> ArchivedIn {
+    let ArchiveBucket { bucket, prefix: _, endpoint, region, credentials_secret_name, ca_secret_name } =
+        bucket.clone();
+    ArchivedIn {
+        bucket: Some(bucket),
+        endpoint,
+        region,
+        credentials_secret_name: Some(credentials_secret_name),
+        ca_secret_name,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What archives are kept on: a PersistentVolumeClaim, by a live read, and what that means for an archive.
+//! A volume that archives are kept on: a PersistentVolumeClaim, by a live read, and what that means for an archive.
 //!
 //! A claim is known by its UID: whoever deletes one and makes another of its name has an empty volume.
 
@@ -41,14 +41,6 @@ pub async fn read(context: &Context, claim: &str) -> Result<Standing, ApplyError
     Ok(Standing::of(live.as_ref()))
 }
 
-/// Reads how it stands with what the archive was written to.
-pub async fn of_archive(context: &Context, archive: &Archive) -> Result<Standing, ApplyError> {
-    match &archive.volume {
-        Some(volume) => read(context, &volume.claim).await,
-        None => Ok(Standing::Missing),
-    }
-}
-
 impl Standing {
     fn of(live: Option<&PersistentVolumeClaim>) -> Self {
         let Some(live) = live else { return Self::Missing };
@@ -85,11 +77,7 @@ impl Standing {
     }
 
     /// What stands against the drop of the database of that object, whose archive has to be where it was written.
-    pub fn objection(&self, archive: &Archive, object: &str) -> Option<Summary> {
-        let Some(volume) = &archive.volume else {
-            let gone = "it was made before it was recorded where archives are kept";
-            return Some(lost(archive, object, gone));
-        };
+    pub fn objection(&self, volume: &Volume, archive: &Archive, object: &str) -> Option<Summary> {
         let name = format!("PersistentVolumeClaim {SERVERS_NAMESPACE}/{} (UID {})", volume.claim, volume.uid);
         match self {
             Self::Bound(live) if live == volume => None,
@@ -136,8 +124,8 @@ mod tests {
         serde_json::from_value(json!({"metadata": metadata, "status": {"phase": phase}})).unwrap()
     }
 
-    fn archive(volume: Option<Volume>) -> Archive {
-        Archive { object: "file:///archives/o".into(), volume, ..Archive::default() }
+    fn archive() -> Archive {
+        Archive { object: "file:///archives/o".into(), ..Archive::default() }
     }
 
     #[test]
@@ -173,10 +161,9 @@ mod tests {
 
     #[test]
     fn a_drop_waits_unless_the_archive_is_where_it_was_written_and_says_which_one_is_gone() {
-        let of = |standing: Standing, kept: Option<Volume>| standing.objection(&archive(kept), "t-x-app");
-        assert_eq!(of(Standing::Bound(volume("u")), Some(volume("u"))), None);
-        let Some(Summary::Stalled { reason: "ArchiveMissing", message }) =
-            of(Standing::Bound(volume("new")), Some(volume("u")))
+        let of = |standing: Standing| standing.objection(&volume("u"), &archive(), "t-x-app");
+        assert_eq!(of(Standing::Bound(volume("u"))), None);
+        let Some(Summary::Stalled { reason: "ArchiveMissing", message }) = of(Standing::Bound(volume("new")))
         else {
             panic!("nothing stands against it")
         };
@@ -186,16 +173,13 @@ mod tests {
              tenantry-servers/archives (UID u) is gone, and the one of that name is another one (UID new); everything is kept; to \
              have another one made: tenantry undelete t-x-app, then tenantry purge t-x-app"
         );
-        for (standing, kept) in [
-            (Standing::Missing, Some(volume("u"))),
-            (Standing::Leaving, Some(volume("u"))),
-            (Standing::Unbound { volume: volume("new"), lost: false }, Some(volume("u"))),
-            (Standing::Bound(volume("u")), None),
-        ] {
-            assert!(matches!(of(standing, kept), Some(Summary::Stalled { .. })));
+        for standing in
+            [Standing::Missing, Standing::Leaving, Standing::Unbound { volume: volume("new"), lost: false }]
+        {
+            assert!(matches!(of(standing), Some(Summary::Stalled { .. })));
         }
         // It may come back by itself.
         let without = Standing::Unbound { volume: volume("u"), lost: true };
-        assert!(matches!(of(without, Some(volume("u"))), Some(Summary::Progressing { .. })));
+        assert!(matches!(of(without), Some(Summary::Progressing { .. })));
     }
 }

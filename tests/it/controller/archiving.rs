@@ -84,7 +84,7 @@ fn stored(archive: &Value) -> String {
 }
 
 /// Waits until the tombstone's message has that in it.
-async fn told(scene: &Stage<'_>, database: &Key, what: &str) {
+pub async fn told(scene: &Stage<'_>, database: &Key, what: &str) {
     scene
         .until(Kind::ServerDatabase, database, &format!("says: {what}"), |database| {
             condition(database, "Ready")?["message"].as_str()?.contains(what).then_some(())

@@ -49,6 +49,16 @@ async fn names_that_cannot_be_are_refused_with_the_rule() {
     assert!(error.to_string().contains("metadata.name must be a DNS label of at most 24"), "{error}");
 }
 
+/// A DatabaseServer whose archives are kept there.
+fn archived(archive: &Value) -> Value {
+    json!({"external": {"host": "h", "adminSecretName": "s"}, "archive": archive})
+}
+
+/// A DatabaseServer whose archives are kept in a bucket of that server.
+fn endpoint(endpoint: &str) -> Value {
+    archived(&json!({"s3": {"bucket": "b-1", "endpoint": endpoint, "credentialsSecretName": "s"}}))
+}
+
 #[tokio::test]
 async fn malformed_objects_are_refused_with_the_field() {
     let site = Site::shared().await;
@@ -67,6 +77,22 @@ async fn malformed_objects_are_refused_with_the_field() {
             json!({"external": {"host": "h", "port": 99999, "adminSecretName": "s"}}),
             "spec.external.port: Invalid value",
         ),
+        (Kind::DatabaseServer, archived(&json!({})), "exactly one of volume and s3 is required"),
+        (
+            Kind::DatabaseServer,
+            archived(
+                &json!({"volume": {"claimName": "c"}, "s3": {"bucket": "b-1", "region": "r", "credentialsSecretName": "s"}}),
+            ),
+            "exactly one of volume and s3 is required",
+        ),
+        (
+            Kind::DatabaseServer,
+            archived(&json!({"s3": {"bucket": "b-1", "credentialsSecretName": "s"}})),
+            "endpoint or region is required: name the store's endpoint",
+        ),
+        (Kind::DatabaseServer, endpoint("http://127.0.0.1:9000"), "spec.archive.s3.endpoint: Invalid value"),
+        (Kind::DatabaseServer, endpoint("https://user@s3"), "spec.archive.s3.endpoint: Invalid value"),
+        (Kind::DatabaseServer, endpoint("https://s3/path"), "spec.archive.s3.endpoint: Invalid value"),
         (
             Kind::Blueprint,
             json!({"databases": [{"name": "Orders"}]}),
@@ -97,13 +123,15 @@ async fn malformed_objects_are_refused_with_the_field() {
 const IMAGES: &[&str] = &["Acme", "a-"];
 /// Where capitals are allowed.
 const CAPITALS: &[&str] = &["Acme"];
+/// Where words are: the folder of a bucket.
+const WORDS: &[&str] = &["-a", "a-", "Acme"];
 /// Labels have empty values, too.
 const VALUES: &[&str] = &["", "Acme"];
 /// What people and roles may be called: the API server and PostgreSQL know. It is compared and never part of a statement.
 const ANYTHING: &[&str] = HOSTILE.split_at(1).1;
 
 /// Every field that holds a name, as a spec with `@` in its place, and which of the wrong ones are fine there.
-const NAME_FIELDS: [(Kind, &str, &[&str]); 37] = [
+const NAME_FIELDS: [(Kind, &str, &[&str]); 43] = [
     (Kind::Tenant, r#"{"planRef": {"name": "@"}}"#, &[]),
     (Kind::Tenant, r#"{"planRef": {"name": "p"}, "blueprints": [{"name": "@"}]}"#, &[]),
     (Kind::Blueprint, r#"{"databases": [{"name": "@"}]}"#, &[]),
@@ -166,6 +194,36 @@ const NAME_FIELDS: [(Kind, &str, &[&str]); 37] = [
     (
         Kind::DatabaseServer,
         r#"{"external": {"host": "h", "adminSecretName": "s"}, "archive": {"volume": {"claimName": "@"}}}"#,
+        &[],
+    ),
+    (
+        Kind::DatabaseServer,
+        r#"{"external": {"host": "h", "adminSecretName": "s"}, "archive": {"s3": {"bucket": "@", "endpoint": "https://s3", "credentialsSecretName": "s"}}}"#,
+        &[],
+    ),
+    (
+        Kind::DatabaseServer,
+        r#"{"external": {"host": "h", "adminSecretName": "s"}, "archive": {"s3": {"bucket": "b-1", "endpoint": "https://s3", "credentialsSecretName": "s", "prefix": "@"}}}"#,
+        WORDS,
+    ),
+    (
+        Kind::DatabaseServer,
+        r#"{"external": {"host": "h", "adminSecretName": "s"}, "archive": {"s3": {"bucket": "b-1", "endpoint": "@", "credentialsSecretName": "s"}}}"#,
+        &[],
+    ),
+    (
+        Kind::DatabaseServer,
+        r#"{"external": {"host": "h", "adminSecretName": "s"}, "archive": {"s3": {"bucket": "b-1", "endpoint": "https://s3", "credentialsSecretName": "s", "region": "@"}}}"#,
+        &[],
+    ),
+    (
+        Kind::DatabaseServer,
+        r#"{"external": {"host": "h", "adminSecretName": "s"}, "archive": {"s3": {"bucket": "b-1", "endpoint": "https://s3", "credentialsSecretName": "@"}}}"#,
+        &[],
+    ),
+    (
+        Kind::DatabaseServer,
+        r#"{"external": {"host": "h", "adminSecretName": "s"}, "archive": {"s3": {"bucket": "b-1", "endpoint": "https://s3", "credentialsSecretName": "s", "caSecretName": "@"}}}"#,
         &[],
     ),
     (

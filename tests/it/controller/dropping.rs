@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use tenantry::api::names::PhysicalName;
 use tenantry::controller::database::tombstone::seal;
 use tenantry::controller::object::{Key, Kind};
-use tenantry::postgres::tombstone::Archive;
+use tenantry::postgres::tombstone::{Archive, Place};
 
 use super::archiving::{VOLUME, claimed};
 use super::claims::{phase, rows, server_database, write_row};
@@ -60,7 +60,7 @@ pub async fn archive(scene: &Stage<'_>, database: &Key) {
         taken_at: "2026-11-21T00:00:00Z".into(),
         system_identifier: system,
         generation,
-        volume: Some(claimed(scene, VOLUME).await),
+        place: Some(Place::Volume(claimed(scene, VOLUME).await)),
     };
     for statement in &seal(&physical, archive).batches[0].statements {
         admin.execute(AssertSqlSafe(statement.sql().unwrap())).await.unwrap();

@@ -3,6 +3,7 @@
 mod admin;
 mod adoption;
 pub mod archiving;
+mod archiving_s3;
 mod bad_input;
 mod brake;
 mod change;

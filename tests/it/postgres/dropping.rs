@@ -13,7 +13,7 @@ use tenantry::controller::database::want::DatabaseSpec;
 use tenantry::postgres::execute::ExecuteError;
 use tenantry::postgres::facts::Phase;
 use tenantry::postgres::observe::{self, Coming};
-use tenantry::postgres::tombstone::{Archive, Extent, OwnRole, TombstoneName, Volume};
+use tenantry::postgres::tombstone::{Archive, Extent, OwnRole, Place, TombstoneName, Volume};
 
 use super::converge::settled;
 use super::fixture::{Fixture, keeping_passwords, login, run, texts, want};
@@ -46,12 +46,12 @@ pub(super) async fn archive(fixture: &Fixture, spec: &DatabaseSpec) -> Archive {
         taken_at: "2026-11-21T00:00:00Z".into(),
         system_identifier: facts.server.system_identifier.clone(),
         generation: facts.markers[0].generation,
-        volume: Some(volume()),
+        place: Some(volume()),
     }
 }
 
-fn volume() -> Volume {
-    Volume { claim: "archives".into(), uid: "u".into() }
+fn volume() -> Place {
+    Place::Volume(Volume { claim: "archives".into(), uid: "u".into() })
 }
 
 /// A tombstone with a verified archive, whose grace has ended.
@@ -87,7 +87,7 @@ async fn next(fixture: &Fixture, spec: &DatabaseSpec) -> (Plan, Vec<String>) {
     let asked = Asked { purge: purged(marker), since: 0 };
     let tombstone = tombstone(fixture, spec).await;
     let due = due(&spec.physical, marker, tombstone.as_ref(), asked).unwrap();
-    let reread = Reread { sha256: due.proof.archive.sha256.clone(), volume: volume() };
+    let reread = Reread { sha256: due.proof.archive.sha256.clone(), place: volume() };
     let warrant = due.warrant(Some(&volume()), Some(&reread)).unwrap();
     (drop_database(&warrant, &facts).unwrap(), vec![])
 }

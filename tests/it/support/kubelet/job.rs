@@ -13,7 +13,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Secret};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Secret, SecretProjection};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -124,6 +124,9 @@ async fn mounted(client: &Client, namespace: &str, job: &Job, spec: &PodSpec) ->
             continue;
         }
         fs::create_dir_all(&place).unwrap();
+        for source in volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten()) {
+            project(client, namespace, source.secret.as_ref().unwrap(), &place).await;
+        }
         let Some(source) = &volume.secret else { continue };
         let secret = secret(client, namespace, job, source.secret_name.as_deref().unwrap()).await?;
         for (key, ByteString(value)) in secret.data.unwrap_or_default() {
@@ -131,6 +134,18 @@ async fn mounted(client: &Client, namespace: &str, job: &Job, spec: &PodSpec) ->
         }
     }
     Some(root)
+}
+
+/// What a projected volume shows of a Secret. Who makes such a Job has seen that it is there.
+async fn project(client: &Client, namespace: &str, source: &SecretProjection, place: &Path) {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let data = secrets.get(&source.name).await.unwrap().data.unwrap_or_default();
+    for item in source.items.iter().flatten() {
+        match data.get(&item.key) {
+            Some(ByteString(value)) => fs::write(place.join(&item.path), value).unwrap(),
+            None => assert_eq!(source.optional, Some(true), "{item:?}"),
+        }
+    }
 }
 
 /// The Secret, once it is there. `None` if the Job goes before.
