@@ -29,7 +29,7 @@ needs_root() { [ -n "$root" ] || { left_out+=("$1"); return 1; }; }
 # The crate's tests. In CI those few that failed are run once more, by themselves, and named: what passes then is flaky,
 # which is a bug of its own, but none of the change that waits for the answer.
 cargo_test() {
-  local log failed_once
+  local log failed_once name
   log=$(mktemp)
   cargo test --locked --no-fail-fast -- "$@" 2>&1 | tee "$log" && return
   mapfile -t failed_once < <(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log")

@@ -156,6 +156,11 @@ impl Core {
         self.states.get(key).and_then(|state| state.running).unwrap_or(Lane::Background)
     }
 
+    /// Whether the object's turn is under way.
+    pub fn is_running(&self, key: &Key) -> bool {
+        self.states.get(key).is_some_and(|state| state.running.is_some())
+    }
+
     /// How often the object's turns have failed in a row.
     pub fn failures(&self, key: &Key) -> u32 {
         self.states.get(key).map_or(0, |state| state.failures)
@@ -233,6 +238,11 @@ impl Queue {
         }
     }
 
+    /// Whether the object's turn is under way.
+    pub fn is_running(&self, key: &Key) -> bool {
+        self.core().is_running(key)
+    }
+
     /// The turn went well.
     pub fn done(&self, key: &Key, next: Option<Duration>) {
         self.change(|core| core.done(key, next.map(|wait| Instant::now() + wait)));
@@ -298,7 +308,9 @@ mod tests {
         let (mut core, now) = (Core::default(), Instant::now());
         core.add(&key("a"), Lane::Background);
         core.add(&key("a"), Lane::Background);
+        assert!(!core.is_running(&key("a")), "it waits");
         assert_eq!(core.pop(now), Some(key("a")));
+        assert!(core.is_running(&key("a")));
         core.add(&key("a"), Lane::Background);
         assert_eq!(core.pop(now), None, "it is running");
         core.done(&key("a"), None);

@@ -12,7 +12,7 @@ use crate::api::condition::{Summary, reason};
 use crate::controller::apply::ApplyError;
 use crate::controller::context::Context;
 use crate::controller::database::{project, protection};
-use crate::controller::object::Key;
+use crate::controller::object::{Key, Kind};
 use crate::controller::{outcome, triggers};
 use crate::postgres::facts::{Marker, Phase};
 use crate::postgres::observe::{self, Markers};
@@ -201,8 +201,12 @@ pub async fn project(context: &Context, server: &str, markers: &[Marker]) {
     for marker in markers {
         let key = Key::cluster(&marker.object_name());
         let claim = Key::namespaced(&marker.claim.namespace, &marker.claim.name);
-        // While a claim makes its database, the object is its own to make, when there is something to show.
-        if marker.phase == Phase::Creating && context.stores.tenant_databases.get(&claim).is_some() {
+        // While a claim makes its database, the object is its own to make, when there is something to show: also after the
+        // last statement, as long as the turn goes on that will.
+        let has_turn = || context.queue(Kind::TenantDatabase).is_some_and(|queue| queue.is_running(&claim));
+        if context.stores.tenant_databases.get(&claim).is_some()
+            && (marker.phase == Phase::Creating || has_turn())
+        {
             continue;
         }
         if context.stores.server_databases.get(&key).is_none()
