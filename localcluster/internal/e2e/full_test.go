@@ -57,9 +57,14 @@ func (c *testCluster) assertServed(t *testing.T, want string) {
 		return err
 	})
 	service := c.kubectl(t, "get", "service", "web", "--namespace", "web", "-o", "jsonpath={.spec.clusterIP}")
-	if r := c.localcluster(t, "exec", "--", filepath.Join(programs, "pod"), "get", "http://"+service+"/"); r.stdout != want {
-		t.Errorf("the Service answers %q, %s", r.stdout, r.stderr)
-	}
+	// kube-proxy hears of a pod that is ready when everybody else does.
+	eventually(t, func() error {
+		r := c.localcluster(t, "exec", "--", filepath.Join(programs, "pod"), "get", "http://"+service+"/")
+		if r.stdout != want {
+			return fmt.Errorf("the Service answers %q, %s", r.stdout, r.stderr)
+		}
+		return nil
+	})
 	eventually(t, func() error {
 		r := c.command(t, "kubectl", "--kubeconfig", c.layout.Kubeconfig(), "exec", "--namespace", "web", "web", "--", "/pod", "get", "http://web.web.svc.cluster.local/")
 		if r.stdout != want {
