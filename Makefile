@@ -45,7 +45,7 @@ UNHEARD := faults::stale::what_no_watch_tells_is_done_as_soon_as_it_is_heard_of
 test-faults: deps target/bin/localcluster ## Stop the world at every effect of the operator, and see that all ends well
 	@export TENANTRY_FAULTS="$${TENANTRY_FAULTS:-all}"
 	# Optimised: a plan starts the operator twice, and compares the whole state again and again.
-	campaign() { $(CARGO) test --locked --quiet --release --test it -- --exact --nocapture "$$@"; }
+	campaign() { $(CARGO) test --locked --quiet --profile bench --test it -- --exact --nocapture "$$@"; }
 	case $$TENANTRY_FAULTS in
 	  quoting*) campaign $(QUOTING) ;;
 	  deletions*) campaign $(DELETIONS) ;;
