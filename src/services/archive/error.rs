@@ -1,8 +1,6 @@
 //! Why there is no archive: the stage, and one of the steps' own errors.
 
-use std::error::Error;
-
-use super::logic::InvalidValue;
+use super::logic::{InvalidValue, chain};
 use super::read::ReadError;
 use super::store::StoreError;
 use super::tools::ToolError;
@@ -82,17 +80,7 @@ pub enum Cause {
 impl ArchiveError {
     /// What is wrong, with every cause.
     pub fn message(&self) -> String {
-        let mut text = self.cause.to_string();
-        let mut next = self.cause.source();
-        while let Some(error) = next {
-            let cause = error.to_string();
-            // Libraries repeat their source in their own message.
-            if !text.contains(&cause) {
-                text = format!("{text}: {cause}");
-            }
-            next = error.source();
-        }
-        text
+        chain(&self.cause)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the archive decides from values alone: names in the store, what of a dump is restored, and files for libpq.
 
+use std::error::Error;
 use std::path::PathBuf;
 
 /// Longest name of an archive.
@@ -246,6 +247,21 @@ pub fn complaint(stderr: &str) -> String {
         }
     }
     stderr.lines().last().unwrap_or_default().to_owned()
+}
+
+/// An error and all that it came of.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let cause = error.to_string();
+        // Libraries repeat their source in their own message.
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        next = error.source();
+    }
+    text
 }
 
 #[cfg(test)]

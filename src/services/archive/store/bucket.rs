@@ -22,7 +22,7 @@ use object_store::{
     CredentialProvider, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload,
 };
 
-use super::super::logic::{ObjectName, refusal, stale};
+use super::super::logic::{ObjectName, chain, refusal, stale};
 use super::https::{Https, untrusted};
 use super::transfer::Download;
 use crate::api::archive::{S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_SESSION_TOKEN};
@@ -280,18 +280,4 @@ impl Bucket {
 /// Whether there is nothing of that name. A bucket that is not there is another thing.
 pub(super) fn is_missing(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::NotFound { .. }) && !chain(error).contains("NoSuchBucket")
-}
-
-/// An error and all that it came of.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let cause = error.to_string();
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-        next = error.source();
-    }
-    text
 }
