@@ -147,10 +147,14 @@ async fn provision(
     let recalled = standing::recall(context, validated).await;
     let provisioned = match recalled {
         Some(provisioned) => provisioned,
-        None => match observed(context, fetched, validated).await? {
-            Ok(provisioned) => provisioned,
-            Err(summary) => return Ok(Err(summary)),
-        },
+        None => {
+            // Until this turn has gone through, nothing is known: what an earlier one found must not speak for it.
+            context.standings.forget(&key_of(&fetched.claim));
+            match observed(context, fetched, validated).await? {
+                Ok(provisioned) => provisioned,
+                Err(summary) => return Ok(Err(summary)),
+            }
+        }
     };
     let protected = protection::of(context, &provisioned.marker);
     let mut declared = binding::declare(fetched, validated, &provisioned)?;

@@ -1,7 +1,7 @@
 //! Extensions that a blueprint or a claim asks for, from the operator's side: made, found missing, and refused by name.
 
 use serde_json::{Value, json};
-use sqlx::{Executor, Row};
+use sqlx::{Executor, PgConnection, Row};
 use tenantry::controller::object::{Key, Kind};
 
 use super::claims::{binding, session, told};
@@ -21,6 +21,12 @@ async fn installed(scene: &Stage<'_>, claim: &str) -> Vec<String> {
 
 fn extensions(names: &[&str]) -> Value {
     names.iter().map(|name| json!({"name": name})).collect()
+}
+
+/// How often a transaction failed in the database that this is a session in.
+async fn failures(admin: &mut PgConnection) -> i64 {
+    let sql = "select xact_rollback from pg_stat_database where datname = current_database()";
+    admin.fetch_one(sql).await.unwrap().get(0)
 }
 
 /// The Tenant `acme` with one database `orders` that has these extensions by its blueprint.
@@ -60,6 +66,15 @@ async fn a_blueprints_extensions_are_made_and_one_that_is_missing_is_made_again(
     let drifted = scene.get(Kind::TenantDatabase, &claim).await.unwrap();
     assert_eq!(condition(&drifted, "Drifted").unwrap()["message"], "extension pg_trgm is gone");
     assert_eq!(told(&scene, &claim, "DriftCorrected").await, Vec::<String>::new());
+    // Nor does a turn that nobody asked for take it for what it was before.
+    let before = failures(&mut admin).await;
+    touch(&scene, &claim, "still-blocked").await;
+    wait_until(A_MINUTE, "it is tried again", async || {
+        let failures = failures(&mut admin).await;
+        if failures > before { Ok(()) } else { Err(format!("{failures} failures")) }
+    })
+    .await;
+    scene.refused(Kind::TenantDatabase, &claim, "ReconcileFailed").await;
     admin.execute("drop type extensions.gtrgm").await.unwrap();
     touch(&scene, &claim, "unblocked").await;
     wait_until(A_MINUTE, "it is there again, and that is told", async || {
