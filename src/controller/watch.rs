@@ -4,12 +4,14 @@
 //! what tells a change is kept. Lists are streamed (KEP-3157), so a start holds one object at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta};
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
+use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
 use tokio::task::JoinSet;
@@ -25,6 +27,38 @@ use crate::api::labels;
 
 /// Objects in one page of the first list.
 const PAGE: u32 = 250;
+
+const FIRST_WAIT: Duration = Duration::from_millis(800);
+/// A CRD that is installed again, and an API server that is back, are seen within so long. kube's own backoff waits up to a
+/// minute, and takes two to forget the failures of before.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a watch that failed waits until it is tried again; `random` draws from 0..1.
+struct Waits<R> {
+    random: R,
+    failures: u32,
+}
+
+impl<R: FnMut() -> f64> Iterator for Waits<R> {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let wait = FIRST_WAIT.saturating_mul(1 << self.failures.min(10)).min(LONGEST_WAIT);
+        self.failures = self.failures.saturating_add(1);
+        Some(wait.mul_f64(0.5 + (self.random)() / 2.0))
+    }
+}
+
+impl<R: FnMut() -> f64 + Send + Sync + Unpin> Backoff for Waits<R> {
+    fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+fn backoff(context: &Context) -> impl Backoff {
+    // A watch that starts and fails at once did not succeed.
+    ResetTimerBackoff::new(Waits { random: || context.jitter(), failures: 0 }, LONGEST_WAIT)
+}
 
 /// Label selector of everything that we made.
 fn ours() -> String {
@@ -101,7 +135,7 @@ where
 {
     let api: Api<DeserializeGuard<K>> = Api::all(context.client.clone());
     let config = watcher::Config::default().streaming_lists();
-    let events = kube::runtime::watcher(api, config).default_backoff();
+    let events = kube::runtime::watcher(api, config).backoff(backoff(context));
     pin_mut!(events);
     while let Some(event) = events.next().await {
         match event {
@@ -156,7 +190,7 @@ async fn watch_children(context: &Context, kind: Kind) {
     let resource: ApiResource = kind.api_resource();
     let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(context.client.clone(), &resource);
     let config = watcher::Config::default().labels(&ours()).streaming_lists();
-    let events = kube::runtime::watcher(api, config).default_backoff();
+    let events = kube::runtime::watcher(api, config).backoff(backoff(context));
     pin_mut!(events);
     while let Some(event) = events.next().await {
         match event {
@@ -186,7 +220,8 @@ async fn watch_admin_secrets(context: &Context) {
     let resource = Kind::Secret.api_resource();
     let api: Api<PartialObjectMeta<DynamicObject>> =
         Api::namespaced_with(context.client.clone(), labels::SERVERS_NAMESPACE, &resource);
-    let events = kube::runtime::watcher(api, watcher::Config::default().streaming_lists()).default_backoff();
+    let events =
+        kube::runtime::watcher(api, watcher::Config::default().streaming_lists()).backoff(backoff(context));
     pin_mut!(events);
     while let Some(event) = events.next().await {
         match event {
@@ -222,5 +257,23 @@ fn child_changed(context: &Context, kind: Kind, change: &Change<Child>) {
                 triggers::binding_changed(context, kind, key);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_is_tried_again_within_ten_seconds_however_often_it_failed() {
+        let seconds = |random: f64| -> Vec<f64> {
+            Waits { random: || random, failures: 0 }.take(6).map(|wait| wait.as_secs_f64()).collect()
+        };
+        assert_eq!(seconds(0.0), [0.4, 0.8, 1.6, 3.2, 5.0, 5.0]);
+        assert_eq!(seconds(1.0), [0.8, 1.6, 3.2, 6.4, 10.0, 10.0]);
+        let mut waits = Waits { random: || 1.0, failures: u32::MAX };
+        assert_eq!(waits.next(), Some(LONGEST_WAIT));
+        waits.reset();
+        assert_eq!(waits.next(), Some(FIRST_WAIT));
     }
 }

@@ -2,17 +2,21 @@
 //! nothing is lost.
 //!
 //! A trial is a tenant with a row in each of its databases, and a few deletions in a random order. Ten trials share an
-//! operator, which is killed or ended between the deletions, a server, which is stopped and started, and an etcd, which is
-//! put back to where it was before the first of them. In the end everything that was deleted is gone or made again,
-//! everything else is Ready or says what it waits for, and every row is still there. `make test` draws ten trials,
-//! `make test-faults` a thousand.
+//! operator, which is killed or ended between the deletions, a server, which is stopped and started, the definitions of our
+//! kinds, which are deleted with every object of the kind and installed again, and an etcd, which is put back to where it was
+//! before the first of them. In the end everything that was deleted is gone or made again, everything else is Ready or says
+//! what it waits for, and every row is still there. `make test` draws ten trials, `make test-faults` a thousand.
 
 use futures::future::join_all;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, Row};
+use tenantry::api::labels;
 use tenantry::controller::object::{Key, Kind};
 
 use super::wanted::Share;
@@ -67,8 +71,10 @@ impl Blow {
 /// A tenant and what becomes of it.
 struct Trial<'a> {
     scene: Stage<'a>,
-    /// What it deletes; in the end, what of that has not been undone.
+    /// What it deletes.
     blows: Vec<Blow>,
+    /// What was deleted, by itself or with its definition, and was not undone by a backup.
+    struck: Vec<Blow>,
     /// Names of its databases.
     databases: Vec<String>,
 }
@@ -92,11 +98,12 @@ impl<'a> Trial<'a> {
             write_row(&scene, &secret, claim).await;
             databases.push(binding(&scene, &secret).await.remove("database").unwrap());
         }
-        Self { scene, blows, databases }
+        Self { scene, blows, struck: vec![], databases }
     }
 
-    /// Deletes something, if it is still there.
-    async fn strike(&self, blow: Blow) {
+    /// Deletes what comes next, if it is still there.
+    async fn strike(&mut self, round: usize) {
+        let Some(blow) = self.blows.get(round).copied() else { return };
         let (scene, inside) = (&self.scene, |name: &str| self.scene.inside("acme", name));
         let object = |claim: &str| {
             let at = CLAIMS.iter().position(|it| *it == claim).unwrap();
@@ -118,17 +125,18 @@ impl<'a> Trial<'a> {
                 true
             }
         };
-        assert!(there || blow != Blow::Tenant, "there was no tenant");
+        assert!(there || blow != Blow::Tenant || self.struck.contains(&blow), "there was no tenant");
+        self.struck.push(blow);
     }
 
     /// Waits until what had to go is gone and nothing else is undone without a word, and looks for the rows.
     async fn ends(&self) {
         let (scene, tenant) = (&self.scene, self.scene.cluster("acme"));
-        if self.blows.contains(&Blow::Tenant) {
+        if self.struck.contains(&Blow::Tenant) {
             scene.gone(Kind::Tenant, &tenant).await;
-        } else if self.blows.contains(&Blow::Plan) {
+        } else if self.struck.contains(&Blow::Plan) {
             scene.refused(Kind::Tenant, &tenant, "PlanNotFound").await;
-        } else if self.blows.contains(&Blow::Blueprint) {
+        } else if self.struck.contains(&Blow::Blueprint) {
             scene.refused(Kind::Tenant, &tenant, "BlueprintNotFound").await;
         } else {
             self.whole().await;
@@ -137,7 +145,7 @@ impl<'a> Trial<'a> {
         self.has_its_rows().await;
 
         // Whatever is missing, its tenant can be deleted, and loses nothing by that either.
-        if !self.blows.contains(&Blow::Tenant) {
+        if !self.struck.contains(&Blow::Tenant) {
             scene.delete(Kind::Tenant, &tenant).await;
             scene.gone(Kind::Tenant, &tenant).await;
         }
@@ -226,25 +234,55 @@ enum Turn {
     Up,
     /// An earlier backup of etcd is restored.
     Restore,
+    /// The definition of a kind is deleted, and installed again.
+    Definition,
     Nothing,
 }
 
 impl Turn {
-    const ALL: [Self; 6] = [Self::Kill, Self::Stop, Self::Down, Self::Up, Self::Restore, Self::Nothing];
+    const ALL: [Self; 7] =
+        [Self::Kill, Self::Stop, Self::Down, Self::Up, Self::Restore, Self::Definition, Self::Nothing];
+}
+
+/// Definitions that are deleted. That of the servers goes only with the servers, which stay as long as databases are on them.
+const DEFINITIONS: [(&str, Option<Blow>); 6] = [
+    ("plans", Some(Blow::Plan)),
+    ("blueprints", Some(Blow::Blueprint)),
+    ("tenants", Some(Blow::Tenant)),
+    // Made again by whoever made them.
+    ("tenantdatabases", None),
+    ("serverdatabases", None),
+    ("microservices", None),
+];
+
+/// Deletes the definition of a kind, with every object of the kind, and installs it again.
+async fn undefine(site: &Site, plural: &str) {
+    let crds: Api<CustomResourceDefinition> = Api::all(site.client().await);
+    let name = format!("{plural}.{}", tenantry::api::GROUP);
+    crds.delete(&name, &DeleteParams::default()).await.unwrap_err();
+    let allowed = Patch::Merge(json!({"metadata": {"annotations": {labels::ALLOW_DELETE: "true"}}}));
+    crds.patch(&name, &PatchParams::default(), &allowed).await.unwrap();
+    crds.delete(&name, &DeleteParams::default()).await.unwrap();
+    wait_until(A_MINUTE, &format!("{name} is gone"), async || {
+        let left = crds.get_opt(&name).await.unwrap();
+        left.map_or(Ok(()), |left| Err(format!("{:?}", left.status)))
+    })
+    .await;
+    site.install().await;
 }
 
 /// Trials at once.
 async fn run(site: &Site, random: &mut StdRng, count: usize) {
     let mut operator = Operator::start(site).await;
     let drawn: Vec<Vec<Blow>> = (0..count).map(|_| draw(random)).collect();
-    let mut trials = join_all(drawn.into_iter().map(|blows| Trial::prepare(site, blows))).await;
+    let mut trials: Vec<Trial<'_>> =
+        join_all(drawn.into_iter().map(|blows| Trial::prepare(site, blows))).await;
     let rounds = trials.iter().map(|trial| trial.blows.len()).max().unwrap_or_default();
     let turns: Vec<Turn> = (0..rounds).map(|_| *Turn::ALL.choose(random).unwrap()).collect();
     let backup = turns.contains(&Turn::Restore).then(|| site.back_up());
-    let (mut down, mut undone) = (false, 0);
+    let mut down = false;
     for (round, turn) in turns.into_iter().enumerate() {
-        let struck = trials.iter().filter_map(|trial| Some((trial, *trial.blows.get(round)?)));
-        join_all(struck.map(|(trial, blow)| trial.strike(blow))).await;
+        join_all(trials.iter_mut().map(|trial| trial.strike(round))).await;
         match turn {
             Turn::Kill => {
                 operator.kill().await;
@@ -257,8 +295,13 @@ async fn run(site: &Site, random: &mut StdRng, count: usize) {
             Turn::Restore => {
                 operator.kill().await;
                 site.restore(backup.as_ref().unwrap());
-                undone = round + 1;
+                trials.iter_mut().for_each(|trial| trial.struck.clear());
                 operator = Operator::start(site).await;
+            }
+            Turn::Definition => {
+                let (plural, blow) = *DEFINITIONS.choose(random).unwrap();
+                undefine(site, plural).await;
+                trials.iter_mut().for_each(|trial| trial.struck.extend(blow));
             }
             Turn::Down if !down => {
                 site.postgres.stop();
@@ -273,9 +316,6 @@ async fn run(site: &Site, random: &mut StdRng, count: usize) {
     }
     if down {
         site.postgres.start();
-    }
-    for trial in &mut trials {
-        trial.blows.drain(..undone.min(trial.blows.len()));
     }
     join_all(trials.iter().map(Trial::ends)).await;
     operator.stop().await;
