@@ -305,8 +305,9 @@ pub async fn stand(
     let answered = answered.map(|nonce| context.brakes.answered_since(&name, nonce, now));
     let answered = answered.map(|since| now.duration_since(since).unsigned_abs());
     let waiting = waiting(context, &name);
-    let is_over = |pace| brake::is_over(context.config.brake, answered, WINDOW, pace, waiting);
-    let is_over = recent.is_some_and(|(recent, all)| is_over(Pace { recent, all }));
+    // Of a server that cannot be asked nobody knows that things are calm. The answer's time runs out all the same.
+    let (recent, all) = recent.unwrap_or((u32::MAX, 0));
+    let is_over = brake::is_over(context.config.brake, answered, WINDOW, Pace { recent, all }, waiting);
     if is_over && !cancelled::owes(context, &name).await? {
         context.brakes.forget(&name);
         return Ok(Stand::Over);

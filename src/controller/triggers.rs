@@ -43,6 +43,18 @@ pub fn own_changed<K: OwnKind>(context: &Context, change: &Change<Own<K>>) {
     }
 }
 
+/// All objects of a kind of ours are known. A claim that went while its CRD was not served could not be told to be gone, and its end
+/// is no change any more.
+pub fn own_listed(context: &Context, kind: Kind) {
+    if kind == Kind::TenantDatabase {
+        each::<ServerDatabase>(context, |database| {
+            let claim = &database.spec.claim_ref;
+            let claim = Key::namespaced(&claim.namespace, &claim.name);
+            context.stores.tenant_databases.get(&claim).is_none()
+        });
+    }
+}
+
 /// A new object, a changed spec, a request and a deletion are what people wait for. Of those that a start finds, most were seen to
 /// before it.
 fn lane_of<K: OwnKind>(before: Option<&Own<K>>, after: &Own<K>) -> Lane {

@@ -146,8 +146,12 @@ where
                     Err(invalid) => invalid.metadata.managed_fields = None,
                 });
                 let store: &Store<Own<K>> = context.stores.store();
+                let listed = matches!(event, Event::InitDone);
                 for change in store.observe_event(event, guarded_meta::<K>, guarded_own::<K>) {
                     triggers::own_changed(context, &change);
+                }
+                if listed {
+                    triggers::own_listed(context, K::KIND);
                 }
             }
             Err(error) => tracing::warn!(object.kind = %K::KIND, %error, "watch failed; trying again"),

@@ -86,13 +86,17 @@ where
             Err(_) => "error",
         };
         context.metrics.turn(kind, result_name, started.elapsed());
+        tracing::debug!(object.kind = %kind, object.key = %key, turn.result = result_name, "took a turn");
         // Before another worker may give it the next one.
         context.servers.turn_is_over(kind, &key);
         match result {
             Ok(Next::Resync | Next::Called) => {
                 queue.done(&key, Some(outcome::spread(RESYNC, context.jitter())));
             }
-            Ok(Next::After(wait)) => queue.done(&key, Some(wait)),
+            // Whatever it waits for, it is looked at as often as everybody.
+            Ok(Next::After(wait)) => {
+                queue.done(&key, Some(wait.min(outcome::spread(RESYNC, context.jitter()))));
+            }
             Ok(Next::Backoff) => queue.failed(&key, context.jitter(), None),
             Ok(Next::BackoffWithin(limit)) => queue.failed(&key, context.jitter(), Some(limit)),
             // Of an object that is gone the watch tells in a moment.

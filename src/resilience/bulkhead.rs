@@ -4,6 +4,9 @@
 //! and keeps the place for them until they come, or say that they need it no more. So a place is never empty while
 //! somebody waits, and who does not come costs nobody their turn.
 //!
+//! Whoever is inside may ask again and stays inside until it goes away: who had to line up anew in the middle of what it came
+//! for would lose its place each time to those who wait, and they theirs to it, for ever.
+//!
 //! Of five that are called one is of the second line even while the first is full, so nobody starves.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -25,7 +28,7 @@ pub enum Line {
 #[derive(Debug)]
 pub struct Bulkhead<K> {
     places: usize,
-    inside: usize,
+    inside: HashSet<K>,
     called: HashSet<K>,
     /// Who found it full and has not [gone away](Bulkhead::pass) since.
     refused: HashSet<K>,
@@ -41,7 +44,7 @@ impl<K: Clone + Eq + Hash> Bulkhead<K> {
     pub fn new(places: usize) -> Self {
         Self {
             places,
-            inside: 0,
+            inside: HashSet::new(),
             called: HashSet::new(),
             refused: HashSet::new(),
             waiting: HashMap::new(),
@@ -52,12 +55,16 @@ impl<K: Clone + Eq + Hash> Bulkhead<K> {
         }
     }
 
-    /// Whether `key` may go in; if so it is inside until [`leave`](Self::leave). If not, it waits in that line.
+    /// Whether `key` may go in; if so it is inside until it [leaves](Self::leave) or [goes away](Self::pass). If not, it waits in
+    /// that line.
     pub fn enter(&mut self, key: &K, line: Line) -> bool {
-        if self.called.remove(key) || self.inside + self.called.len() < self.places {
+        if self.inside.contains(key) {
+            return true;
+        }
+        if self.called.remove(key) || self.inside.len() + self.called.len() < self.places {
             self.strike(key);
             self.refused.remove(key);
-            self.inside += 1;
+            self.inside.insert(key.clone());
             return true;
         }
         self.refused.insert(key.clone());
@@ -74,16 +81,16 @@ impl<K: Clone + Eq + Hash> Bulkhead<K> {
         false
     }
 
-    /// Somebody is out again. Returns who is called in.
-    pub fn leave(&mut self) -> Option<K> {
-        self.inside = self.inside.saturating_sub(1);
-        self.call()
+    /// `key` needs its place no more, if it has one. Returns who is called in.
+    pub fn leave(&mut self, key: &K) -> Option<K> {
+        if self.inside.remove(key) { self.call() } else { None }
     }
 
-    /// `key` goes away. If it was called and did not ask for its place, returns who is called in its stead. Who was called on
-    /// the way out comes back for it.
+    /// `key` goes away, with its place. If it was called and did not ask for its place, returns who is called in its stead. Who was
+    /// called on the way out comes back for it.
     pub fn pass(&mut self, key: &K) -> Option<K> {
-        if !self.refused.remove(key) && self.called.remove(key) { self.call() } else { None }
+        let declined = !self.refused.remove(key) && self.called.remove(key);
+        if self.inside.remove(key) || declined { self.call() } else { None }
     }
 
     /// Whether `key` asked for a place since it came and did not get in: it will get another chance. Who still waits from an
@@ -101,8 +108,8 @@ impl<K: Clone + Eq + Hash> Bulkhead<K> {
     }
 
     /// How many are inside.
-    pub const fn inside(&self) -> usize {
-        self.inside
+    pub fn inside(&self) -> usize {
+        self.inside.len()
     }
 
     /// How many wait.
@@ -111,7 +118,7 @@ impl<K: Clone + Eq + Hash> Bulkhead<K> {
     }
 
     fn call(&mut self) -> Option<K> {
-        if self.inside + self.called.len() >= self.places {
+        if self.inside.len() + self.called.len() >= self.places {
             return None;
         }
         self.calls = self.calls.wrapping_add(1);
@@ -158,12 +165,13 @@ mod tests {
         }
         // It became urgent while it waited.
         assert!(!bulkhead.enter(&"s2", Line::First));
-        let mut order = vec![];
-        while let Some(key) = bulkhead.leave() {
+        let (mut order, mut inside) = (vec![], "inside");
+        while let Some(key) = bulkhead.leave(&inside) {
             assert!(!bulkhead.enter(&"late", Line::Second), "the place is kept");
             bulkhead.strike(&"late");
             assert!(bulkhead.enter(&key, Line::First));
             order.push(key);
+            inside = key;
         }
         assert_eq!(order, ["f1", "f2", "f3", "f4", "s1", "f5", "s2"]);
     }
@@ -175,14 +183,14 @@ mod tests {
         assert!(!bulkhead.enter(&"gone", Line::First));
         assert!(!bulkhead.enter(&"next", Line::First));
         assert!(bulkhead.is_refused(&"gone"));
-        assert_eq!(bulkhead.leave(), Some("gone"));
+        assert_eq!(bulkhead.leave(&"inside"), Some("gone"));
         assert_eq!(bulkhead.pass(&"gone"), None, "it was called on its way out, and comes back");
         assert_eq!(bulkhead.pass(&"next"), None, "it was not called yet");
         assert_eq!(bulkhead.pass(&"gone"), Some("next"));
         assert!(bulkhead.enter(&"next", Line::First));
         assert!(!bulkhead.enter(&"a", Line::First));
         assert_eq!(bulkhead.dismiss(), ["a"]);
-        assert_eq!((bulkhead.leave(), bulkhead.waiting()), (None, 0));
+        assert_eq!((bulkhead.leave(&"next"), bulkhead.waiting()), (None, 0));
     }
 
     #[test]
@@ -193,10 +201,24 @@ mod tests {
         assert_eq!(bulkhead.pass(&"a"), None, "it waits on");
         // A turn that does not ask for a place, while it waits and when it is called.
         assert!(!bulkhead.is_refused(&"a"));
-        assert_eq!(bulkhead.leave(), Some("a"));
+        assert_eq!(bulkhead.leave(&"inside"), Some("a"));
         assert!(!bulkhead.is_refused(&"a"));
         assert_eq!(bulkhead.pass(&"a"), None);
         assert!(bulkhead.enter(&"b", Line::First), "its place was given up");
+    }
+
+    #[test]
+    fn who_is_inside_asks_again_and_is_not_sent_back_into_the_line() {
+        let mut bulkhead = Bulkhead::new(1);
+        assert!(bulkhead.enter(&"a", Line::Second));
+        assert!(!bulkhead.enter(&"b", Line::First));
+        assert!(bulkhead.enter(&"a", Line::Second), "it is inside");
+        assert_eq!((bulkhead.inside(), bulkhead.is_refused(&"a")), (1, false));
+        assert_eq!(bulkhead.leave(&"a"), Some("b"), "it needs its place no more");
+        assert_eq!(bulkhead.pass(&"a"), None, "its place is another's by now");
+        assert!(bulkhead.enter(&"b", Line::First));
+        assert_eq!(bulkhead.pass(&"b"), None);
+        assert_eq!(bulkhead.inside(), 0);
     }
 
     proptest! {
@@ -208,28 +230,32 @@ mod tests {
             steps in prop::collection::vec((0..4_u8, 0..12_u8, any::<bool>()), 0..200),
         ) {
             let mut bulkhead = Bulkhead::new(places);
-            let (mut inside, mut called): (Vec<u8>, HashSet<u8>) = (vec![], HashSet::new());
+            let (mut inside, mut called): (HashSet<u8>, HashSet<u8>) = Default::default();
             let mut refused: HashSet<u8> = HashSet::new();
             for (what, key, urgent) in steps {
                 match what {
-                    0 | 1 if !inside.contains(&key) => {
+                    0 | 1 => {
                         if bulkhead.enter(&key, if urgent { Line::First } else { Line::Second }) {
                             called.remove(&key);
                             refused.remove(&key);
-                            inside.push(key);
+                            inside.insert(key);
                         } else {
+                            prop_assert!(!inside.contains(&key));
                             refused.insert(key);
                         }
                     }
-                    2 if inside.pop().is_some() => called.extend(bulkhead.leave()),
-                    3 if !inside.contains(&key) => {
+                    2 => {
+                        inside.remove(&key);
+                        called.extend(bulkhead.leave(&key));
+                    }
+                    _ => {
                         let next = bulkhead.pass(&key);
+                        inside.remove(&key);
                         if !refused.remove(&key) {
                             called.remove(&key);
                         }
                         called.extend(next);
                     }
-                    _ => {}
                 }
                 prop_assert_eq!(bulkhead.inside(), inside.len());
                 prop_assert!(inside.len() + called.len() <= places);

@@ -18,7 +18,7 @@ use crate::controller::object::Kind;
 use crate::controller::publish;
 use crate::controller::queue::Lane;
 use crate::controller::tenant_database::standing::Compared;
-use crate::postgres::facts::{ElevatedRole, Marker};
+use crate::postgres::facts::{ElevatedRole, Marker, Phase};
 
 /// What a look at a server found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Found {
     roles: Vec<String>,
     /// What the look said of the claims on the server.
     claims: Compared,
+    /// How many bound databases it said nothing of: of each its own claim knows first what it was left as, and some it cannot know.
+    unknown: usize,
 }
 
 impl Found {
@@ -41,7 +43,10 @@ impl Found {
         let Compared { compared, drifted, differing: _ } = &self.claims;
         let databases =
             (*drifted > 0).then(|| format!("{drifted} of {} databases are not as declared", compared.len()));
-        self.roles.iter().cloned().chain(databases).collect()
+        let unknown = (self.unknown > 0).then(|| {
+            format!("{} databases were not compared: their claims look for themselves", self.unknown)
+        });
+        self.roles.iter().cloned().chain(databases).chain(unknown).collect()
     }
 }
 
@@ -57,7 +62,9 @@ pub(super) fn compare(context: &Context, fetched: &Fetched, reached: &Reached) -
     let roles = undeclared(&reached.elevated, &reached.markers, &claims.compared, &declared.collect());
     let roles =
         roles.iter().map(|role| format!("role {} is {}", role.name, role.rights.join(", "))).collect();
-    Found { roles, claims }
+    let bound = reached.markers.iter().filter(|row| row.phase == Phase::Bound);
+    let unknown = bound.filter(|row| !claims.compared.contains(&row.physical_name)).count();
+    Found { roles, claims, unknown }
 }
 
 /// Records an Event about roles that were not named until now. `fetched` is as it was before the status of this turn.
@@ -95,7 +102,6 @@ mod tests {
 
     use crate::api::server_database::Management;
     use crate::postgres::adoption::Adopted;
-    use crate::postgres::facts::Phase;
 
     #[test]
     fn only_roles_that_nobody_vouches_for_are_named() {

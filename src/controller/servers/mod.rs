@@ -20,23 +20,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
-use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::time::Instant;
 
-use self::visit::Use;
 pub use self::visit::Visit;
+use self::visit::{Use, silent};
 use super::circuits::{CONFIG, Metrics, reported};
-use super::database::refusal;
 use super::object::{Key, Kind};
 use super::outcome::Next;
 use super::queue::{Lane, Queues};
-use crate::api::condition::{Summary, reason};
+use crate::api::condition::Summary;
 use crate::api::database_server::CircuitState;
-use crate::postgres::connect::{AdminTarget, ConnectError, Heard, Last, OPERATOR_SESSIONS, ServerPool};
+use crate::postgres::connect::{AdminTarget, ConnectError, OPERATOR_SESSIONS, ServerPool};
 use crate::postgres::execute::Gate;
 use crate::resilience::bulkhead::{Bulkhead, Line};
-use crate::resilience::circuit::{Circuit, Outcome, Permit, State};
+use crate::resilience::circuit::{Circuit, State};
 use crate::telemetry;
 
 /// Turns that use one server at once: each holds a session on the operator database, and one is left for its look.
@@ -52,16 +50,26 @@ struct Known {
     pool: Option<ServerPool>,
     /// How it was reached when it was last found right and prepared.
     proven: Option<AdminTarget>,
-    /// Whether the last look found it right and prepared.
-    good: bool,
-    /// Whether this process has found out yet.
-    looked: bool,
+    found: Found,
     /// Why it cannot be used, as far as it was found out.
     trouble: Option<Summary>,
     /// Whether the last look met silence, and nobody has asked yet.
     silent: bool,
+    /// Whether its circuit has opened since it was last found right: whoever met that has said so.
+    opened: bool,
     circuit: Circuit,
     bulkhead: Bulkhead<Who>,
+}
+
+/// What the last look found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// This process has not looked yet.
+    Nothing,
+    /// It is right and prepared.
+    Right,
+    /// It cannot be used.
+    Wrong,
 }
 
 impl Known {
@@ -70,17 +78,18 @@ impl Known {
             number,
             pool: None,
             proven: None,
-            good: false,
-            looked: false,
+            found: Found::Nothing,
             trouble: None,
             silent: false,
+            opened: false,
             circuit: Circuit::new(CONFIG),
             bulkhead: Bulkhead::new(PLACES),
         }
     }
 
     fn usable(&self) -> Option<&ServerPool> {
-        self.pool.as_ref().filter(|_| self.good && self.circuit.state() == State::Closed)
+        let right = self.found == Found::Right;
+        self.pool.as_ref().filter(|_| right && self.circuit.state() == State::Closed)
     }
 }
 
@@ -160,8 +169,8 @@ impl Servers {
         self.ask(server, |known| known.usable().cloned()).flatten()
     }
 
-    /// Lets the turn of that object use the server, if it can be used now and there is a place. If there is none, the
-    /// object waits for one and is called: see [`holds_back`](Self::holds_back).
+    /// Lets the turn of that object use the server, if it can be used now and there is a place, which is its own until the turn is
+    /// over. If there is none, the object waits for one and is called: see [`holds_back`](Self::holds_back).
     pub fn enter(&self, server: &str, kind: Kind, key: &Key) -> Option<Visit<'_>> {
         let line = match self.queues.lane_of_turn(kind, key) {
             Lane::Urgent => Line::First,
@@ -213,7 +222,9 @@ impl Servers {
         } else {
             let pool = ServerPool::new(target, self.statements.clone()).map_err(NoLook::Target)?;
             known.pool = Some(pool.clone());
-            known.good = false;
+            if known.found == Found::Right {
+                known.found = Found::Wrong;
+            }
             known.circuit.reset();
             self.metrics.state(server, known.circuit.state());
             pool
@@ -245,14 +256,14 @@ impl Servers {
         self.ask(server, |known| known.circuit.state() != State::Open).unwrap_or(true)
     }
 
-    /// The server can be used from now on. `true` if it could not before.
+    /// The server can be used from now on. `true` if somebody may have found that it cannot.
     pub fn can_be_used(&self, server: &str) -> bool {
         let mut all = self.all();
         let known = all.of(server);
-        known.looked = true;
         known.trouble = None;
         known.proven = known.pool.as_ref().map(|pool| pool.target().clone());
-        known.pool.is_some() && !std::mem::replace(&mut known.good, true)
+        let was_right = std::mem::replace(&mut known.found, Found::Right) == Found::Right;
+        known.pool.is_some() && (std::mem::take(&mut known.opened) || !was_right)
     }
 
     /// The server cannot be used now. `true` if that is news.
@@ -260,14 +271,12 @@ impl Servers {
         let mut all = self.all();
         let known = all.of(server);
         known.trouble = Some(why.clone());
-        let news = known.good || !known.looked;
-        (known.good, known.looked) = (false, true);
-        news
+        std::mem::replace(&mut known.found, Found::Wrong) != Found::Wrong
     }
 
     /// Whether this process has found out whether the server can be used. Until then nobody may say that it cannot.
     pub fn is_looked_at(&self, server: &str) -> bool {
-        self.ask(server, |known| known.looked).unwrap_or(false)
+        self.ask(server, |known| known.found != Found::Nothing).unwrap_or(false)
     }
 
     /// Whether the look that just ended met silence, and the server is to be asked again before anybody is told.
@@ -302,7 +311,14 @@ impl Servers {
         Some(until.saturating_duration_since(Instant::now().into_std()) + Duration::from_millis(2))
     }
 
-    /// A turn of that object is over: a place that was kept for it is free if it did not take it.
+    /// The rest of that object's turn does without the server: its place is free.
+    pub fn is_done(&self, server: &str, kind: Kind, key: &Key) {
+        let who = (kind, key.clone());
+        let called = self.all().known.get_mut(server).and_then(|known| known.bulkhead.leave(&who));
+        called.iter().for_each(|who| self.call(who));
+    }
+
+    /// A turn of that object is over: its places are free, and those that were kept for it if it did not take them.
     pub fn turn_is_over(&self, kind: Kind, key: &Key) {
         let who = (kind, key.clone());
         let called: Vec<Who> =
@@ -321,57 +337,6 @@ impl Servers {
         }
     }
 
-    fn visit(
-        &self,
-        server: &str,
-        number: u64,
-        (pool, heard): (ServerPool, Heard),
-        permit: Option<Permit>,
-        what_for: Use,
-    ) -> Visit<'_> {
-        Visit { servers: self, server: server.to_owned(), number, pool, heard, permit, what_for }
-    }
-
-    /// A visit is over.
-    fn leave(&self, visit: &mut Visit<'_>) {
-        let heard = visit.heard.last();
-        let outcome = match &heard {
-            Last::Answer => Outcome::Success,
-            Last::Silence { .. } => Outcome::Failure,
-            Last::Nothing => Outcome::Ignored,
-        };
-        let jitter = self.random.lock().unwrap_or_else(PoisonError::into_inner).random();
-        let mut called = Vec::new();
-        {
-            let mut all = self.all();
-            let Some(known) = all.known.get_mut(&visit.server) else { return };
-            if known.number != visit.number {
-                return;
-            }
-            let before = known.circuit.state();
-            if let Some(permit) = visit.permit.take() {
-                known.circuit.record(permit, outcome, Instant::now().into_std(), jitter);
-            }
-            match visit.what_for {
-                Use::Look => known.silent = outcome == Outcome::Failure,
-                Use::Turn => called.extend(known.bulkhead.leave()),
-                Use::Pool => {}
-            }
-            let opened = before != State::Open && known.circuit.state() == State::Open;
-            if let (true, Last::Silence { text, full }) = (opened, heard) {
-                known.trouble = Some(if full { refusal::full(&text) } else { silent(&text) });
-                called.extend(known.bulkhead.dismiss());
-            }
-            self.changed(&visit.server, known, before);
-        }
-        for who in &called {
-            self.call(who);
-        }
-        if outcome == Outcome::Failure && visit.what_for != Use::Look {
-            self.queues.add(Kind::DatabaseServer, &Key::cluster(&visit.server), Lane::Urgent);
-        }
-    }
-
     fn changed(&self, server: &str, known: &Known, before: State) {
         let now = known.circuit.state();
         if now != before {
@@ -385,12 +350,6 @@ impl Servers {
     fn call(&self, (kind, key): &Who) {
         self.queues.add(*kind, key, Lane::Urgent);
     }
-}
-
-/// What is said of a server that is not asked any more.
-fn silent(text: &str) -> Summary {
-    let message = format!("{text}; check host, port, network and max_connections");
-    Summary::Progressing { reason: reason::SERVER_UNREACHABLE, message }
 }
 
 impl fmt::Debug for Servers {

@@ -53,7 +53,7 @@ impl Reconciler for Controller {
     const WORKERS: usize = 4;
 
     async fn reconcile(context: &Context, claim: TenantDatabase) -> Result<Next, ApplyError> {
-        let fetched = fetch::fetch(context, claim);
+        let mut fetched = fetch::fetch(context, claim);
         let leaked = leak::refuse(context, &fetched).await;
         if fetched.leaving {
             return leave(context, &fetched, leaked.is_ok()).await;
@@ -67,6 +67,8 @@ impl Reconciler for Controller {
         }
         if let Some(resuming) = status::resuming(&fetched, &validated, context.now()) {
             publish(context, &fetched.claim, resuming).await?;
+            // What is told on the way goes on from there.
+            fetched = fetch::again(context, fetched);
         }
         let provisioned = provision(context, &fetched, &validated).await?;
         let provisioned = provisioned.map_err(|problem| leak::noted(problem, &leaked.unwrap_or_default()));
@@ -156,6 +158,8 @@ async fn provision(
             }
         }
     };
+    // The rest is for the API server to write.
+    context.servers.is_done(&validated.server, Kind::TenantDatabase, &key_of(&fetched.claim));
     let protected = protection::of(context, &provisioned.marker);
     let mut declared = binding::declare(fetched, validated, &provisioned)?;
     declared.push(project::declared(&provisioned.marker, &validated.server, protected)?);

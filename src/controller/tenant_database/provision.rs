@@ -98,8 +98,9 @@ pub async fn provision(
             let written = written.map_err(|error| refusal::of_execute(&error))?;
             let made = extensions::make(context, &pool, claim, &batches[last..]).await;
             if made.is_err() {
-                // It is still to be made, and not gone.
-                held.declared.clone_from(&claim.declared);
+                // It is still to be made, and not gone. Of what else is newly declared some is there by now: neither that nor what was
+                // declared before is what the server has, and whatever is asked for next is to be done and no drift.
+                held.declared.take_if(|declared| claim.declared.as_ref() != Some(declared));
                 held.is_unfinished();
             }
             let lacking = made.err().into_iter().chain(lacking).reduce(extensions::together);

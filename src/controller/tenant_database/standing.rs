@@ -229,6 +229,7 @@ pub(super) async fn recall(context: &Context, claim: &Validated) -> Option<Provi
         && confirmed.elapsed() < STALE
         && again != Some(Duration::ZERO)
         && context.servers.is_usable(&claim.server)
+        && is_where_it_was(context, &claim.server, &settled.provisioned)
         && claim.credentials.iter().all(|it| is_as_written(context, &claim.namespace, &it.secret));
     if !fits {
         return None;
@@ -262,6 +263,13 @@ pub(super) fn has_seen_to(
 
 fn key_of(claim: &Validated) -> Key {
     Key::namespaced(&claim.namespace, claim.name.as_str())
+}
+
+/// Whether the server is reached as the claim's Secrets say: a turn may have begun before that changed.
+fn is_where_it_was(context: &Context, server: &str, told: &Provisioned) -> bool {
+    context.servers.proven(server).is_some_and(|target| {
+        (&*target.host, target.port, &*target.ca_pem) == (&*told.host, told.port, &*told.ca)
+    })
 }
 
 /// Whether the Secret is the one that was written last.

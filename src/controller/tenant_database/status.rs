@@ -27,7 +27,7 @@ pub fn refused(fetched: &Fetched, problem: &Summary, closed: bool, now: Timestam
         status.server = None;
     }
     if closed {
-        suspend(fetched, &mut status, now);
+        shut(fetched, &mut status, now);
     }
     status
 }
@@ -35,7 +35,7 @@ pub fn refused(fetched: &Fetched, problem: &Summary, closed: bool, now: Timestam
 /// What a claim that is on its way out says once its logins are refused.
 pub fn closed(fetched: &Fetched, now: Timestamp) -> TenantDatabaseStatus {
     let mut status = fetched.claim.status.clone().unwrap_or_default();
-    suspend(fetched, &mut status, now);
+    shut(fetched, &mut status, now);
     status
 }
 
@@ -181,6 +181,12 @@ fn drifted(fetched: &Fetched, status: &mut TenantDatabaseStatus, held: &Held, no
     let reason = if drift.corrected { reason::CORRECTING } else { reason::LEFT_ALONE };
     let generation = fetched.claim.metadata.generation.unwrap_or_default();
     condition::set(&mut status.conditions, DRIFTED, "True", reason, &drift.message(), generation, now);
+}
+
+/// Its logins are refused, past what was declared last: whoever lets them in again corrects no drift.
+fn shut(fetched: &Fetched, status: &mut TenantDatabaseStatus, now: Timestamp) {
+    suspend(fetched, status, now);
+    status.declared = None;
 }
 
 fn suspend(fetched: &Fetched, status: &mut TenantDatabaseStatus, now: Timestamp) {

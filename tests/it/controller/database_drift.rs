@@ -223,6 +223,52 @@ async fn under_warn_a_change_is_told_and_left_until_what_is_declared_changes() {
     operator.stop().await;
 }
 
+/// Under Warn whatever is taken for drift stays as it is.
+#[tokio::test]
+async fn what_the_operator_left_half_done_is_no_drift() {
+    let site = Site::own().await;
+    let operator = Operator::start(&site).await;
+    let (stage, server) = (Stage::new(&site).await, Key::cluster(&site.server));
+    stage.patch(Kind::DatabaseServer, &server, json!({"spec": {"driftPolicy": "Warn"}})).await;
+    stage.ready(Kind::DatabaseServer, &server).await;
+    let scene = shop::open(&site).await;
+    let claim = scene.inside("acme", "extra");
+    let asks = |connections: u32, names: &[&str]| {
+        let extensions: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();
+        json!({"limits": {"connections": connections}, "extensions": extensions})
+    };
+    scene.create(Kind::TenantDatabase, &claim, asks(5, &["citext"])).await;
+    scene.ready(Kind::TenantDatabase, &claim).await;
+
+    // It is taken back while it cannot be done as a whole.
+    let bound = binding(&scene, "extra-app").await;
+    let mut admin = site.postgres.admin(&bound["database"]).await;
+    let limit = "select datconnlimit from pg_database where datname = current_database()";
+    admin.execute("create type extensions.gtrgm as enum ()").await.unwrap();
+    scene.patch(Kind::TenantDatabase, &claim, json!({"spec": asks(7, &["citext", "pg_trgm"])})).await;
+    scene.refused(Kind::TenantDatabase, &claim, "ReconcileFailed").await;
+    assert_eq!(admin.fetch_one(limit).await.unwrap().get::<i32, _>(0), 7, "all else is done");
+    scene.patch(Kind::TenantDatabase, &claim, json!({"spec": asks(5, &["citext"])})).await;
+    let ready = scene.ready(Kind::TenantDatabase, &claim).await;
+    assert_eq!(admin.fetch_one(limit).await.unwrap().get::<i32, _>(0), 5);
+    assert_eq!(condition(&ready, "Drifted"), None);
+
+    // The logins of what has become invalid are refused with the tenant's.
+    scene.patch(Kind::TenantDatabase, &claim, json!({"spec": {"serverRef": {"name": "elsewhere"}}})).await;
+    scene.refused(Kind::TenantDatabase, &claim, "ServerChangeNotSupported").await;
+    let tenant = scene.cluster("acme");
+    scene.patch(Kind::Tenant, &tenant, json!({"spec": {"state": "Suspended"}})).await;
+    let suspended = |claim: &Value| condition(claim, "Suspended").map(|_| ());
+    scene.until(Kind::TenantDatabase, &claim, "is suspended", suspended).await;
+    assert!(session(&scene, &bound).await.is_err());
+    scene.patch(Kind::Tenant, &tenant, json!({"spec": {"state": "Active"}})).await;
+    scene.patch(Kind::TenantDatabase, &claim, json!({"spec": {"serverRef": null}})).await;
+    let ready = scene.ready(Kind::TenantDatabase, &claim).await;
+    session(&scene, &bound).await.unwrap();
+    assert_eq!(condition(&ready, "Drifted"), None);
+    operator.stop().await;
+}
+
 #[tokio::test]
 async fn all_databases_of_a_server_are_compared_with_ten_statements_and_nothing_is_written() {
     let site = Site::own().await;

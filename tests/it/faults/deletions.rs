@@ -20,7 +20,7 @@ use tenantry::api::labels;
 use tenantry::controller::object::{Key, Kind};
 
 use super::wanted::Share;
-use crate::controller::claims::{binding, write_row};
+use crate::controller::claims::{binding, phase, write_row};
 use crate::controller::scene::{A_MINUTE, condition};
 use crate::controller::shop;
 use crate::controller::site::{Site, Stage};
@@ -107,7 +107,7 @@ impl<'a> Trial<'a> {
         let (scene, inside) = (&self.scene, |name: &str| self.scene.inside("acme", name));
         let object = |claim: &str| {
             let at = CLAIMS.iter().position(|it| *it == claim).unwrap();
-            Key::cluster(&self.databases[at].replace('_', "-"))
+            object_of(&self.databases[at])
         };
         let there = match blow {
             Blow::Claim(name) => scene.delete(Kind::TenantDatabase, &inside(name)).await,
@@ -140,6 +140,9 @@ impl<'a> Trial<'a> {
             scene.refused(Kind::Tenant, &tenant, "BlueprintNotFound").await;
         } else {
             self.whole().await;
+            if self.struck.contains(&Blow::Claim("extra")) {
+                self.is_released(1).await;
+            }
         }
         self.settles().await;
         self.has_its_rows().await;
@@ -150,12 +153,15 @@ impl<'a> Trial<'a> {
             scene.gone(Kind::Tenant, &tenant).await;
         }
         scene.gone(Kind::Namespace, &Key::cluster(&scene.namespace("acme"))).await;
-        for database in &self.databases {
-            let object = Key::cluster(&database.replace('_', "-"));
-            crate::controller::claims::phase(scene, &object, "Released").await;
+        for at in 0..self.databases.len() {
+            self.is_released(at).await;
         }
         self.settles().await;
         self.has_its_rows().await;
+    }
+
+    async fn is_released(&self, at: usize) {
+        phase(&self.scene, &object_of(&self.databases[at]), "Released").await;
     }
 
     /// A tenant that lives and has its plan and blueprint gets everything back that they ask for.
@@ -206,6 +212,11 @@ impl<'a> Trial<'a> {
     }
 }
 
+/// The object of a database.
+fn object_of(database: &str) -> Key {
+    Key::cluster(&database.replace('_', "-"))
+}
+
 fn is_settled(object: &Value) -> bool {
     let says = |ready: &Value| ready["message"].as_str().is_some_and(|message| !message.is_empty());
     let ready = condition(object, "Ready");
@@ -249,8 +260,8 @@ const DEFINITIONS: [(&str, Option<Blow>); 6] = [
     ("plans", Some(Blow::Plan)),
     ("blueprints", Some(Blow::Blueprint)),
     ("tenants", Some(Blow::Tenant)),
-    // Made again by whoever made them.
-    ("tenantdatabases", None),
+    // Those of a blueprint are made again by whoever made them, as are those of the other kinds.
+    ("tenantdatabases", Some(Blow::Claim("extra"))),
     ("serverdatabases", None),
     ("microservices", None),
 ];
