@@ -315,7 +315,9 @@ impl Servers {
     pub fn is_done(&self, server: &str, kind: Kind, key: &Key) {
         let who = (kind, key.clone());
         let called = self.all().known.get_mut(server).and_then(|known| known.bulkhead.leave(&who));
-        called.iter().for_each(|who| self.call(who));
+        if let Some(who) = called {
+            self.call(&who);
+        }
     }
 
     /// A turn of that object is over: its places are free, and those that were kept for it if it did not take them.

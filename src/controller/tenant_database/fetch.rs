@@ -15,6 +15,7 @@ use crate::api::{DatabaseServer, Microservice, Plan, ServerDatabase, Tenant, Ten
 use crate::controller::child::Child;
 use crate::controller::context::Context;
 use crate::controller::database::rivals;
+use crate::controller::database_server::finalize;
 use crate::controller::database_server::inventory::Rows;
 use crate::controller::object::{Key, Kind};
 use crate::controller::worker::key_of;
@@ -208,11 +209,12 @@ fn known(
 ) -> KnownServer {
     let (name, on) = (server.name_any(), on.copied().unwrap_or_default());
     let (own, others) = rows.tenants(&name, tenant);
+    let leaving = server.metadata.deletion_timestamp.is_some();
     let ready = server.status.as_ref().and_then(|status| condition::find(&status.conditions, READY));
     KnownServer {
         labels: server.labels().clone(),
         spec: server.spec.clone(),
-        leaving: server.metadata.deletion_timestamp.is_some(),
+        leaving,
         databases: on.count,
         tenancy: match (on.own || own, on.others || others) {
             _ if rows.is_own_of_another(&name, tenant) => Tenancy::Others,
@@ -221,7 +223,8 @@ fn known(
             (false, false) => Tenancy::Free,
         },
         open: context.servers.is_usable(&name),
-        looked_at: context.servers.is_looked_at(&name),
+        // One that we have let go of is not looked at any more, however long somebody else holds its object.
+        looked_at: context.servers.is_looked_at(&name) || leaving && finalize::is_unguarded(server),
         trouble: ready.filter(|ready| ready.status != "True").map(|ready| ready.message.clone()),
         name,
     }

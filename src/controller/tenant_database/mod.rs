@@ -33,13 +33,14 @@ use kube::ResourceExt;
 use self::fetch::Fetched;
 use self::provision::Provisioned;
 use self::validate::{Refusal, Validated};
-use super::apply::{Applied, ApplyError, Declared, Gate};
+use super::apply::{Applied, ApplyError, Declared};
 use super::context::Context;
 use super::database::{project, protection};
 use super::object::{Key, Kind};
 use super::outcome::{self, Next};
 use super::publish::publish;
 use super::queue::Lane;
+use super::triggers;
 use super::worker::{Reconciler, key_of};
 use crate::api::TenantDatabase;
 use crate::api::condition::{Summary, reason};
@@ -147,15 +148,14 @@ async fn provision(
         Err(summary) => return Ok(Err(summary)),
     };
     let recalled = standing::recall(context, validated).await;
-    let provisioned = match recalled {
-        Some(provisioned) => provisioned,
-        None => {
-            // Until this turn has gone through, nothing is known: what an earlier one found must not speak for it.
-            context.standings.forget(&key_of(&fetched.claim));
-            match observed(context, fetched, validated).await? {
-                Ok(provisioned) => provisioned,
-                Err(summary) => return Ok(Err(summary)),
-            }
+    let provisioned = if let Some(provisioned) = recalled {
+        provisioned
+    } else {
+        // Until this turn has gone through, nothing is known: what an earlier one found must not speak for it.
+        context.standings.forget(&key_of(&fetched.claim));
+        match observed(context, fetched, validated).await? {
+            Ok(provisioned) => provisioned,
+            Err(summary) => return Ok(Err(summary)),
         }
     };
     // The rest is for the API server to write.
@@ -163,7 +163,7 @@ async fn provision(
     let protected = protection::of(context, &provisioned.marker);
     let mut declared = binding::declare(fetched, validated, &provisioned)?;
     declared.push(project::declared(&provisioned.marker, &validated.server, protected)?);
-    if let Some(trouble) = apply(&context.gate, &declared).await {
+    if let Some(trouble) = apply(context, &declared).await {
         return trouble.map(Err);
     }
     standing::keep(context, validated, &provisioned);
@@ -173,15 +173,20 @@ async fn provision(
 
 /// Writes all of it, and says what stood against the first that was not written. The server has what the Secrets say by now:
 /// whatever becomes of another object, each of them is written.
-async fn apply(gate: &Gate, declared: &[Declared]) -> Option<Result<Summary, ApplyError>> {
+async fn apply(context: &Context, declared: &[Declared]) -> Option<Result<Summary, ApplyError>> {
     let mut trouble = None;
     for declared in declared {
-        let met = match gate.apply(declared).await {
+        let met = match context.gate.apply(declared).await {
             Ok(Applied::Terminating) => {
                 let message = format!("{declared:?} is being deleted; it is made again when it is gone");
                 Ok(Summary::Progressing { reason: reason::PROGRESSING, message })
             }
-            Ok(_) => continue,
+            Ok(Applied::Created | Applied::Changed) => {
+                // What we wrote ourselves the watch may not tell.
+                triggers::binding_changed(context, declared.kind, &declared.key);
+                continue;
+            }
+            Ok(Applied::Unchanged) => continue,
             Err(error @ ApplyError::Conflict { .. }) => Err(error),
             Err(error) => Ok(outcome::summary(&error)),
         };

@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use sqlx::Executor;
-use tenantry::api::labels::{FORCE_RELEASE, IN_USE, SERVERS_NAMESPACE};
+use tenantry::api::labels::{BINDING_HASH, FORCE_RELEASE, IN_USE, SERVERS_NAMESPACE};
 use tenantry::controller::object::{Key, Kind, dynamic_api};
 
 use super::claims::{binding, rows, server_database, write_row};
@@ -294,7 +294,46 @@ async fn another_server_at_the_same_address_is_never_written_to() {
     put(&scene, &site.server, "ca.crt", &site.postgres.ca()).await;
     scene.patch(Kind::DatabaseServer, &server, back).await;
     scene.ready(Kind::DatabaseServer, &server).await;
+    another_ca_reaches_the_pods(&scene).await;
+    a_server_that_somebody_else_holds_keeps_nobody_from_being_placed(&scene, &impostor).await;
     operator.stop().await;
+}
+
+async fn another_ca_reaches_the_pods(scene: &Stage<'_>) {
+    let both = scene.site.postgres.ca().repeat(2);
+    put(scene, &scene.site.server, "ca.crt", &both).await;
+    wait_until(A_MINUTE, "the pods of the database's service get it", async || {
+        let bound = binding(scene, "orders-app").await;
+        let secret = scene.get(Kind::Secret, &scene.inside("acme", "orders-app")).await.unwrap();
+        let hash = secret["metadata"]["annotations"][BINDING_HASH].as_str().unwrap();
+        let pods = scene.get(Kind::Deployment, &scene.inside("acme", "orders")).await.unwrap();
+        let annotations = pods["spec"]["template"]["metadata"]["annotations"].as_object().unwrap().clone();
+        let rolled = annotations.values().any(|told| told == hash);
+        if rolled && bound["ca.crt"] == both { Ok(()) } else { Err(format!("{hash} {annotations:?}")) }
+    })
+    .await;
+}
+
+/// `postgres` is the server that is let go of.
+async fn a_server_that_somebody_else_holds_keeps_nobody_from_being_placed(
+    scene: &Stage<'_>,
+    postgres: &Postgres,
+) {
+    let held = scene.cluster("held");
+    postgres.register(&scene.client, &held.name).await;
+    scene.ready(Kind::DatabaseServer, &held).await;
+    let finalizers =
+        |object: &Value| object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+    let mut with = finalizers(&scene.get(Kind::DatabaseServer, &held).await.unwrap());
+    with.push(json!("example.com/hold"));
+    scene.patch(Kind::DatabaseServer, &held, json!({"metadata": {"finalizers": with}})).await;
+    scene.delete(Kind::DatabaseServer, &held).await;
+    let let_go = |server: &Value| (finalizers(server) == [json!("example.com/hold")]).then_some(());
+    scene.until(Kind::DatabaseServer, &held, "is let go of", let_go).await;
+    let extra = scene.inside("acme", "extra");
+    scene.create(Kind::TenantDatabase, &extra, json!({})).await;
+    scene.ready(Kind::TenantDatabase, &extra).await;
+    scene.patch(Kind::DatabaseServer, &held, json!({"metadata": {"finalizers": null}})).await;
 }
 
 #[tokio::test]

@@ -306,13 +306,17 @@ async fn run(site: &Site, random: &mut StdRng, count: usize) {
             Turn::Restore => {
                 operator.kill().await;
                 site.restore(backup.as_ref().unwrap());
-                trials.iter_mut().for_each(|trial| trial.struck.clear());
+                for trial in &mut trials {
+                    trial.struck.clear();
+                }
                 operator = Operator::start(site).await;
             }
             Turn::Definition => {
                 let (plural, blow) = *DEFINITIONS.choose(random).unwrap();
                 undefine(site, plural).await;
-                trials.iter_mut().for_each(|trial| trial.struck.extend(blow));
+                for trial in &mut trials {
+                    trial.struck.extend(blow);
+                }
             }
             Turn::Down if !down => {
                 site.postgres.stop();
