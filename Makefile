@@ -59,7 +59,7 @@ test-images: deps images ## Prove what images/README.md promises
 	@$(SUDO) images/test.sh $(IMAGES)
 
 .PHONY: lint
-lint: lint-deps $(TOOLS)/typos/1.52.0/bin/typos $(TOOLS)/cargo-deny/0.20.2/bin/cargo-deny ## Format, clippy, docs, dependencies, spelling, scripts
+lint: lint-deps $(TOOLS)/typos/1.52.0/bin/typos $(TOOLS)/cargo-deny/0.20.2/bin/cargo-deny ## Format, clippy, vet, docs, dependencies, spelling, scripts
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
@@ -67,6 +67,7 @@ lint: lint-deps $(TOOLS)/typos/1.52.0/bin/typos $(TOOLS)/cargo-deny/0.20.2/bin/c
 	$(TOOLS)/typos/1.52.0/bin/typos
 	shellcheck -x $$(git ls-files '*.sh' .ci/run)
 	test -z "$$(gofmt -l localcluster | tee /dev/stderr)"
+	env -C localcluster CGO_ENABLED=0 GOFLAGS=-trimpath go vet ./...
 
 # A wheel of typos exists, and saves a minute; one of a current cargo-deny does not. Its speed is no concern, so --debug.
 $(TOOLS)/typos/%/bin/typos:
