@@ -148,15 +148,20 @@ async fn what_somebody_changed_on_postgresql_18_is_brought_back_and_told() {
     what_somebody_changed_is_brought_back_and_told(Version::V18).await;
 }
 
+/// The shop on a server on which drift is told and left.
+async fn open_under_warn(site: &Site) -> Stage<'_> {
+    let (stage, server) = (Stage::new(site).await, Key::cluster(&site.server));
+    stage.patch(Kind::DatabaseServer, &server, json!({"spec": {"driftPolicy": "Warn"}})).await;
+    // A claim's turn that has begun before would correct.
+    stage.ready(Kind::DatabaseServer, &server).await;
+    shop::open(site).await
+}
+
 #[tokio::test]
 async fn under_warn_a_change_is_told_and_left_until_what_is_declared_changes() {
     let site = Site::own().await;
     let operator = Operator::start(&site).await;
-    let (stage, server) = (Stage::new(&site).await, Key::cluster(&site.server));
-    stage.patch(Kind::DatabaseServer, &server, json!({"spec": {"driftPolicy": "Warn"}})).await;
-    // A claim's turn that has begun before would correct.
-    stage.ready(Kind::DatabaseServer, &server).await;
-    let scene = shop::open(&site).await;
+    let scene = open_under_warn(&site).await;
     let mut case = Case::new(&scene).await;
     compared(&scene, &operator, 1).await;
 
@@ -228,10 +233,7 @@ async fn under_warn_a_change_is_told_and_left_until_what_is_declared_changes() {
 async fn what_the_operator_left_half_done_is_no_drift() {
     let site = Site::own().await;
     let operator = Operator::start(&site).await;
-    let (stage, server) = (Stage::new(&site).await, Key::cluster(&site.server));
-    stage.patch(Kind::DatabaseServer, &server, json!({"spec": {"driftPolicy": "Warn"}})).await;
-    stage.ready(Kind::DatabaseServer, &server).await;
-    let scene = shop::open(&site).await;
+    let scene = open_under_warn(&site).await;
     let claim = scene.inside("acme", "extra");
     let asks = |connections: u32, names: &[&str]| {
         let extensions: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();
