@@ -2,6 +2,7 @@
 # Builds localcluster, kubectl (the same file by another name) and coredns.
 # usage: build.sh OUTPUT_FOLDER [localcluster|coredns]...
 # Go's cache makes a second run quick. GOFLAGS is honoured, for instance -p=2.
+# What -s -w leaves out of the program is not even made for each package, which is an eighth of the compiler's time.
 set -eu
 
 if [ $# -lt 1 ]; then
@@ -26,13 +27,13 @@ export CGO_ENABLED=0
 for program in "$@"; do
 	case $program in
 	localcluster)
-		go build -trimpath -ldflags "-s -w -X $package.gitVersion=v$version -X $package.gitMajor=$major -X $package.gitMinor=$minor" \
+		go build -trimpath -gcflags=all=-dwarf=false -ldflags "-s -w -X $package.gitVersion=v$version -X $package.gitMajor=$major -X $package.gitMinor=$minor" \
 			-o "$out/localcluster.new" .
 		mv -f "$out/localcluster.new" "$out/localcluster"
 		ln -f "$out/localcluster" "$out/kubectl"
 		;;
 	coredns)
-		(cd coredns && go build -trimpath -ldflags "-s -w" -o "$out/coredns.new" .)
+		(cd coredns && go build -trimpath -gcflags=all=-dwarf=false -ldflags "-s -w" -o "$out/coredns.new" .)
 		mv -f "$out/coredns.new" "$out/coredns"
 		;;
 	*)

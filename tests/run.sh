@@ -81,7 +81,7 @@ fi
 # The build's own settings: with others, Go would compile all of Kubernetes a second time.
 needs_root "localcluster/internal/e2e: clusters with a node" || :
 # `make lint` vets: to vet ours, Go looks into each package of Kubernetes, which takes minutes the first time.
-suite "go test" env -C localcluster CGO_ENABLED=0 GOFLAGS=-trimpath go test -vet=off ./...
+suite "go test" env -C localcluster CGO_ENABLED=0 GOFLAGS='-trimpath -gcflags=all=-dwarf=false' go test -vet=off ./...
 if [ -n "$root" ]; then
   suite "images, beside the others" images_end
 fi

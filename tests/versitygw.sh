@@ -14,7 +14,7 @@ build() {
   mkdir -p "$cache"
   scratch=$(mktemp -d "$cache/new.XXXXXX")
   trap 'rm -rf "$scratch"' EXIT
-  CGO_ENABLED=0 GOFLAGS=-mod=readonly go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$scratch/versitygw" \
+  CGO_ENABLED=0 GOFLAGS=-mod=readonly go build -trimpath -gcflags=all=-dwarf=false -buildvcs=false -ldflags '-s -w' -o "$scratch/versitygw" \
     github.com/versity/versitygw/cmd/versitygw
   # Complete or absent.
   mv "$scratch/versitygw" "$program"

@@ -35,6 +35,31 @@ impl Next {
             (Self::Resync | Self::Called, Some(wait)) => Self::After(wait),
         }
     }
+
+    /// When that is. Whatever an object waits for, it is looked at as often as everybody: after `resync`.
+    pub fn due(self, resync: Duration) -> Due {
+        match self {
+            Self::Resync | Self::Called => Due::In(resync),
+            Self::After(wait) => Due::In(wait.min(resync)),
+            Self::Backoff => Due::Again { within: None },
+            Self::BackoffWithin(limit) => Due::Again { within: Some(limit) },
+            Self::Never => Due::Never,
+        }
+    }
+}
+
+/// When an object has its next turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// After so long.
+    In(Duration),
+    /// After a wait that grows with every such turn.
+    Again {
+        /// But after so long at the latest.
+        within: Option<Duration>,
+    },
+    /// When something changes.
+    Never,
 }
 
 /// When something that is done again and again is due: between `every` and twice that. `chance` is in 0..1, drawn anew each time, so
@@ -93,6 +118,24 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     use super::*;
+
+    #[test]
+    fn no_wait_keeps_an_object_from_its_resync() {
+        let [second, resync, day] = [1, 600, 86_400].map(Duration::from_secs);
+        let cases = [
+            (Next::Resync, Due::In(resync)),
+            (Next::Called, Due::In(resync)),
+            (Next::After(second), Due::In(second)),
+            (Next::After(day), Due::In(resync)),
+            (Next::Resync.or_sooner(Some(day)), Due::In(resync)),
+            (Next::Backoff, Due::Again { within: None }),
+            (Next::Backoff.or_sooner(Some(second)), Due::Again { within: Some(second) }),
+            (Next::Never.or_sooner(Some(second)), Due::Never),
+        ];
+        for (next, due) in cases {
+            assert_eq!(next.due(resync), due, "{next:?}");
+        }
+    }
 
     #[test]
     fn what_begins_at_once_is_done_again_at_another_time_each() {

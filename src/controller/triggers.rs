@@ -83,10 +83,13 @@ fn requests<K: OwnKind>(own: &Own<K>) -> BTreeMap<&String, &String> {
     own.meta().annotations.iter().flatten().filter(|(name, _)| asks(name)).collect()
 }
 
-/// The object that `child` belongs to.
-pub fn owner_of(context: &Context, child: &Child) {
-    if let Some((kind, key)) = &child.owner {
-        context.enqueue(*kind, key, Lane::Background);
+/// The object that `child` of that kind belongs to.
+pub fn owner_of(context: &Context, kind: Kind, child: &Child) {
+    let Some((owner, key)) = &child.owner else { return };
+    context.enqueue(*owner, key, Lane::Background);
+    // A namespace that becomes the tenant's, or is it no longer, has claims and microservices that are.
+    if kind == Kind::Namespace {
+        tenant_changed(context, key, Lane::Background);
     }
 }
 
@@ -149,18 +152,22 @@ pub fn admin_secret_changed(context: &Context, secret: &str) {
 
 /// A server can be used from now on, or no longer, or has another spec: whoever is on it looks again.
 pub fn server_changed(context: &Context, server: &str) {
-    for (key, own) in context.stores.server_databases.all() {
-        if own.valid().is_some_and(|database| database.spec.server_ref.name == server) {
-            context.enqueue(Kind::ServerDatabase, &key, Lane::Background);
-        }
-    }
+    let rows = context.inventory.rows();
+    each::<ServerDatabase>(context, |database| {
+        let is_on = |on: &str| on == server;
+        // A copy there has to be released with the claim.
+        is_on(&database.spec.server_ref.name)
+            || rows.servers_of(&database.spec.physical_name).any(|on| is_on(on))
+    });
     // One whose deletion a brake of the server held up goes on when it is let go.
     each::<Tenant>(context, |tenant| tenant.metadata.deletion_timestamp.is_some());
     each::<TenantDatabase>(context, |claim| {
-        let on = claim.status.as_ref().and_then(|status| status.server.as_deref());
-        // A claim without a server may find one now.
+        let status = claim.status.as_ref();
+        let on = status.and_then(|status| status.server.as_deref());
+        // A claim without a database may find its place now, or what it had before.
         claim.spec.server_ref.as_ref().is_some_and(|asked| asked.name == server)
-            || on.is_none_or(|on| on == server)
+            || status.is_none_or(|status| status.server_database.is_none())
+            || on == Some(server)
     });
 }
 

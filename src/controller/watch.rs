@@ -242,16 +242,16 @@ fn child_changed(context: &Context, kind: Kind, change: &Change<Child>) {
     match change {
         Change::Removed { key, before } => {
             context.gate.forget(kind, key);
-            triggers::owner_of(context, before);
+            triggers::owner_of(context, kind, before);
         }
         Change::Upserted { key, before, after } => {
             // Workloads carry what we report, so each of their events counts; of the rest only what we did not
             // do ourselves.
             let echo = context.gate.is_echo(kind, key, after.token) && !after.deleting;
             if !echo || matches!(kind, Kind::Deployment | Kind::StatefulSet | Kind::Job) {
-                triggers::owner_of(context, after);
+                triggers::owner_of(context, kind, after);
                 if let Some(before) = before.as_ref().filter(|before| before.owner != after.owner) {
-                    triggers::owner_of(context, before);
+                    triggers::owner_of(context, kind, before);
                 }
             }
             // New credentials roll the pods that use them.

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::apply::ApplyError;
 use super::context::{Context, StoreOf, Stores};
 use super::object::Key;
-use super::outcome::{self, Next};
+use super::outcome::{self, Due, Next};
 use super::own::{Own, OwnKind};
 use super::publish::publish_invalid;
 
@@ -89,22 +89,19 @@ where
         tracing::debug!(object.kind = %kind, object.key = %key, turn.result = result_name, "took a turn");
         // Before another worker may give it the next one.
         context.servers.turn_is_over(kind, &key);
-        match result {
-            Ok(Next::Resync | Next::Called) => {
-                queue.done(&key, Some(outcome::spread(RESYNC, context.jitter())));
-            }
-            // Whatever it waits for, it is looked at as often as everybody.
-            Ok(Next::After(wait)) => {
-                queue.done(&key, Some(wait.min(outcome::spread(RESYNC, context.jitter()))));
-            }
-            Ok(Next::Backoff) => queue.failed(&key, context.jitter(), None),
-            Ok(Next::BackoffWithin(limit)) => queue.failed(&key, context.jitter(), Some(limit)),
+        let due = match result {
+            Ok(next) => next.due(outcome::spread(RESYNC, context.jitter())),
             // Of an object that is gone the watch tells in a moment.
-            Ok(Next::Never) | Err(ApplyError::Gone { .. }) => queue.done(&key, None),
+            Err(ApplyError::Gone { .. }) => Due::Never,
             Err(error) => {
                 report(kind, &key, &error);
-                queue.failed(&key, context.jitter(), None);
+                Due::Again { within: None }
             }
+        };
+        match due {
+            Due::In(wait) => queue.done(&key, Some(wait)),
+            Due::Again { within } => queue.failed(&key, context.jitter(), within),
+            Due::Never => queue.done(&key, None),
         }
     }
 }

@@ -37,8 +37,12 @@ impl Trouble {
     }
 }
 
-/// The gravest reason, if one shows.
+/// The gravest reason, if one shows. Until the Deployment's controller has seen the newest spec, what there is of pods and
+/// conditions is of an earlier one.
 pub fn trouble(spec: &MicroserviceSpec, rollout: &Rollout, pods: &[Pod]) -> Option<Trouble> {
+    if !rollout.current {
+        return None;
+    }
     let refused = rollout.refused.as_deref().map(refused);
     let seen = newest(pods).into_iter().filter(|pod| !is_ready(pod)).flat_map(|pod| of_pod(spec, pod));
     let gravest = seen.min_by(|a, b| (a.0, &a.1.head).cmp(&(b.0, &b.1.head))).map(|(_, trouble)| trouble);
@@ -225,6 +229,17 @@ mod tests {
     use super::super::fixtures::spec;
     use super::*;
 
+    /// Its Deployment's controller has seen the newest spec.
+    const CURRENT: Rollout = Rollout {
+        current: true,
+        wanted: 1,
+        replicas: 1,
+        updated: 0,
+        available: 0,
+        refused: None,
+        stuck: false,
+    };
+
     fn pod(revision: &str, second: u8, status: Value) -> Pod {
         let created = format!("2026-01-01T00:00:{second:02}Z");
         let pod = json!({
@@ -246,7 +261,7 @@ mod tests {
 
     /// Reason and message of what shows on these pods.
     fn says(pods: &[Pod]) -> Option<(&'static str, String)> {
-        let trouble = trouble(&spec(json!({"image": "r/shop:1"})), &Rollout::default(), pods)?;
+        let trouble = trouble(&spec(json!({"image": "r/shop:1"})), &CURRENT, pods)?;
         Some((trouble.reason, trouble.message()))
     }
 
@@ -323,7 +338,7 @@ mod tests {
     }
 
     fn refusal(message: &str) -> (&'static str, Option<String>, bool) {
-        let rollout = Rollout { refused: Some(message.into()), ..Rollout::default() };
+        let rollout = Rollout { refused: Some(message.into()), ..CURRENT };
         let trouble = trouble(&spec(json!({"image": "a:1"})), &rollout, &[]).unwrap();
         (trouble.reason, trouble.detail, trouble.stalled)
     }
@@ -344,9 +359,17 @@ mod tests {
 
     #[test]
     fn a_rollout_without_progress_is_told_when_nothing_else_shows() {
-        let rollout = Rollout { stuck: true, ..Rollout::default() };
+        let rollout = Rollout { stuck: true, ..CURRENT };
         let stuck = trouble(&spec(json!({"image": "a:1"})), &rollout, &[]).unwrap();
         assert_eq!(stuck.reason, "ReconcileFailed");
-        assert_eq!(trouble(&spec(json!({"image": "a:1"})), &Rollout::default(), &[]), None);
+        assert_eq!(trouble(&spec(json!({"image": "a:1"})), &CURRENT, &[]), None);
+    }
+
+    #[test]
+    fn a_corrected_spec_is_not_blamed_for_the_one_before() {
+        let rollout =
+            Rollout { current: false, refused: Some("x is forbidden".into()), stuck: true, ..CURRENT };
+        let failing = [pod("a", 1, waiting("ErrImagePull", "r/shop:1: not found"))];
+        assert_eq!(trouble(&spec(json!({"image": "r/shop:2"})), &rollout, &failing), None);
     }
 }

@@ -132,9 +132,10 @@ pub async fn observe(context: &Context, fetched: &Fetched) -> Result<Observed, A
         stop_waiting(context, &fetched.microservice);
         return Ok(Observed { rollout: Some(rollout), trouble: None });
     }
-    let since = waiting(&fetched.microservice);
-    let takes_its_time = context.progress.wait(&since, "pods", Instant::now()).is_zero();
-    let trouble = if takes_its_time {
+    // Each spec has its own time: before the pods of a new one are there, those of the last one would be asked.
+    let step = format!("pods of generation {}", fetched.microservice.metadata.generation.unwrap_or_default());
+    let wait = context.progress.wait(&waiting(&fetched.microservice), &step, Instant::now());
+    let trouble = if wait.is_zero() {
         let pods = pods(&context.client, &key_of(&fetched.microservice)).await?;
         evidence::trouble(&fetched.microservice.spec, &rollout, &pods)
     } else {

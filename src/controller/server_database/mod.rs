@@ -122,8 +122,9 @@ impl Reconciler for Controller {
             (Verdict::Keep, Ok(Some(row))) => mark_protection(context, &fetched.database, row).await?,
             _ => {}
         }
-        if let Err(summary) = copies::release(context, &fetched).await? {
-            (problem, settled) = (Some(summary.clone()), is_held(&summary));
+        let copies = copies::release(context, &fetched).await?;
+        if let Err(summary) = &copies {
+            (problem, settled) = (Some(summary.clone()), is_held(summary));
         }
         let key = key_of(&fetched.database);
         let held_back = context.servers.holds_back(server, Kind::ServerDatabase, &key);
@@ -131,8 +132,8 @@ impl Reconciler for Controller {
             return Ok(next);
         }
         tell(context, &fetched, problem.as_ref(), is_closed).await?;
-        // A server that cannot be used wakes what is on it when it can.
-        let rested = settled || !context.servers.is_usable(server);
+        // A server that cannot be used wakes what is on it when it can; what went wrong with a copy was another one's.
+        let rested = settled || copies.is_ok() && !context.servers.is_usable(server);
         Ok(if rested { Next::Resync } else { Next::Backoff }.or_sooner(again))
     }
 }

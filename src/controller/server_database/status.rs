@@ -15,7 +15,7 @@ use crate::postgres::facts::{Marker, Phase};
 use crate::postgres::tombstone::{Archive, Place, Proof, Volume};
 
 /// The status by the marker row, or by what kept us from it. One that is released and not `is_closed` yet, since sessions
-/// may be open, does not say that it is.
+/// may be open, does not say that it is, nor of which generation it would be.
 pub fn status(
     fetched: &Fetched,
     problem: Option<&Summary>,
@@ -39,7 +39,9 @@ pub fn status(
         status.droppable_when = droppable.map(Time);
         status.archive = proof.map(|proof| archived(&proof));
         status.deletion_policy = marker.adopted.is_none().then_some(marker.deletion_policy);
-        status.generation = Some(marker.generation);
+        if is_closed || marker.phase != Phase::Released {
+            status.generation = Some(marker.generation);
+        }
         status.tenant_uid = Some(marker.tenant_uid.clone());
     } else if matches!(marker, Ok(None)) {
         // Without a row it has no archive to wait for.

@@ -46,7 +46,7 @@ pub fn validate(fetched: &Fetched) -> Verdict {
         (Phase::Bound, Claim::Absent) => Verdict::Act(Act::Release),
         (Phase::Bound | Phase::Creating, _) => Verdict::Show,
         // The row says that logins are refused from the first effect on; sessions are ended after it.
-        (Phase::Released, _) if !is_shown_released(&fetched.database) => Verdict::Act(Act::Close),
+        (Phase::Released, _) if !is_shown_released(&fetched.database, marker) => Verdict::Act(Act::Close),
         (Phase::Released, _) if is_purge_due(&fetched.database, marker) && fetched.obstacle.is_none() => {
             Verdict::Act(Act::Bury)
         }
@@ -69,10 +69,12 @@ pub fn validate(fetched: &Fetched) -> Verdict {
     }
 }
 
-/// Whether the object has said that it is released, which it does only once nobody is connected any more.
-fn is_shown_released(database: &ServerDatabase) -> bool {
-    let phase = database.status.as_ref().and_then(|status| status.phase);
-    matches!(phase, Some(DatabasePhase::Released | DatabasePhase::Tombstoned | DatabasePhase::Dropping))
+/// Whether the object has said of this release that it is one, which it does only once nobody is connected any more.
+fn is_shown_released(database: &ServerDatabase, marker: &Marker) -> bool {
+    let Some(status) = &database.status else { return false };
+    let released = [DatabasePhase::Released, DatabasePhase::Tombstoned, DatabasePhase::Dropping];
+    status.generation == Some(marker.generation)
+        && status.phase.is_some_and(|phase| released.contains(&phase))
 }
 
 /// What the object asks for, and since when.
@@ -96,7 +98,7 @@ pub fn is_archive_wanted(database: &ServerDatabase, marker: &Marker, tombstone: 
 pub fn is_snapshot_wanted(fetched: &Fetched, marker: &Marker) -> bool {
     let wanted = marker.phase == Phase::Released && marker.deletion_policy == DeletionPolicy::Snapshot;
     let database = &fetched.database;
-    wanted && fetched.kept.is_none() && database.spec.purge.is_none() && is_shown_released(database)
+    wanted && fetched.kept.is_none() && database.spec.purge.is_none() && is_shown_released(database, marker)
 }
 
 /// Whether the object asks for the end of exactly the tombstone that its row tells of, and nothing is missing for that.
@@ -197,7 +199,8 @@ mod tests {
         let spec = ServerDatabaseSpec { purge, ..ServerDatabaseSpec::default() };
         let mut database = ServerDatabase::new("t-i-app", spec);
         let phase = Some(DatabasePhase::Released);
-        database.status = Some(ServerDatabaseStatus { phase, ..ServerDatabaseStatus::default() });
+        database.status =
+            Some(ServerDatabaseStatus { phase, generation: Some(4), ..ServerDatabaseStatus::default() });
         Fetched {
             database,
             marker: Ok(marker),
@@ -278,10 +281,14 @@ mod tests {
 
     #[test]
     fn a_release_that_was_cut_short_is_brought_to_its_end_before_anything_else() {
-        for shown in [None, Some(DatabasePhase::Bound)] {
+        // The last is what the object says of an earlier release, after which the database was bound.
+        for shown in [None, Some((DatabasePhase::Bound, 4)), Some((DatabasePhase::Released, 3))] {
             let mut fetched = fetched(Some(Phase::Released), Claim::Present, Some(4), None);
-            fetched.database.status =
-                shown.map(|it| ServerDatabaseStatus { phase: Some(it), ..ServerDatabaseStatus::default() });
+            fetched.database.status = shown.map(|(phase, generation)| ServerDatabaseStatus {
+                phase: Some(phase),
+                generation: Some(generation),
+                ..ServerDatabaseStatus::default()
+            });
             assert_eq!(validate(&fetched), Verdict::Act(Act::Close), "{shown:?}");
         }
     }

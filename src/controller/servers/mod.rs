@@ -359,3 +359,69 @@ impl fmt::Debug for Servers {
         write!(f, "Servers({})", self.all().known.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use rand::SeedableRng;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::postgres::fence::Fences;
+    use crate::postgres::scram::Password;
+
+    /// Says to the first who comes that it has no TLS, which is an answer. Then nobody listens any more.
+    async fn answers_once(port: u16) -> (u16, JoinHandle<()>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answering = async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_exact(&mut [0; 8]).await.unwrap();
+            stream.write_all(b"N").await.unwrap();
+        };
+        (port, tokio::spawn(answering))
+    }
+
+    fn target(port: u16) -> AdminTarget {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let authority = rcgen::CertificateParams::new(vec!["db".to_owned()]).unwrap().self_signed(&key);
+        AdminTarget {
+            host: Ipv4Addr::LOCALHOST.to_string(),
+            port,
+            username: "admin".to_owned(),
+            password: Password::new("hunter2"),
+            ca_pem: authority.unwrap().pem(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_circuit_that_opened_and_closed_between_two_looks_is_news() {
+        let gate = Gate::new(None, Fences::default());
+        let random = StdRng::seed_from_u64(7);
+        let servers = Servers::new(&telemetry::Metrics::default(), gate, Arc::new(Queues::none()), random);
+        let (port, answering) = answers_once(0).await;
+        let target = target(port);
+        let look = async || drop(servers.look("main", target.clone()).unwrap().operator().await.unwrap_err());
+        look().await;
+        answering.await.unwrap();
+        assert!(servers.can_be_used("main"), "nobody knew");
+        assert!(!servers.can_be_used("main"), "nothing has changed");
+
+        let claim = Key::namespaced("tenant-acme", "app");
+        while let Some(visit) = servers.enter("main", Kind::TenantDatabase, &claim) {
+            visit.operator().await.unwrap_err();
+        }
+        assert_eq!(servers.circuit("main"), CircuitState::Open);
+        tokio::time::pause();
+        tokio::time::advance(servers.wait("main").unwrap()).await;
+        tokio::time::resume();
+        let (_, answering) = answers_once(port).await;
+        look().await;
+        answering.await.unwrap();
+        assert!(servers.can_be_used("main"), "whoever came meanwhile was sent away");
+        assert!(!servers.can_be_used("main"), "nothing has changed");
+    }
+}

@@ -21,6 +21,8 @@ pub fn refused(fetched: &Fetched, problem: &Summary, now: Timestamp) -> TenantSt
     let mut status = fetched.tenant.status.clone().unwrap_or_default();
     identify(fetched, &mut status);
     problem.write(&mut status.conditions, generation(fetched), now);
+    // Its claims and microservices obey the state, whatever else cannot be done.
+    suspended(fetched, &mut status, now);
     status
 }
 
@@ -50,7 +52,7 @@ pub fn status(
     status.steps = steps(&parts, &status.steps);
     let summary = summary(&parts, validated);
     summary.write(&mut status.conditions, generation(fetched), now);
-    suspended(&mut status, validated, generation(fetched), now);
+    suspended(fetched, &mut status, now);
     status
 }
 
@@ -237,18 +239,10 @@ fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-fn suspended(status: &mut TenantStatus, validated: &Validated, generation: i64, now: Timestamp) {
-    if validated.suspended {
-        let message = "set spec.state to Active to resume";
-        condition::set(
-            &mut status.conditions,
-            SUSPENDED,
-            "True",
-            reason::SUSPENDED,
-            message,
-            generation,
-            now,
-        );
+fn suspended(fetched: &Fetched, status: &mut TenantStatus, now: Timestamp) {
+    if fetched.tenant.spec.is_suspended() {
+        let (reason, message) = (reason::SUSPENDED, "set spec.state to Active to resume");
+        condition::set(&mut status.conditions, SUSPENDED, "True", reason, message, generation(fetched), now);
     } else {
         condition::remove(&mut status.conditions, SUSPENDED);
     }
@@ -264,7 +258,7 @@ mod tests {
     use crate::api::microservice::{MicroserviceSpec, MicroserviceStatus};
     use crate::api::plan::PlanSpec;
     use crate::api::schema::NameRef;
-    use crate::api::tenant::TenantSpec;
+    use crate::api::tenant::{TenantSpec, TenantState};
     use crate::api::tenant_database::{TenantDatabaseSpec, TenantDatabaseStatus};
     use crate::controller::child::Child;
     use crate::controller::object::Kind;
@@ -402,6 +396,20 @@ mod tests {
         assert_eq!(said(&fetched, false).1, "waiting until pods of Microservice user run again");
         fetched.microservices[0].spec.replicas = Some(0);
         assert_eq!(said(&fetched, false).1, ready, "none are asked for");
+    }
+
+    #[test]
+    fn a_tenant_that_cannot_be_done_is_as_suspended_as_its_spec_says() {
+        let problem = Summary::Progressing { reason: reason::PLAN_NOT_FOUND, message: String::new() };
+        let mut fetched = fetched(RIGHT, RIGHT);
+        let mut is_suspended = |state| {
+            fetched.tenant.spec.state = Some(state);
+            fetched.tenant.status = Some(refused(&fetched, &problem, NOW));
+            let conditions = &fetched.tenant.status.as_ref().unwrap().conditions;
+            condition::is_true(conditions, SUSPENDED, None)
+        };
+        assert!(is_suspended(TenantState::Suspended));
+        assert!(!is_suspended(TenantState::Active));
     }
 
     #[test]

@@ -11,8 +11,9 @@ use kube::ResourceExt;
 
 use super::fetch::Fetched;
 use super::{place, provision, rotation, standing};
-use crate::api::condition::Summary;
+use crate::api::condition::{self, ROTATING, Summary};
 use crate::api::names::{CredentialName, Side};
+use crate::api::tenant_database::TenantDatabaseStatus;
 use crate::api::{ServerDatabase, TenantDatabase, labels};
 use crate::controller::context::Context;
 use crate::controller::database::plan::{self, Conflict};
@@ -78,6 +79,13 @@ pub fn noted(problem: Summary, refused: &[CredentialName]) -> Summary {
         Summary::Ready { message } => Summary::Ready { message },
         Summary::Progressing { reason, message } => Summary::Progressing { reason, message: message + &note },
         Summary::Stalled { reason, message } => Summary::Stalled { reason, message: message + &note },
+    }
+}
+
+/// Neither login works of what was reported, whatever was said of a rotation that was under way.
+pub fn ends_rotation(status: &mut TenantDatabaseStatus, refused: &[CredentialName]) {
+    if !refused.is_empty() {
+        condition::remove(&mut status.conditions, ROTATING);
     }
 }
 

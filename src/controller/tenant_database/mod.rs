@@ -72,7 +72,8 @@ impl Reconciler for Controller {
             fetched = fetch::again(context, fetched);
         }
         let provisioned = provision(context, &fetched, &validated).await?;
-        let provisioned = provisioned.map_err(|problem| leak::noted(problem, &leaked.unwrap_or_default()));
+        let leaked = leaked.unwrap_or_default();
+        let provisioned = provisioned.map_err(|problem| leak::noted(problem, &leaked));
         if let (Err(_), Some(next)) = (
             &provisioned,
             context.servers.holds_back(&validated.server, Kind::TenantDatabase, &key_of(&fetched.claim)),
@@ -81,7 +82,10 @@ impl Reconciler for Controller {
         }
         // Written meanwhile: the status before.
         let fetched = fetch::again(context, fetched);
-        let status = status::status(&fetched, &validated, &provisioned, context.now());
+        let mut status = status::status(&fetched, &validated, &provisioned, context.now());
+        if provisioned.is_err() {
+            leak::ends_rotation(&mut status, &leaked);
+        }
         let wait = publish(context, &fetched.claim, status).await?;
         if let Ok(provisioned) = &provisioned {
             drift::tell(context, &fetched.claim, provisioned).await;
@@ -117,8 +121,10 @@ async fn refuse(
     let mut next = if done { Next::Resync } else { Next::Backoff };
     // What is not known yet is not told: the server's first look, or the plan, wakes the claim.
     if let Refusal::Because(problem) = refusal {
-        let problem = leak::noted(problem, &leaked.unwrap_or_default());
-        let status = status::refused(fetched, &problem, refused, context.now());
+        let leaked = leaked.unwrap_or_default();
+        let problem = leak::noted(problem, &leaked);
+        let mut status = status::refused(fetched, &problem, refused, context.now());
+        leak::ends_rotation(&mut status, &leaked);
         let wait = publish(context, &fetched.claim, status).await?;
         next = next.or_sooner(wait.filter(|_| done));
     }

@@ -83,6 +83,9 @@ pub fn status(
             };
             let summary = provisioned.lacking.clone().unwrap_or(Summary::Ready { message });
             let mut status = with(fetched, &summary, now);
+            if reached(&summary).is_none() {
+                server_is(ANSWERED, fetched, &mut status, now);
+            }
             if summary.is_ready() && provisioned.marker.management() == Management::Observe {
                 observed(fetched, &mut status, now);
             }
@@ -225,17 +228,38 @@ fn with(fetched: &Fetched, summary: &Summary, now: Timestamp) -> TenantDatabaseS
     let mut status = fetched.claim.status.clone().unwrap_or_default();
     let generation = fetched.claim.metadata.generation.unwrap_or_default();
     summary.write(&mut status.conditions, generation, now);
-    let (reached, reason, message) = match summary {
-        Summary::Ready { .. } => ("True", reason::RECONCILED, "the server answered"),
+    if let Some(reached) = reached(summary) {
+        server_is(reached, fetched, &mut status, now);
+    }
+    status
+}
+
+/// Status, reason and message of ServerReachable.
+type Reached<'a> = (&'static str, &'static str, &'a str);
+
+const ANSWERED: Reached = ("True", reason::RECONCILED, "the server answered");
+
+/// What it tells about the server, if it does.
+fn reached(summary: &Summary) -> Option<Reached<'_>> {
+    match summary {
         Summary::Progressing {
             reason: reason @ (reason::SERVER_UNREACHABLE | reason::TOO_MANY_CONNECTIONS),
             message,
-        } => ("False", *reason, &**message),
-        // Whatever else it is, it tells nothing about the server.
-        _ => return status,
-    };
-    condition::set(&mut status.conditions, SERVER_REACHABLE, reached, reason, message, generation, now);
-    status
+        } => Some(("False", *reason, message)),
+        // What is wrong it is PostgreSQL that says.
+        Summary::Ready { .. }
+        | Summary::Progressing {
+            reason: reason::PRIVILEGE_MISSING | reason::DISK_FULL | reason::OUT_OF_MEMORY | reason::READ_ONLY,
+            ..
+        } => Some(ANSWERED),
+        Summary::Progressing { .. } | Summary::Stalled { .. } => None,
+    }
+}
+
+fn server_is(reached: Reached<'_>, fetched: &Fetched, status: &mut TenantDatabaseStatus, now: Timestamp) {
+    let (is, reason, message) = reached;
+    let generation = fetched.claim.metadata.generation.unwrap_or_default();
+    condition::set(&mut status.conditions, SERVER_REACHABLE, is, reason, message, generation, now);
 }
 
 fn steps(fetched: &Fetched, problem: Option<&Summary>) -> Vec<Step> {
@@ -249,4 +273,31 @@ fn steps(fetched: &Fetched, problem: Option<&Summary>) -> Vec<Step> {
             Step::failed("database", message, before)
         }
     }]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::fixtures::fetched;
+    use super::*;
+
+    #[test]
+    fn a_server_that_answers_is_no_longer_said_to_be_unreachable() {
+        let mut fetched = fetched(&json!({}), &json!({}));
+        let mut said = |reason: &'static str| {
+            let problem = Summary::Progressing { reason, message: format!("it says {reason}") };
+            let status = refused(&fetched, &problem, false, Timestamp::UNIX_EPOCH);
+            fetched.claim.status = Some(status.clone());
+            let reachable = condition::find(&status.conditions, SERVER_REACHABLE).unwrap();
+            (reachable.status.clone(), reachable.message.clone())
+        };
+        let unreachable = ("False".to_owned(), "it says ServerUnreachable".to_owned());
+        let answered = ("True".to_owned(), "the server answered".to_owned());
+        assert_eq!(said(reason::SERVER_UNREACHABLE), unreachable);
+        assert_eq!(said(reason::PLAN_NOT_FOUND), unreachable, "which tells nothing about the server");
+        assert_eq!(said(reason::DISK_FULL), answered);
+        assert_eq!(said(reason::TOO_MANY_CONNECTIONS).0, "False");
+        assert_eq!(said(reason::PRIVILEGE_MISSING), answered);
+    }
 }

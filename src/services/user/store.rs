@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use sqlx::postgres::PgRow;
 use sqlx::types::Json;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::logic::{ListQuery, User, ValidUser, like_pattern};
@@ -42,7 +44,6 @@ macro_rules! columns {
     };
 }
 
-#[derive(sqlx::FromRow)]
 struct Row {
     id: Uuid,
     email: String,
@@ -52,6 +53,21 @@ struct Row {
     created_at: i64,
     updated_at: i64,
     version: i64,
+}
+
+impl FromRow<'_, PgRow> for Row {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            email: row.try_get("email")?,
+            name: row.try_get("name")?,
+            profile: row.try_get("profile")?,
+            preferences: row.try_get("preferences")?,
+            created_at: row.try_get("created_at")?,
+            updated_at: row.try_get("updated_at")?,
+            version: row.try_get("version")?,
+        })
+    }
 }
 
 impl Store {
