@@ -63,7 +63,11 @@ images_end() {
 }
 
 make deps || left_out+=("make deps, which installs Debian packages")
+# Crates and PostgreSQL 18 are fetched while Go compiles. Who needs them says what went wrong.
+{ cargo fetch --locked; tests/postgres18.sh; } </dev/null >/dev/null 2>&1 &
+fetched=$!
 make target/bin/localcluster target/bin/coredns
+wait "$fetched" || :
 tests/postgres18.sh >/dev/null
 tests/versitygw.sh >/dev/null
 cargo test --locked --no-run
@@ -81,7 +85,7 @@ fi
 # The build's own settings: with others, Go would compile all of Kubernetes a second time.
 needs_root "localcluster/internal/e2e: clusters with a node" || :
 # `make lint` vets: to vet ours, Go looks into each package of Kubernetes, which takes minutes the first time.
-suite "go test" env -C localcluster CGO_ENABLED=0 GOFLAGS='-trimpath -gcflags=all=-dwarf=false' go test -vet=off ./...
+suite "go test" env -C localcluster CGO_ENABLED=0 GOFLAGS='-trimpath -gcflags=all=-dwarf=false -ldflags=-s' go test -vet=off ./...
 if [ -n "$root" ]; then
   suite "images, beside the others" images_end
 fi
