@@ -65,8 +65,20 @@ pub enum Outcome {
     Verified(Verified),
     /// What was stored was read again, and is what it was.
     Unchanged(Unchanged),
-    /// There is no archive.
+    /// What was stored is not there as it was verified, and will not be by itself.
+    Lost(Lost),
+    /// There is no archive, or it could not be read again.
     Failed(Failed),
+}
+
+impl Outcome {
+    fn message(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Lost(lost) => Some(&mut lost.message),
+            Self::Failed(failed) => Some(&mut failed.message),
+            Self::Verified(_) | Self::Unchanged(_) => None,
+        }
+    }
 }
 
 /// An archive that was restored and compared.
@@ -109,6 +121,14 @@ pub struct Unchanged {
     pub sha256: String,
     /// How many there are.
     pub bytes: u64,
+}
+
+/// An archive that was looked for, and is gone or another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lost {
+    /// What is there instead.
+    pub message: String,
 }
 
 /// The moment that a dump shows.
@@ -157,15 +177,14 @@ impl Report {
 
     /// The report as JSON of at most [`REPORT_MAX`] bytes: a longer message loses its end.
     pub fn render(&self) -> Result<String, serde_json::Error> {
-        let mut json = serde_json::to_string(self)?;
-        let Outcome::Failed(failed) = &self.outcome else { return Ok(json) };
-        let mut failed = failed.clone();
-        while json.len() > REPORT_MAX && !failed.message.is_empty() {
+        let (mut report, mut json) = (self.clone(), serde_json::to_string(self)?);
+        while json.len() > REPORT_MAX {
+            let message = report.outcome.message().filter(|message| !message.is_empty());
+            let Some(message) = message else { break };
             // What JSON escapes is longer there than here, so this may take more than one go.
             let too_long = (json.len() - REPORT_MAX).div_ceil(6).max(1);
-            let keep = failed.message.floor_char_boundary(failed.message.len().saturating_sub(too_long));
-            failed.message.truncate(keep);
-            json = serde_json::to_string(&Self::new(Outcome::Failed(failed.clone())))?;
+            message.truncate(message.floor_char_boundary(message.len().saturating_sub(too_long)));
+            json = serde_json::to_string(&report)?;
         }
         Ok(json)
     }
@@ -220,6 +239,10 @@ mod tests {
         let wanted = json!({"version": 1, "outcome": "Failed", "stage": "Compare", "message": "no"});
         assert_eq!(serde_json::to_value(failed("no".into())).unwrap(), wanted);
         assert_eq!(serde_json::from_value::<Report>(wanted).unwrap(), failed("no".into()));
+        let report = Report::new(Outcome::Lost(Lost { message: "gone".into() }));
+        let wanted = json!({"version": 1, "outcome": "Lost", "message": "gone"});
+        assert_eq!(serde_json::to_value(&report).unwrap(), wanted);
+        assert_eq!(serde_json::from_value::<Report>(wanted).unwrap(), report);
     }
 
     #[test]

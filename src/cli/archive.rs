@@ -98,6 +98,10 @@ pub async fn run(args: ArchiveArgs, shutdown: CancellationToken) -> Result<Exit,
             );
             Ok(Exit::Success)
         }
+        Outcome::Lost(lost) => {
+            tracing::error!(reason = lost.message, "the archive is not what it was");
+            Err(Failure::new(format_args!("the archive is not what it was: {}", lost.message)))
+        }
         Outcome::Failed(failed) => {
             let (stage, message) = (failed.stage, failed.message);
             tracing::error!(?stage, reason = message, "there is no archive");

@@ -44,7 +44,7 @@ impl Found {
         let databases =
             (*drifted > 0).then(|| format!("{drifted} of {} databases are not as declared", compared.len()));
         let unknown = (self.unknown > 0).then(|| {
-            format!("{} databases were not compared: their claims look for themselves", self.unknown)
+            format!("databases that were not compared: {} (their claims look for themselves)", self.unknown)
         });
         self.roles.iter().cloned().chain(databases).chain(unknown).collect()
     }
@@ -102,6 +102,23 @@ mod tests {
 
     use crate::api::server_database::Management;
     use crate::postgres::adoption::Adopted;
+
+    #[test]
+    fn a_look_says_of_how_many_databases_it_can_say_nothing() {
+        let compared = ["t_i_app".to_owned(), "t_i_other".to_owned()].into();
+        let found = Found {
+            roles: vec!["role mallory is SUPERUSER".into()],
+            claims: Compared { compared, drifted: 1, ..Compared::default() },
+            unknown: 3,
+        };
+        let expected = [
+            "role mallory is SUPERUSER",
+            "1 of 2 databases are not as declared",
+            "databases that were not compared: 3 (their claims look for themselves)",
+        ];
+        assert_eq!(found.findings(), expected);
+        assert_eq!(Found::default().findings(), [""; 0]);
+    }
 
     #[test]
     fn only_roles_that_nobody_vouches_for_are_named() {

@@ -287,6 +287,32 @@ mod tests {
         assert_eq!(seen(&[]), (true, (false, false), false));
     }
 
+    fn adopted(tenant: &str) -> Marker {
+        Marker {
+            adopted: Some(Adopted { management: Management::Adopt, object: "legacy".into() }),
+            ..row(tenant, "legacy")
+        }
+    }
+
+    #[test]
+    fn a_tenants_database_is_found_by_its_own_name_or_by_whose_it_is() {
+        let inventory = Inventory::default();
+        inventory.see("a", &[row("u1", "t_x_app")]);
+        inventory.see("b", &[adopted("u4")]);
+        let cases = [
+            (("t_x_app", "u9", "app"), Some("a")),
+            (("t_y_app", "u1", "app"), Some("a")),
+            (("t_y_app", "u1", "other"), None),
+            (("t_y_app", "u4", "app"), Some("b")),
+            // Anybody may have a database of that name on another server.
+            (("legacy", "u9", "app"), None),
+        ];
+        for ((physical, tenant, name), server) in cases {
+            let found = inventory.rows().server_of(physical, tenant, name).map(str::to_owned);
+            assert_eq!(found.as_deref(), server, "{physical} {tenant} {name}");
+        }
+    }
+
     fn set(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
@@ -311,10 +337,6 @@ mod tests {
             assert_eq!(inventory.see("b", &[]), set(&["a"]));
             assert_eq!(conflict(), None);
         }
-        let adopted = |tenant: &str| Marker {
-            adopted: Some(Adopted { management: Management::Adopt, object: "legacy".into() }),
-            ..row(tenant, "legacy")
-        };
         assert_eq!(inventory.see("c", &[adopted("u4")]), set(&[]));
         assert_eq!(inventory.see("d", &[adopted("u5")]), set(&[]), "each server has databases of its own");
         assert_eq!(

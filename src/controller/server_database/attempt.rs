@@ -45,6 +45,15 @@ pub struct Attempt {
     pub outdated: bool,
 }
 
+/// Why an archive that was read again is not known to be as it was verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfound {
+    /// It is gone, or another one.
+    Lost(String),
+    /// It could not be read: the store, its Secrets or the pod may be back in a while.
+    Unread(String),
+}
+
 impl Attempt {
     /// The attempt of a Job. `None` for one that is none of ours.
     pub fn of(job: &Job) -> Option<Self> {
@@ -102,7 +111,9 @@ impl Attempt {
         };
         let verified = match &report.outcome {
             Outcome::Verified(verified) => verified,
-            Outcome::Unchanged(_) => return Err("its report is of an archive that was read again".to_owned()),
+            Outcome::Unchanged(_) | Outcome::Lost(_) => {
+                return Err("its report is of an archive that was read again".to_owned());
+            }
             // It tells of what is in the tenant's database.
             Outcome::Failed(failed) => return Err(format!("{:?}: {}", failed.stage, plain(&failed.message))),
         };
@@ -146,9 +157,10 @@ impl Attempt {
     }
 
     /// Whether the archive was found as it was verified, or why not.
-    pub fn reread(&self, report: Option<&Report>, archive: &Archive) -> Result<(), String> {
+    pub fn reread(&self, report: Option<&Report>, archive: &Archive) -> Result<(), Unfound> {
+        let unread = |why: &str| Err(Unfound::Unread(why.to_owned()));
         let Some(report) = report.filter(|report| report.version == archive::REPORT_VERSION) else {
-            return Err("the pod that was to read it again left no report".to_owned());
+            return unread("the pod that was to do it left no report");
         };
         match &report.outcome {
             Outcome::Unchanged(Unchanged { sha256, bytes, .. })
@@ -157,9 +169,10 @@ impl Attempt {
                 Ok(())
             }
             Outcome::Unchanged(_) | Outcome::Verified(_) => {
-                Err("the report of the pod that was to read it again is of another one".to_owned())
+                unread("the report of the pod that was to do it is of another one")
             }
-            Outcome::Failed(failed) => Err(plain(&failed.message)),
+            Outcome::Lost(lost) => Err(Unfound::Lost(plain(&lost.message))),
+            Outcome::Failed(failed) => unread(&plain(&failed.message)),
         }
     }
 

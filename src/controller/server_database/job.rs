@@ -361,11 +361,11 @@ mod tests {
     use k8s_openapi::api::core::v1::Pod;
     use k8s_openapi::jiff::Timestamp;
 
-    use super::super::attempt::Attempt;
+    use super::super::attempt::{Attempt, Unfound};
     use super::super::place::Standing;
     use super::super::volume;
     use super::*;
-    use crate::api::archive::{Failed, Outcome, Report, Snapshot, Stage, Unchanged, Verified};
+    use crate::api::archive::{Failed, Lost, Outcome, Report, Snapshot, Stage, Unchanged, Verified};
     use crate::postgres::tombstone::TombstoneName;
 
     fn physical() -> PhysicalName {
@@ -618,9 +618,11 @@ mod tests {
         found(Outcome::Unchanged(Unchanged { bytes: 6, ..unchanged.clone() })).unwrap_err();
         found(Outcome::Unchanged(Unchanged { sha256: "0e".repeat(32), ..unchanged })).unwrap_err();
         found(Outcome::Verified(verified())).unwrap_err();
-        let gone = Failed { stage: Stage::Fetch, message: "it is\ngone".into(), object: None };
-        assert_eq!(found(Outcome::Failed(gone)), Err("it is gone".to_owned()));
-        attempt.reread(None, &recorded).unwrap_err();
+        let away = Failed { stage: Stage::Fetch, message: "it is\naway".into(), object: None };
+        assert_eq!(found(Outcome::Failed(away)), Err(Unfound::Unread("it is away".to_owned())));
+        let lost = Lost { message: "it is\ngone".into() };
+        assert_eq!(found(Outcome::Lost(lost)), Err(Unfound::Lost("it is gone".to_owned())));
+        assert!(matches!(attempt.reread(None, &recorded), Err(Unfound::Unread(_))));
     }
 
     /// The Job as a whole, both ways: what makes an archive in a bucket, and what reads one again there.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 
 use super::archive::{LOOK_AGAIN, pods, read};
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Unfound};
 use super::fetch::Fetched;
 use super::job::{Wanted, Work, stored_name};
 use super::validate::is_drop_due;
@@ -117,8 +117,11 @@ impl Turn<'_> {
             Err(why) if age < self.patience(AGAIN, ended) => {
                 let left = self.patience(AGAIN, ended) - age;
                 let again = Duration::from_secs(u64::try_from(left).unwrap_or(1));
-                let lost = volume::lost(self.archive, &self.row.object_name(), &why);
-                Ok(Rereading::Waiting(lost, again))
+                let told = match why {
+                    Unfound::Lost(why) => volume::lost(self.archive, &self.row.object_name(), &why),
+                    Unfound::Unread(why) => self.unread(&why),
+                };
+                Ok(Rereading::Waiting(told, again))
             }
             Ok(()) | Err(_) => self.begin_anew(key, &attempt.uid).await,
         }
@@ -198,6 +201,16 @@ impl Turn<'_> {
              the archive is read once more before that is tried again, in a while, or when Job {name} is deleted"
         );
         Rereading::Waiting(Summary::Progressing { reason: reason::REREADING, message }, again)
+    }
+
+    /// Whether it is there as it was verified nobody knows.
+    fn unread(&self, why: &str) -> Summary {
+        let (name, object) = (Wanted::reread_name(&self.row.object_name()), &self.archive.object);
+        let message = format!(
+            "its grace has ended, and before it is dropped its archive {object} has to be read again, which failed: {why}; that is tried \
+             again in a while, or when Job {name} is deleted"
+        );
+        Summary::Progressing { reason: reason::REREADING, message }
     }
 
     fn reading(&self, why: Option<&str>, again: Duration) -> Rereading {

@@ -77,6 +77,17 @@ pub enum Cause {
     Stopped,
 }
 
+impl Cause {
+    /// Whether the store has answered that the archive is not there as it was verified: asking again finds nothing else.
+    pub const fn is_lost(&self) -> bool {
+        match self {
+            Self::Another { .. } => true,
+            Self::Store(error) => error.is_no_archive(),
+            _ => false,
+        }
+    }
+}
+
 impl ArchiveError {
     /// What is wrong, with every cause.
     pub fn message(&self) -> String {

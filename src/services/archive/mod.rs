@@ -46,7 +46,7 @@ pub use self::store::{Access, Store, StoreError};
 use self::store::{Stored, Upload};
 use self::summary::{LARGE_OBJECT, ROWS, SCHEMA, SEQUENCE, Summary};
 use self::tools::Tools;
-use crate::api::archive::{BINDING, Failed, Outcome, Report, Stage, Unchanged, Verified};
+use crate::api::archive::{BINDING, Failed, Lost, Outcome, Report, Stage, Unchanged, Verified};
 use crate::services::database::binding::Binding;
 
 /// Bytes that are taken from `pg_dump` at once.
@@ -93,6 +93,7 @@ pub async fn reread(config: RereadConfig, shutdown: CancellationToken) -> Report
     let read = shutdown.run_until_cancelled(read_again(&config)).await;
     match read.unwrap_or(Err(Cause::Stopped).at(Stage::Fetch)) {
         Ok(unchanged) => Report::new(Outcome::Unchanged(unchanged)),
+        Err(error) if error.cause.is_lost() => Report::new(Outcome::Lost(Lost { message: error.message() })),
         Err(error) => failed(&error, None),
     }
 }

@@ -50,7 +50,7 @@ async fn an_archive_in_a_bucket_is_made_by_secrets_that_are_there_and_read_again
     looked_at(&scene, &users, "with half of its keys").await;
     told(&scene, &users, &format!("Secret tenantry-servers/{keys} has no key secretAccessKey: add it")).await;
     let whole = json!({"stringData": {"secretAccessKey": SECRET_ACCESS_KEY}});
-    secrets(&scene).patch(&keys, &PatchParams::default(), &Patch::Merge(whole)).await.unwrap();
+    secrets(&scene).patch(&keys, &PatchParams::default(), &Patch::Merge(&whole)).await.unwrap();
     secret(&scene, &ca, json!({"ca.crt": bucket.ca})).await;
     looked_at(&scene, &users, "with all of its keys").await;
 
@@ -81,13 +81,19 @@ async fn an_archive_in_a_bucket_is_made_by_secrets_that_are_there_and_read_again
     let said = scene.refused(Kind::ServerDatabase, &users, "ArchiveMissing").await;
     assert!(said.contains(&object) && said.contains(&missing), "{said}");
 
-    // They come back, and what is there is not what was verified; then it is.
+    // They come back wrong: whether the archive is there nobody knows, and nobody says that it is not.
+    secret(&scene, &keys, json!({"accessKeyId": ACCESS_KEY_ID, "secretAccessKey": "of another"})).await;
+    looked_at(&scene, &users, "with wrong keys").await;
+    let reread = Key::namespaced(SERVERS_NAMESPACE, &format!("reread-{}", users.name));
+    told(&scene, &users, "has to be read again, which failed: ").await;
+    scene.refused(Kind::ServerDatabase, &users, "RereadingArchive").await;
+    assert_eq!(left(&scene, &users).await, before);
+
+    // They are right, and what is there is not what was verified; then it is.
     let content = std::fs::read(&file).unwrap();
     std::fs::write(&file, [&content[1..], b"x"].concat()).unwrap();
-    let again = json!({"accessKeyId": ACCESS_KEY_ID, "secretAccessKey": SECRET_ACCESS_KEY});
-    secret(&scene, &keys, again).await;
-    looked_at(&scene, &users, "with its keys again").await;
-    let reread = Key::namespaced(SERVERS_NAMESPACE, &format!("reread-{}", users.name));
+    secrets(&scene).patch(&keys, &PatchParams::default(), &Patch::Merge(whole)).await.unwrap();
+    scene.delete(Kind::Job, &reread).await;
     told(&scene, &users, "failed to find the archive as it was verified").await;
     assert_eq!(left(&scene, &users).await, before);
     std::fs::write(&file, &content).unwrap();

@@ -28,6 +28,13 @@ pub enum StoreError {
     Bucket(#[from] BucketError),
 }
 
+impl StoreError {
+    /// Whether the store has answered that it has no such archive.
+    pub const fn is_no_archive(&self) -> bool {
+        matches!(self, Self::Folder(FolderError::NoArchive(_)) | Self::Bucket(BucketError::NoArchive(_)))
+    }
+}
+
 /// Where archives go.
 #[derive(Clone, Debug)]
 pub enum Store {

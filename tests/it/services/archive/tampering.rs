@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tenantry::api::archive::{Failed, Outcome, Stage, Unchanged, Verified};
+use tenantry::api::archive::{Lost, Outcome, Stage, Unchanged, Verified};
 use tenantry::services::archive::{ArchiveConfig, Cause, RereadConfig, reread};
 use tokio_util::sync::CancellationToken;
 
@@ -68,26 +68,24 @@ async fn an_archive_is_read_again_without_a_database_and_has_to_be_what_was_veri
         let Verified { object, sha256, bytes, .. } = verified.clone();
         assert_eq!(read().await, Outcome::Unchanged(Unchanged { object, sha256, bytes }));
 
-        let failed = async |what: &str| match read().await {
-            Outcome::Failed(Failed { stage: Stage::Fetch, message, object: None }) => {
-                assert!(message.contains(what), "{message}");
-            }
+        let lost = async |what: &str| match read().await {
+            Outcome::Lost(Lost { message }) => assert!(message.contains(what), "{message}"),
             other => panic!("{other:?}"),
         };
         let (dump, manifest) = (scene.root().join("7612/app/7.dump"), scene.root().join("7612/app/7.json"));
         let (whole, report) = (fs::read(&dump).unwrap(), fs::read(&manifest).unwrap());
         fs::write(&dump, &whole[1..]).unwrap();
-        failed(&format!(
+        lost(&format!(
             "failed to find the archive as it was verified: its SHA-256 was {}",
             verified.sha256
         ))
         .await;
         fs::write(&dump, &whole).unwrap();
         fs::remove_file(&manifest).unwrap();
-        failed("there is no such dump with its manifest").await;
+        lost("there is no such dump with its manifest").await;
         fs::write(&manifest, report).unwrap();
         fs::remove_file(&dump).unwrap();
-        failed("there is no such dump with its manifest").await;
+        lost("there is no such dump with its manifest").await;
         scene.end().await;
     }
 }
