@@ -169,6 +169,8 @@ fn script(wants: &[DatabaseSpec]) -> NamedTempFile {
         let of_roles = [queries::ROLES_WITH_PASSWORDS, queries::SETTINGS, queries::MEMBERSHIPS];
         let (name, prefix) = (format!("ARRAY['{physical}']::text[]"), format!("'{physical}_'::text"));
         let of_database = of_database.map(|sql| sql.replace("$1", &name).replace("$2", "NULL"));
+        // Sessions are those of the logins too.
+        let of_database = of_database.map(|sql| sql.replace("$3", "'{}'::text[]").replace("$4", &prefix));
         let of_roles = of_roles.map(|sql| sql.replace("$1", "'{}'::text[]").replace("$2", &prefix));
         // Settings are those of the database too.
         let of_roles = of_roles.map(|sql| sql.replace("$3", &name).replace("$4", "NULL"));

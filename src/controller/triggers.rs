@@ -13,6 +13,7 @@ use super::own::{Own, OwnKind, Status};
 use super::queue::Lane;
 use super::store::Change;
 use crate::api::condition::{self, READY, reason};
+use crate::api::server_database::DatabasePhase;
 use crate::api::{DatabaseServer, Microservice, ServerDatabase, Tenant, TenantDatabase};
 use crate::api::{labels, names};
 
@@ -36,8 +37,14 @@ pub fn own_changed<K: OwnKind>(context: &Context, change: &Change<Own<K>>) {
             if lane == Lane::Urgent {
                 adoptions_changed(context, key);
             }
+            room_made(context, key);
         }
-        Kind::TenantDatabase => claim_changed(context, key, lane),
+        Kind::TenantDatabase => {
+            claim_changed(context, key, lane);
+            if matches!(change, Change::Removed { .. }) {
+                quotas_changed(context, |claim| claim.namespace().as_deref() == Some(&*key.namespace));
+            }
+        }
         Kind::Microservice => microservice_changed(context, key),
         _ => {}
     }
@@ -208,6 +215,28 @@ fn adoptions_changed(context: &Context, key: &Key) {
             !status.is_some_and(|status| condition::is_true(&status.conditions, READY, None))
         });
     }
+}
+
+/// A database that is gone, or on its way out, counts in no quota any more.
+fn room_made(context: &Context, key: &Key) {
+    let Some(own) = context.stores.server_databases.get(key) else {
+        return quotas_changed(context, |_| true);
+    };
+    let Some(database) = own.valid() else { return };
+    let phase = database.status.as_ref().and_then(|status| status.phase);
+    if matches!(phase, Some(DatabasePhase::Tombstoned | DatabasePhase::Dropping)) {
+        let namespace = Some(&*database.spec.claim_ref.namespace);
+        quotas_changed(context, |claim| claim.namespace().as_deref() == namespace);
+    }
+}
+
+/// Those claims, as far as a quota keeps them from their databases.
+fn quotas_changed(context: &Context, concerned: impl Fn(&TenantDatabase) -> bool) {
+    each::<TenantDatabase>(context, |claim| {
+        let status = claim.status.as_ref();
+        let ready = status.and_then(|status| condition::find(&status.conditions, READY));
+        ready.is_some_and(|ready| ready.reason == reason::QUOTA_EXCEEDED) && concerned(claim)
+    });
 }
 
 fn claim_changed(context: &Context, key: &Key, lane: Lane) {

@@ -386,10 +386,10 @@ impl Facts {
         self.markers.iter().find(|marker| marker.physical_name == physical_name)
     }
 
-    /// Number of sessions that any of `logins` has on a database.
-    pub fn sessions_of(&self, database: &str, logins: &BTreeSet<String>) -> u32 {
-        let Some(by_login) = self.sessions.get(database) else { return 0 };
-        by_login.iter().filter(|(login, _)| logins.contains(*login)).map(|(_, count)| count).sum()
+    /// Number of sessions that any of `logins` has, on whichever database: a login gets into every one that PUBLIC may enter.
+    pub fn sessions_of(&self, logins: &BTreeSet<String>) -> u32 {
+        let all = self.sessions.values().flatten();
+        all.filter(|(login, _)| logins.contains(*login)).map(|(_, count)| count).sum()
     }
 }
 

@@ -113,8 +113,8 @@ fn finding(statement: &Statement, admin: &str) -> Option<String> {
                 on(object)
             )
         }
-        Statement::EndSessions { database, .. } => {
-            format!("refused logins have sessions on database {}", database.as_str())
+        Statement::EndSessions { logins } => {
+            format!("refused logins have sessions: {}", listed(logins.iter().map(String::as_str)))
         }
         Statement::InsertMarker(marker) | Statement::UpdateMarker { marker, .. } => {
             format!("the marker row of database {} differs", marker.physical_name)

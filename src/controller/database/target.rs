@@ -173,11 +173,11 @@ impl<'a> Target<'a> {
         });
         let closed: BTreeSet<String> = closed.map(|(name, _)| name.clone()).collect();
         let open_now = closed.iter().any(|name| self.have.roles[name].login);
-        let sessions = self.have.sessions_of(self.names.database.as_str(), &closed);
+        let sessions = self.have.sessions_of(&closed);
         if closed.is_empty() || !self.exists() || (!open_now && sessions == 0) {
             return Ok(());
         }
-        let end = Statement::EndSessions { database: self.names.database.clone(), logins: closed.clone() };
+        let end = Statement::EndSessions { logins: closed.clone() };
         stages.sessions = if self.have.server.superuser {
             vec![end]
         } else {

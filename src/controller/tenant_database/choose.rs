@@ -148,6 +148,7 @@ mod tests {
             drift_policy: DriftPolicy::Correct,
             deletion_policy: DeletionPolicy::Retain,
             declared: None,
+            told: false,
             requested: None,
         }
     }

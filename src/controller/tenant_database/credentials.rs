@@ -16,7 +16,7 @@ use crate::controller::database::refusal;
 use crate::controller::database::want::{CredentialSpec, PasswordWish};
 use crate::controller::outcome;
 use crate::controller::pool::known::Issued;
-use crate::postgres::connect::{ConnectError, ServerPool};
+use crate::postgres::connect::ServerPool;
 use crate::postgres::facts::{Facts, Phase, StoredPassword};
 use crate::postgres::issue::{Earlier, Issue};
 use crate::postgres::quote::Ident;
@@ -174,8 +174,8 @@ impl Basis<'_> {
             // that or edited it, somebody changed the server: only who did that gets in.
             Some(found) => (found.login.name != other || self.is_written) && !(found.whole && is_current),
         };
-        // Before the first turn that went through, nobody has been told of any.
-        let told = self.claim.declared.is_some();
+        // Before the first turn that wrote one, nobody has been told of any.
+        let told = self.claim.told;
         gone && told && self.facts.roles.get(&login).is_some_and(|role| role.login)
     }
 
@@ -220,7 +220,7 @@ impl Basis<'_> {
         let grace = issue.filter(|issue| matches!(issue.earlier, Earlier::Grace { .. }));
         let used = grace.map(|issue| {
             let earlier = self.physical.login(&credential.name, issue.side.other());
-            self.facts.sessions_of(self.physical.as_str(), &[earlier].into())
+            self.facts.sessions_of(&[earlier].into())
         });
         if used == Some(0) {
             return Some(context.progress.watched(&key, "unused", Instant::now(), rotation::BLIND));
@@ -261,12 +261,10 @@ impl Basis<'_> {
             StoredPassword::Unreadable if role.login => {
                 match pool.try_login(&Ident::from(self.physical), &login, password).await {
                     Ok(()) => true,
-                    // Nor does one that is in full use: what is there stays. But a server that is full refuses anybody, before
-                    // it knows who comes.
-                    Err(ConnectError::TooManyConnections { .. }) => is_current,
-                    // Nor one that pg_hba.conf does not let in from here.
-                    Err(error) if error.is_before_the_password() => is_current,
-                    Err(ConnectError::AuthenticationFailed { .. }) => false,
+                    Err(error) if error.is_wrong_password() => false,
+                    // Nor does whatever else the server answers: the login is in full use, may not enter, is kept out by
+                    // pg_hba.conf or by a setting of its own. What is there stays, and the rest of the turn heals what it can.
+                    Err(error) if error.is_answer() => is_current,
                     // A server that is slow says nothing about a password.
                     Err(error) => return Err(refusal::of_connect(&error)),
                 }

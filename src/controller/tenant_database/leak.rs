@@ -130,7 +130,7 @@ async fn refusing(
             _ if own.is_empty() => continue,
             // Sessions may have outlasted a refusal that was cut short.
             Some(issue) if issue.compromised_for.as_ref() == Some(report) => {
-                let sessions = |login: &String| facts.sessions_of(physical.as_str(), &[login.clone()].into());
+                let sessions = |login: &String| facts.sessions_of(&[login.clone()].into());
                 let lasting = own.into_iter().filter(|login| !works(login) && sessions(login) > 0);
                 leaked.extend(lasting.map(|login| (login, None)));
                 if works(&physical.login(name, issue.side)) {

@@ -96,6 +96,8 @@ impl Reconciler for Controller {
                 Next::Backoff.or_sooner(*again)
             }
             Ok(provisioned) => Next::Resync.or_sooner(wait).or_sooner(provisioned.again),
+            // Who makes room wakes it: a tenant's claims beyond his quota take nobody else's places on the server meanwhile.
+            Err(Summary::Stalled { reason: reason::QUOTA_EXCEEDED, .. }) => Next::Resync.or_sooner(wait),
             Err(_) => Next::Backoff,
         };
         Ok(next.or_sooner(fetched.until_closed().filter(|_| validated.logins_allowed)))

@@ -250,8 +250,8 @@ pub(crate) async fn prepare<'a>(
     // One that is there already takes no room, and is not made.
     let new = chosen.rows.is_empty() && claim.given.is_none();
     if new {
-        reserved::ask(context, claim).await?;
         quota::ask(context, claim)?;
+        reserved::ask(context, claim).await?;
     }
     let capacity = if new { room::ask(context, session, claim).await? } else { None };
     let mut taken = new.then(|| context.pools.take(&claim.server)).flatten();

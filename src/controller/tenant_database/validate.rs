@@ -74,6 +74,8 @@ pub struct Validated {
     pub drift_policy: DriftPolicy,
     /// Hash of what its database was last brought to.
     pub declared: Option<String>,
+    /// Whether somebody may have read a binding of it.
+    pub told: bool,
     /// A comparison that somebody asked for, and that was not answered yet.
     pub requested: Option<String>,
 }
@@ -170,6 +172,7 @@ pub fn validate(fetched: &Fetched) -> Result<Validated, Refusal> {
         deletion_policy: deletion_policy(tenant, claim, given.as_ref())?,
         drift_policy: drift_policy(fetched, &server),
         declared: claim.status.as_ref().and_then(|status| status.declared.clone()),
+        told: claim.status.as_ref().is_some_and(|status| status.binding.is_some()),
         requested: requested(claim),
         tenant: tenant.name_any(),
         namespace,

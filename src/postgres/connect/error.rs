@@ -142,9 +142,27 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether the server refused who comes from here before it asked for a password (28000): that says nothing about the password.
-    pub fn is_before_the_password(&self) -> bool {
-        matches!(self, Self::AuthenticationFailed { source, .. } if code(source).as_deref() == Some("28000"))
+    /// Whether the server knows who comes, and that the password is another one. Who is refused before it asks for one (28000) tells
+    /// nothing about it.
+    pub fn is_wrong_password(&self) -> bool {
+        matches!(self, Self::AuthenticationFailed { source, .. } if code(source).as_deref() != Some("28000"))
+    }
+
+    /// Whether the server has answered, if only with an error.
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Self::AuthenticationFailed { .. }
+            | Self::NotPermitted { .. }
+            | Self::TooManyConnections { .. }
+            | Self::NoSuchDatabase { .. }
+            | Self::DatabaseClosed { .. } => true,
+            Self::Failed { source, .. } => source.as_database_error().is_some(),
+            Self::InvalidTarget(_)
+            | Self::Unreachable { .. }
+            | Self::CertificateUntrusted { .. }
+            | Self::Encryption { .. }
+            | Self::Busy { .. } => false,
+        }
     }
 
     /// Whether nobody would get a session now. The limit of one login or of one database has the same SQLSTATE

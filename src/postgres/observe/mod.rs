@@ -353,7 +353,9 @@ async fn settings(
             (None, Some(database)) => databases.get_mut(&database).map(|database| &mut database.settings),
             (None, None) => None,
         };
-        if let (Some(settings), Some((name, value))) = (settings, setting.split_once('=')) {
+        if let Some(settings) = settings {
+            // A name may be so long that its value is cut off.
+            let (name, value) = setting.split_once('=').unwrap_or((&setting, ""));
             settings.insert(name.to_owned(), value.to_owned());
         }
         Ok(())
@@ -367,6 +369,7 @@ async fn sessions(
 ) -> Result<BTreeMap<String, BTreeMap<String, u32>>, ObserveError> {
     const WHAT: &str = "sessions";
     let query = sqlx::query(queries::SESSIONS).bind(&scope.databases).bind(&scope.database_prefix);
+    let query = query.bind(&scope.roles).bind(&scope.role_prefix);
     let rows = read(connection, WHAT, query).await?;
     let mut sessions = BTreeMap::<String, BTreeMap<String, u32>>::new();
     let enter = |row: &PgRow| -> Result<(), sqlx::Error> {

@@ -1,6 +1,9 @@
 //! The queries of [`observe`](super). Each is answered from catalogs alone, for any number of databases and roles.
 //!
 //! `$1` are exact names and `$2` is a prefix, absent for none.
+//!
+//! A login writes settings and a password of its own as long as it likes, and as many: no answer may grow with them. What is cut is
+//! longer than anything that we declare, so it differs from it, and is healed like any other.
 
 /// The server and our login. `$1` are names of settings that not everybody may set.
 pub(super) const SERVER: &str = "\
@@ -17,7 +20,7 @@ FROM pg_roles WHERE rolname = current_user";
 pub(super) const DATABASES: &str = "\
 SELECT d.datname::text, pg_get_userbyid(d.datdba)::text, pg_has_role(d.datdba, 'USAGE'), d.datallowconn, \
        d.datistemplate, d.datconnlimit, pg_encoding_to_char(d.encoding)::text, \
-       shobj_description(d.oid, 'pg_database'), \
+       left(shobj_description(d.oid, 'pg_database'), 256), \
        CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee)::text END, a.privilege_type, a.is_grantable \
 FROM pg_database d \
 LEFT JOIN LATERAL aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a ON true \
@@ -32,16 +35,17 @@ FROM pg_roles WHERE rolname::text = ANY ($1) OR starts_with(rolname::text, $2)";
 /// Roles with what is stored as their passwords.
 pub(super) const ROLES_WITH_PASSWORDS: &str = "\
 SELECT rolname::text, rolcanlogin, rolinherit, rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, \
-       coalesce(rolvaliduntil < 'infinity', false), rolconnlimit, rolpassword \
+       coalesce(rolvaliduntil < 'infinity', false), rolconnlimit, left(rolpassword, 512) \
 FROM pg_authid WHERE rolname::text = ANY ($1) OR starts_with(rolname::text, $2)";
 
-/// Settings of roles and, without a role, of databases, one row each.
+/// Settings of roles and, without a role, of databases, one row each. Of a role in a database the first few: we set two there, and a
+/// login may set its own in every database of the server.
 pub(super) const SETTINGS: &str = "\
-SELECT r.rolname::text, d.datname::text, c.setting \
+SELECT r.rolname::text, d.datname::text, left(c.setting, 256) \
 FROM pg_db_role_setting s \
 LEFT JOIN pg_roles r ON r.oid = s.setrole \
 LEFT JOIN pg_database d ON d.oid = s.setdatabase \
-CROSS JOIN LATERAL unnest(s.setconfig) AS c (setting) \
+CROSS JOIN LATERAL unnest(s.setconfig[1:CASE WHEN s.setrole = 0 OR s.setdatabase = 0 THEN 64 ELSE 8 END]) AS c (setting) \
 WHERE r.rolname::text = ANY ($1) OR starts_with(r.rolname::text, $2) \
    OR s.setrole = 0 AND (d.datname::text = ANY ($3) OR starts_with(d.datname::text, $4))";
 
@@ -59,14 +63,15 @@ WHERE (g.rolname::text = ANY ($1) OR starts_with(g.rolname::text, $2) \
    OR coalesce(to_jsonb(a) ->> 'inherit_option', 'true') = 'true') \
 GROUP BY 1, 2";
 
-/// Sessions by database and login. The function and not the view, which waits for locks on shared catalogs. It shows to
+/// Sessions by database and login: those on the databases, and those of the roles wherever they are (`$3` and `$4`, as the others). The function and not the view, which waits for locks on shared catalogs. It shows to
 /// everybody whose a session is, but not its type to a login that may not read statistics.
 pub(super) const SESSIONS: &str = "\
 SELECT d.datname::text, r.rolname::text, count(*) \
 FROM pg_stat_get_activity(NULL) a \
 JOIN pg_database d ON d.oid = a.datid \
 JOIN pg_roles r ON r.oid = a.usesysid \
-WHERE coalesce(a.backend_type, 'client backend') = 'client backend' AND (d.datname::text = ANY ($1) OR starts_with(d.datname::text, $2)) \
+WHERE coalesce(a.backend_type, 'client backend') = 'client backend' AND (d.datname::text = ANY ($1) OR starts_with(d.datname::text, $2) \
+   OR r.rolname::text = ANY ($3) OR starts_with(r.rolname::text, $4)) \
 GROUP BY 1, 2";
 
 /// All marker rows. On a server that was prepared by an earlier version the row has not every column, and is read before it gets

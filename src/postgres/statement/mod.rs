@@ -141,10 +141,8 @@ pub enum Statement {
         /// Only the right to pass them on.
         grant_option_only: bool,
     },
-    /// Ends the sessions of some logins on a database and waits until they are gone.
+    /// Ends the sessions of some logins, on whichever database, and waits until they are gone.
     EndSessions {
-        /// The database.
-        database: Ident,
         /// The logins.
         logins: BTreeSet<String>,
     },

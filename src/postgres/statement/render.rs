@@ -65,7 +65,7 @@ pub(super) fn render(
                 &format!("FROM {} CASCADE", quoted(grantee)?),
             )
         }
-        Statement::EndSessions { database, logins } => end_sessions(database, logins)?,
+        Statement::EndSessions { logins } => end_sessions(logins)?,
         Statement::EndBackend(backend) => end_backend(backend)?,
         Statement::LockMarkers => marker::LOCK.to_owned(),
         Statement::RequireRoom { databases } => marker::require_room(*databases),
@@ -170,15 +170,13 @@ pub(super) fn array(texts: &BTreeSet<String>) -> Result<String, QuoteError> {
 
 /// The aggregate tells all of them to end before the first is waited for. 2 s are enough for a session that is
 /// not stuck in the kernel; one that is will be found again.
-fn end_sessions(database: &Ident, logins: &BTreeSet<String>) -> Result<String, QuoteError> {
+fn end_sessions(logins: &BTreeSet<String>) -> Result<String, QuoteError> {
     Ok(format!(
         "WITH told AS MATERIALIZED (\
          SELECT array_agg(a.pid) AS pids, count(*) FILTER (WHERE pg_terminate_backend(a.pid)) AS ended \
          FROM pg_stat_get_activity(NULL) a \
-         JOIN pg_database d ON d.oid = a.datid JOIN pg_roles r ON r.oid = a.usesysid \
-         WHERE d.datname = {} AND r.rolname = ANY ({})) \
+         JOIN pg_roles r ON r.oid = a.usesysid WHERE r.rolname = ANY ({})) \
          SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 2000)) FROM told, unnest(told.pids) AS pid",
-        Literal::new(database.as_str())?,
         array(logins)?
     ))
 }

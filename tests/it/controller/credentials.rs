@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use futures::future::{join, join_all};
 use serde_json::{Value, json};
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tenantry::controller::object::{Key, Kind};
 
 use super::claims::{binding, code, rows, session, write_row};
 use super::scene::{A_MINUTE, condition};
 use super::shop;
 use super::site::{Site, Stage};
+use super::suspension::limit_admin;
 use crate::support::{Operator, PENDING, wait_until};
 
 const TEN_SECONDS: Duration = Duration::from_secs(10);
@@ -448,6 +449,70 @@ async fn a_binding_that_somebody_edits_is_healed_and_one_whose_password_is_lost_
         before = next;
     }
     assert_eq!(rows(&scene, "extra-app").await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_secret_that_is_lost_while_an_extension_cannot_be_made_locks_nobody_out() {
+    let site = Site::shared().await;
+    let scene = shop::open(&site).await;
+    let (claim, key) = (scene.inside("acme", "extra"), scene.inside("acme", "extra-app"));
+    let asks = |names: &[&str]| {
+        let extensions: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();
+        json!({"extensions": extensions})
+    };
+    scene.create(Kind::TenantDatabase, &claim, asks(&["citext"])).await;
+    scene.ready(Kind::TenantDatabase, &claim).await;
+    let bound = binding(&scene, "extra-app").await;
+    // In use: its grace lasts.
+    let mut pods = session(&scene, &bound).await.unwrap();
+    let mut admin = site.postgres.admin(&bound["database"]).await;
+    admin.execute("create type extensions.gtrgm as enum ()").await.unwrap();
+    scene.patch(Kind::TenantDatabase, &claim, json!({"spec": asks(&["citext", "pg_trgm"])})).await;
+    scene.refused(Kind::TenantDatabase, &claim, "ReconcileFailed").await;
+
+    let uid = scene.get(Kind::Secret, &key).await.unwrap()["metadata"]["uid"].clone();
+    scene.delete(Kind::Secret, &key).await;
+    wait_until(A_MINUTE, "the Secret is written again", async || match scene.get(Kind::Secret, &key).await {
+        Some(secret) if secret["metadata"]["uid"] != uid => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    // Of the other login, unless a turn that was under way still knew the password.
+    let next = binding(&scene, "extra-app").await;
+    session(&scene, &next).await.unwrap();
+    session(&scene, &bound).await.unwrap();
+    pods.execute("select").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_login_that_cannot_get_in_holds_up_nothing_where_passwords_cannot_be_read() {
+    let site = Site::own().await;
+    limit_admin(&site, &Stage::new(&site).await).await;
+    let operator = Operator::start(&site).await;
+    let scene = shop::open(&site).await;
+    let claim = claim(&scene, json!({})).await;
+    let bound = binding(&scene, "extra-app").await;
+    let healed = async |what: &str| {
+        let asked = json!({"metadata": {"annotations": {"tenantry.dev/reconcile-requested-at": what}}});
+        scene.patch(Kind::TenantDatabase, &claim, asked).await;
+        wait_until(A_MINUTE, what, async || {
+            session(&scene, &bound).await.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
+        scene.ready(Kind::TenantDatabase, &claim).await;
+    };
+    // Any login of a tenant can do that to itself.
+    let mut tenant = session(&scene, &bound).await.unwrap();
+    tenant.execute("set role none; alter role current_user set local_preload_libraries = 'x'").await.unwrap();
+    assert_eq!(code(session(&scene, &bound).await), "58P01");
+    healed("a library that is not there").await;
+
+    let mut admin = site.postgres.admin("postgres").await;
+    let revoke = format!("revoke connect on database {} from {}", bound["database"], bound["username"]);
+    admin.execute(AssertSqlSafe(revoke)).await.unwrap();
+    assert_eq!(code(session(&scene, &bound).await), "42501");
+    healed("no right to connect").await;
+    operator.stop().await;
 }
 
 #[tokio::test]

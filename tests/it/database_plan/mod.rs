@@ -117,7 +117,7 @@ proptest! {
             });
             let own = facts.memberships.contains_key(&Membership { group, member: login.clone() });
             let of_login = BTreeSet::from([login]);
-            let sessions = model.truth.sessions_of(want.physical.as_str(), &of_login);
+            let sessions = model.truth.sessions_of(&of_login);
             prop_assert!(!other || own || sessions == 0, "sessions last from before by {}", first);
         }
         let asked = |it: &&Membership| groups.iter().any(|(login, _)| *login == it.member);

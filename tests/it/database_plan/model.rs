@@ -131,8 +131,8 @@ impl Model {
                     }
                 }
             }
-            Statement::EndSessions { database, logins } => {
-                if let Some(sessions) = self.truth.sessions.get_mut(database.as_str()) {
+            Statement::EndSessions { logins } => {
+                for sessions in self.truth.sessions.values_mut() {
                     sessions.retain(|login, _| !logins.contains(login));
                 }
             }

@@ -12,12 +12,40 @@ use tenantry::postgres::facts::{DefaultKind, Phase};
 use tenantry::postgres::function::RestrictedFunction;
 use tenantry::postgres::record::Cause;
 
-use super::fixture::{Fixture, run, try_run, verifier, want};
+use super::fixture::{Fixture, login, run, try_run, verifier, want};
 use crate::database_plan::meddling::{CREDENTIALS, Event, Meddling, events, specs};
 use crate::support::postgres::Version;
 
 on_every_version! {
+    what_a_login_writes_down_for_itself_fills_no_answer,
     whatever_happened_to_a_real_server_one_plan_makes_it_right,
+}
+
+/// The operator reads settings and passwords of every login, and has 256 MiB.
+async fn what_a_login_writes_down_for_itself_fills_no_answer(version: Version) {
+    let (fixture, spec) = (Fixture::shared(version).await, want(&["app"]));
+    fixture.converge(&spec).await;
+    let name = login(&spec, 0);
+    let mut tenant = fixture.tenant(&name, spec.physical.as_str()).await.unwrap();
+    let set = |place: &str, setting: &str, length: u32| {
+        format!(
+            "DO $$ BEGIN EXECUTE format('ALTER ROLE %I {place} SET {setting} = %L', session_user, repeat('a', {length})); END $$"
+        )
+    };
+    run(&mut tenant, "SET ROLE NONE").await;
+    run(&mut tenant, &set("", "application_name", 32_000_000)).await;
+    run(&mut tenant, &set("IN DATABASE postgres", "application_name", 32_000_000)).await;
+    let facts = fixture.facts(&spec).await;
+    let all = facts.roles[&name].settings.values().flatten();
+    let bytes: usize = all.map(|(name, value)| name.len() + value.len()).sum();
+    assert!(bytes < 20_000, "{bytes}");
+    fixture.converge(&spec).await;
+    assert!(fixture.plan(&spec).await.unwrap().is_empty());
+    assert_eq!(
+        fixture.facts(&spec).await.roles[&name].settings.keys().flatten().count(),
+        1,
+        "its own database"
+    );
 }
 
 /// What is drawn is drawn by this.

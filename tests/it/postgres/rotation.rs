@@ -14,6 +14,7 @@ use crate::support::postgres::Version;
 on_every_version! {
     both_logins_work_until_the_earlier_one_is_refused,
     a_login_that_is_issued_anew_has_no_session_from_before,
+    a_login_that_is_refused_has_no_session_on_any_database,
     a_rotation_is_recorded_with_its_first_effect,
     a_crash_at_any_effect_of_a_rotation_converges,
     a_dropped_earlier_login_is_not_made_again,
@@ -96,6 +97,19 @@ async fn a_login_that_is_issued_anew_has_no_session_from_before(version: Version
     drop(fixture.tenant(&login(&third, 0), name).await.unwrap());
     let stolen = fixture.postgres.connect(&login(&third, 0), "leaked", name).await;
     assert_eq!(sqlstate(stolen), "28P01");
+}
+
+/// From there it could give itself a password for the day when it is issued again.
+async fn a_login_that_is_refused_has_no_session_on_any_database(version: Version) {
+    let fixture = Fixture::prepared(version).await;
+    let first = want(&["app"]);
+    fixture.converge(&first).await;
+    run(&mut fixture.superuser("postgres").await, "CREATE DATABASE anybodys").await;
+    let mut abroad = fixture.tenant(&login(&first, 0), "anybodys").await.unwrap();
+    let second = rotated(&first, Earlier::Refused);
+    fixture.converge(&second).await;
+    assert!(try_run(&mut abroad, "SELECT").await.is_err(), "a session of a refused login lasts");
+    assert!(fixture.plan(&second).await.unwrap().is_empty());
 }
 
 async fn a_rotation_is_recorded_with_its_first_effect(version: Version) {

@@ -75,11 +75,8 @@ async fn an_archive_is_read_again_without_a_database_and_has_to_be_what_was_veri
         let (dump, manifest) = (scene.root().join("7612/app/7.dump"), scene.root().join("7612/app/7.json"));
         let (whole, report) = (fs::read(&dump).unwrap(), fs::read(&manifest).unwrap());
         fs::write(&dump, &whole[1..]).unwrap();
-        lost(&format!(
-            "failed to find the archive as it was verified: its SHA-256 was {}",
-            verified.sha256
-        ))
-        .await;
+        lost(&format!("failed to find the archive as it was verified: its SHA-256 was {}", verified.sha256))
+            .await;
         fs::write(&dump, &whole).unwrap();
         fs::remove_file(&manifest).unwrap();
         lost("there is no such dump with its manifest").await;
