@@ -304,7 +304,8 @@ impl Statement {
         matches!(self, Self::CreateDatabase { .. } | Self::Pool(PoolChange::RenameDatabase { .. }))
     }
 
-    /// Whether it takes something from people who use the database: their sessions, or that they can log in.
+    /// Whether it takes something from people who use the database: their sessions, or that they can log in. That PUBLIC may enter is
+    /// taken from every database that is made.
     pub fn is_destructive(&self) -> bool {
         match self {
             Self::EndSessions { .. }
@@ -315,6 +316,11 @@ impl Statement {
             Self::Tombstone(change) => change.is_destructive(),
             Self::AlterRole { attributes, .. } => attributes.contains(&RoleAttribute::Login(false)),
             Self::AlterDatabase { change, .. } => *change == DatabaseChange::AllowConnections(false),
+            Self::Revoke { object: Object::Database(_), privileges, grantee, grant_option_only } => {
+                !grant_option_only
+                    && privileges.contains(&Privilege::Connect)
+                    && matches!(grantee, Grantee::Role(_))
+            }
             Self::CreateGroup { .. }
             | Self::CreateLogin { .. }
             | Self::SetPassword { .. }
