@@ -59,9 +59,11 @@ impl Attempt {
     pub fn of(job: &Job) -> Option<Self> {
         let said = |name: &str| job.annotations().get(name);
         let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
-        let mut over =
-            conditions.filter(|it| it.status == "True" && matches!(&*it.type_, "Complete" | "Failed"));
-        let ended = over.next().map(|it| it.last_transition_time.as_ref().map_or(0, |at| at.0.as_second()));
+        // `Failed` waits until its pod has ended, which one on a node that is gone never does.
+        let over = conditions.filter(|it| {
+            it.status == "True" && matches!(&*it.type_, "Complete" | "FailureTarget" | "Failed")
+        });
+        let ended = over.map(|it| it.last_transition_time.as_ref().map_or(0, |at| at.0.as_second())).min();
         Some(Self {
             job: job.name_any(),
             uid: job.uid()?,

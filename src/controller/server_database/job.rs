@@ -495,6 +495,31 @@ mod tests {
         assert!(longest.len() <= 63, "{longest}");
     }
 
+    /// The node of its pod may be gone: the pod is then terminating for good, and the Job's own end never comes.
+    #[test]
+    fn an_attempt_that_is_to_fail_has_ended() {
+        let ended = |conditions: &[(&str, &str, u32)]| {
+            let condition = |(kind, status, second): &(&str, &str, u32)| {
+                let at = format!("1970-01-01T00:01:{second:02}Z");
+                json!({"type": kind, "status": status, "lastTransitionTime": at})
+            };
+            let conditions: Vec<Value> = conditions.iter().map(condition).collect();
+            let mut job = live(false);
+            job.status = serde_json::from_value(json!({"conditions": conditions})).unwrap();
+            Attempt::of(&job).unwrap().ended
+        };
+        assert_eq!(ended(&[("FailureTarget", "True", 40)]), Some(100));
+        assert_eq!(ended(&[("FailureTarget", "False", 40), ("SuccessCriteriaMet", "True", 40)]), None);
+        // What it waits for next is counted from its first word.
+        for both in [
+            [("FailureTarget", "True", 40), ("Failed", "True", 50)],
+            [("Failed", "True", 50), ("FailureTarget", "True", 40)],
+        ] {
+            assert_eq!(ended(&both), Some(100), "{both:?}");
+        }
+        assert_eq!(ended(&[("SuccessCriteriaMet", "True", 40), ("Complete", "True", 50)]), Some(110));
+    }
+
     #[test]
     fn the_secret_goes_with_its_job_and_holds_a_binding() {
         let server = AdminTarget {
