@@ -22,11 +22,11 @@ use super::stages::Stages;
 use super::target::{Login, Target};
 use super::want::PasswordWish;
 use crate::api::names::{Group, PhysicalName};
-use crate::postgres::facts::{Facts, Grantee, Marker, Membership, Privilege};
+use crate::postgres::facts::{Database, Facts, Grantee, Marker, Membership, Privilege};
 use crate::postgres::pool::{Member, PoolName, archive_of};
 use crate::postgres::quote::Ident;
 use crate::postgres::scram::Verifier;
-use crate::postgres::settings::Settings;
+use crate::postgres::settings::{Setting, Settings, Value};
 use crate::postgres::statement::{DatabaseChange, Object, PoolChange, Statement, TombstoneChange};
 use crate::postgres::tombstone::{self, TombstoneName};
 
@@ -73,6 +73,8 @@ pub fn admit(
     let password = PasswordWish::Set(verifier);
     let open = Login { open: true, group: Some(Group::Owner), password: Some(&password) };
     let target = Target::new(names, have, logins(physical).map(|login| (login, open)).into());
+    // First of all what is said there goes where it goes in the database itself.
+    target.database(None, &quiet_as(database), &mut stages)?;
     target.logins(Some(CONNECTIONS), &mut stages)?;
     let group = target.names.owner.clone();
     for login in logins(physical) {
@@ -82,7 +84,6 @@ pub fn admit(
             stages.first.push(Statement::GrantRole { group: group.clone(), member });
         }
     }
-    target.database(None, &Settings::new(), &mut stages)?;
     if let Some(known) = target.known_inside(None) {
         let statements = inside::statements(&target.names, &have.server, &have.memberships, &known);
         stages.inside = statements.map_err(Conflict::Quote)?;
@@ -101,6 +102,13 @@ pub fn admit(
         grantee: Grantee::Role(reader),
     });
     Ok(stages.plan(&target.names.database))
+}
+
+/// What a scratch database is set to: the restore runs code of the tenant's, whose words go to the server's log only if they do from
+/// the `source` too. Limits of the tenant's are none of the archive's.
+fn quiet_as(source: &Database) -> Settings {
+    let is_quiet = source.settings.contains_key(Setting::LogMinMessages.name());
+    is_quiet.then_some((Setting::LogMinMessages, Value::Panic)).into_iter().collect()
 }
 
 /// Everything is recorded before it exists.
@@ -191,7 +199,7 @@ fn named(physical: &PhysicalName, database: Ident) -> Result<Names, Conflict> {
 mod tests {
     use super::*;
 
-    use crate::postgres::facts::{DATABASE_OWNER, Database, Phase, Role};
+    use crate::postgres::facts::{DATABASE_OWNER, Phase, Role};
     use crate::postgres::pool::MemberPhase;
     use crate::postgres::scram::Password;
 
@@ -269,6 +277,28 @@ mod tests {
         let raised = "ALTER DATABASE \"tombstone_t_x_app\" CONNECTION LIMIT 4;";
         let found = [Some(1), Some(3), Some(4), Some(50), None].map(|limit| with(limit).contains(raised));
         assert_eq!(found, [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn what_a_tenants_code_says_when_it_is_restored_goes_where_it_goes_in_its_own_database() {
+        let quiet = "ALTER DATABASE \"tenantry_pool_0000000007\" SET log_min_messages = panic;";
+        let with = |settings: &[(&str, &str)], forbidden: &[Setting]| {
+            let mut have = facts(&["tombstone_t_x_app"], &[]);
+            let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            have.databases.get_mut("tombstone_t_x_app").unwrap().settings = settings.collect();
+            have.server.forbidden_settings = forbidden.iter().copied().collect();
+            admitted(&marker(&[]), &have).unwrap()
+        };
+        let settings =
+            [("log_min_messages", "panic"), ("temp_file_limit", "1024"), ("statement_timeout", "9")];
+        let text = with(&settings, &[]);
+        let (said, login) = (text.find(quiet), text.find("ALTER ROLE \"t_x_app_restore\" LOGIN;"));
+        assert!(said.is_some() && said < login, "{text}");
+        let set = |line: &&str| line.starts_with("ALTER DATABASE") && line.contains(" SET ");
+        assert_eq!(text.lines().filter(set).count(), 1, "{text}");
+        // tenantLog: Keep, or a login that may not set it.
+        assert!(!with(&settings[1..], &[]).contains("log_min_messages"));
+        assert!(!with(&settings, &[Setting::LogMinMessages]).contains("log_min_messages"));
     }
 
     #[test]
