@@ -22,6 +22,7 @@ mod error;
 mod expression;
 mod extensions;
 mod logic;
+mod obstacles;
 mod read;
 mod store;
 mod summary;

@@ -13,8 +13,9 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
-use super::catalog::{CLEAR_DEFAULT_RIGHTS, OBSTACLES, TABLES, THINGS};
+use super::catalog::{CLEAR_DEFAULT_RIGHTS, TABLES, THINGS};
 use super::logic::quoted;
+use super::obstacles::OBSTACLES;
 use super::summary::{CONTENT, POSITION, Rows, Summary, hex};
 use crate::api::archive::Snapshot;
 use crate::services::database::binding::Binding;

@@ -5,6 +5,7 @@ use std::io::Read;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
+use sqlx::{AssertSqlSafe, Connection, Executor};
 use tenantry::api::archive::{Outcome, Report, Verified};
 
 use super::VERSIONS;
@@ -91,6 +92,25 @@ async fn an_empty_database_is_an_archive_too() {
         let report = scene.verified().await;
         assert_eq!((report.tables, report.rows, report.sequences, report.large_objects), (0, 0, 0, 0));
         assert_eq!(scene.stored(), ["7.dump", "7.json"], "{version}");
+        scene.end().await;
+    }
+}
+
+/// `pg_dump` leaves an index out that was never finished, with its comment; one that waits for the partitions' it dumps.
+#[tokio::test]
+async fn an_index_that_was_never_finished_is_not_missed() {
+    for version in VERSIONS {
+        let scene = Scene::new(version).await;
+        let tables = "CREATE TABLE t AS SELECT 1 AS id FROM generate_series(1, 2); CREATE TABLE p (id integer) PARTITION BY RANGE (id); \
+                      CREATE TABLE p1 PARTITION OF p DEFAULT; CREATE INDEX waits ON ONLY p (id); COMMENT ON INDEX waits IS 'for p1'";
+        scene.tenant(tables).await;
+        let mut session = scene.session().await;
+        let owner = AssertSqlSafe(format!("SET ROLE {}", scene.role("owner")));
+        session.execute(owner).await.unwrap();
+        session.execute("CREATE UNIQUE INDEX CONCURRENTLY never ON t (id)").await.unwrap_err();
+        session.execute("COMMENT ON INDEX never IS 'of duplicates'").await.unwrap();
+        session.close().await.unwrap();
+        assert_eq!(scene.verified().await.rows, 2, "{version}");
         scene.end().await;
     }
 }
