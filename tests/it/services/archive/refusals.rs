@@ -75,6 +75,87 @@ async fn what_the_login_would_not_see_is_named_before_anything_is_stored() {
     }
 }
 
+/// Nobody else can set them, so no login of an archive restores them: whoever can takes them back by what the message says.
+#[tokio::test]
+async fn default_rights_of_another_role_are_named_with_what_takes_them_back() {
+    for version in VERSIONS {
+        let scene = Scene::new(version).await;
+        let (owner, rw, ro) = (scene.role("owner"), scene.role("rw"), scene.role("ro"));
+        scene.tenant("CREATE SCHEMA \"My data\"; GRANT ALL ON SCHEMA \"My data\" TO rw").await;
+        let alter = format!("ALTER DEFAULT PRIVILEGES FOR ROLE {rw}");
+        for (rights, on, undo) in [
+            (
+                format!("GRANT SELECT ON TABLES TO {ro}, {owner}"),
+                "TABLES",
+                format!("{alter} REVOKE ALL ON TABLES FROM {owner}, {ro}"),
+            ),
+            (
+                "REVOKE ALL ON FUNCTIONS FROM PUBLIC".to_owned(),
+                "FUNCTIONS",
+                format!("{alter} GRANT ALL ON FUNCTIONS TO PUBLIC"),
+            ),
+            (
+                format!("REVOKE UPDATE ON SEQUENCES FROM {rw}; {alter} GRANT USAGE ON SEQUENCES TO PUBLIC"),
+                "SEQUENCES",
+                format!(
+                    "{alter} REVOKE ALL ON SEQUENCES FROM PUBLIC; {alter} GRANT ALL ON SEQUENCES TO {rw}"
+                ),
+            ),
+            (
+                format!("IN SCHEMA \"My data\" GRANT EXECUTE ON FUNCTIONS TO {ro}"),
+                "FUNCTIONS in schema \"My data\"",
+                format!("{alter} IN SCHEMA \"My data\" REVOKE ALL ON FUNCTIONS FROM {ro}"),
+            ),
+        ] {
+            let login = format!("SET ROLE {rw}; {alter} {rights}");
+            scene.admin(&scene.database, &login).await;
+            let obstacle = format!("default rights of {rw} on {on} can be restored by nobody else: {undo}");
+            assert_eq!(scene.failed().await, unread(&obstacle), "{version}: {rights}");
+            scene.admin(&scene.database, &undo).await;
+        }
+        assert_eq!(scene.stored(), [""; 0], "{version}");
+        scene.verified().await;
+        scene.end().await;
+    }
+}
+
+#[tokio::test]
+async fn rights_that_another_role_has_passed_on_are_named_with_what_takes_them_back() {
+    for version in VERSIONS {
+        let scene = Scene::new(version).await;
+        let (rw, ro) = (scene.role("rw"), scene.role("ro"));
+        let things = "CREATE TABLE \"T\" (id integer); CREATE SEQUENCE s; CREATE SCHEMA x; CREATE DOMAIN d AS integer; SELECT lo_create(7); \
+                      CREATE PROCEDURE p() LANGUAGE sql AS ''";
+        scene.tenant(things).await;
+        let cases = [
+            ("SELECT", "TABLE", "public.\"T\""),
+            ("SELECT (id)", "TABLE", "public.\"T\""),
+            ("USAGE", "SEQUENCE", "public.s"),
+            ("USAGE", "SCHEMA", "x"),
+            ("USAGE", "TYPE", "public.d"),
+            ("EXECUTE", "ROUTINE", "public.p()"),
+            ("SELECT", "LARGE OBJECT", "7"),
+        ];
+        for (right, on, name) in cases {
+            let given = format!("GRANT {right} ON {on} {name}");
+            scene.tenant(&format!("{given} TO rw WITH GRANT OPTION")).await;
+            scene.admin(&scene.database, &format!("SET ROLE {rw}; {given} TO {ro}")).await;
+            let undo = format!("REVOKE GRANT OPTION FOR ALL ON {on} {name} FROM {rw} CASCADE");
+            let obstacle =
+                format!("rights on {on} {name} were passed on by {rw}, which nobody else does again: {undo}");
+            assert_eq!(scene.failed().await, unread(&obstacle), "{version}: {given}");
+            scene.tenant(&undo).await;
+        }
+        // What may be passed on, and was not, is like any other right.
+        for (right, on, name) in cases {
+            scene.tenant(&format!("GRANT {right} ON {on} {name} TO rw WITH GRANT OPTION")).await;
+        }
+        assert_eq!(scene.stored(), [""; 0], "{version}");
+        scene.verified().await;
+        scene.end().await;
+    }
+}
+
 #[tokio::test]
 async fn a_login_that_is_more_than_a_member_of_one_group_is_refused() {
     for version in VERSIONS {
