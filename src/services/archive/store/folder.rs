@@ -4,7 +4,7 @@
 //! link, which fails where there is such a name, and then the folder is synced. It stays locked until it is an archive. A process
 //! that dies leaves a hidden file, or a dump without manifest, that nobody holds; the next attempt at the same archive removes it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -287,16 +287,17 @@ fn remove_abandoned(folder: &Path, name: &ObjectName) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let Some(leftover) = leftover(name, &entry.file_name().to_string_lossy()) else { continue };
-        // Somebody else may have removed it meanwhile.
-        let Ok(file) = File::open(entry.path()) else { continue };
-        if file.try_lock().is_err() {
-            continue;
-        }
-        let is_archive = match leftover {
+        let is_archive = || match &leftover {
             Leftover::Part => false,
             Leftover::Dump { manifest } => folder.join(manifest).exists(),
         };
-        if !is_archive
+        // Nobody opens an archive to write to it, and somebody may have seen to it that nobody can.
+        if is_archive() {
+            continue;
+        }
+        let Some(_held) = hold(&entry.path())? else { continue };
+        // It may have become one until it was let go of.
+        if !is_archive()
             && let Err(error) = fs::remove_file(entry.path())
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -304,6 +305,21 @@ fn remove_abandoned(folder: &Path, name: &ObjectName) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Locks what an attempt has left, unless somebody holds it, or has removed it meanwhile. NFS has locks for those only who can write.
+fn hold(path: &Path) -> io::Result<Option<File>> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(named(error)),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(named(error)),
+    }
 }
 
 /// Gives a part its name, if nothing has it, once all of it is on disk.
@@ -406,6 +422,19 @@ mod tests {
         drop(begin("0000000e").await);
         assert_eq!(files(&folder), stay[1..]);
         assert!(!dead.path.exists());
+    }
+
+    /// NFS gives a lock only to who can write, and what is no lock of somebody else's is no reason to leave it.
+    #[test]
+    fn what_is_left_over_is_held_by_a_descriptor_that_can_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".7.dump.abandoned.part");
+        assert!(hold(&path).unwrap().is_none(), "somebody has removed it");
+        fs::write(&path, "half").unwrap();
+        let mut held = hold(&path).unwrap().unwrap();
+        io::Write::write_all(&mut held, b"H").unwrap();
+        assert!(hold(&path).unwrap().is_none(), "somebody holds it");
+        hold(folder.path()).unwrap_err();
     }
 
     #[tokio::test]
