@@ -23,8 +23,9 @@ use super::former;
 use super::object::{Key, Kind};
 use super::publish;
 use super::queue::Lane;
+use super::server_database::validate;
 use crate::api::condition::{self, Summary, reason};
-use crate::api::server_database::DatabasePhase;
+use crate::api::server_database::{DatabasePhase, ServerDatabaseStatus};
 use crate::api::{DatabaseServer, ServerDatabase, Tenant, labels, names};
 use crate::postgres::execute::Session;
 use crate::postgres::facts::Marker;
@@ -138,6 +139,17 @@ fn is_held_up(database: &ServerDatabase) -> bool {
     let status = database.status.as_ref();
     let ready = status.and_then(|status| condition::find(&status.conditions, condition::READY));
     ready.is_some_and(|ready| ready.status == "False" && lasting.contains(&ready.reason.as_str()))
+        || status.is_some_and(|status| {
+            is_tombstone(status.phase) && validate::is_late(database, droppable(status))
+        })
+}
+
+const fn is_tombstone(phase: Option<DatabasePhase>) -> bool {
+    matches!(phase, Some(DatabasePhase::Tombstoned | DatabasePhase::Dropping))
+}
+
+fn droppable(status: &ServerDatabaseStatus) -> Option<Timestamp> {
+    status.droppable_when.as_ref().map(|when| when.0)
 }
 
 /// Whether somebody has said that what the server's brake stopped is not meant.
@@ -342,7 +354,7 @@ fn is_to_be_purged(database: &ServerDatabase) -> bool {
 
 fn is_bound(database: &ServerDatabase) -> bool {
     let phase = database.status.as_ref().and_then(|status| status.phase);
-    !matches!(phase, Some(DatabasePhase::Released | DatabasePhase::Tombstoned | DatabasePhase::Dropping))
+    phase != Some(DatabasePhase::Released) && !is_tombstone(phase)
 }
 
 #[cfg(test)]
@@ -350,7 +362,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
-    use crate::api::server_database::{ClaimRef, ServerDatabaseSpec, ServerDatabaseStatus};
+    use crate::api::server_database::{ClaimRef, ServerDatabaseSpec};
 
     fn tenant(name: &str, deleted: Option<i64>, finalizers: &[&str]) -> Tenant {
         let mut tenant =
@@ -387,6 +399,24 @@ mod tests {
             assert!(!is_held_up(&says(reason)), "{reason}");
         }
         assert!(!is_held_up(&database("tenant-acme", DatabasePhase::Tombstoned)));
+    }
+
+    /// Its object asks for nothing then, and says so.
+    #[test]
+    fn a_tombstone_whose_object_was_made_after_its_grace_waits_for_somebody() {
+        let late = |phase, made: i64, grace: Option<i64>| {
+            let time = |second| Time(Timestamp::from_second(second).unwrap());
+            let mut it = database("tenant-acme", phase);
+            it.metadata.creation_timestamp = Some(time(made));
+            it.status.as_mut().unwrap().droppable_when = grace.map(time);
+            is_held_up(&it)
+        };
+        for phase in [DatabasePhase::Tombstoned, DatabasePhase::Dropping] {
+            let found = [(101, Some(100)), (100, Some(100)), (101, None)]
+                .map(|(made, grace)| late(phase, made, grace));
+            assert_eq!(found, [true, false, false], "{phase:?}");
+        }
+        assert!(!late(DatabasePhase::Released, 101, Some(100)));
     }
 
     #[test]

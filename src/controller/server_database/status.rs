@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::fetch::Fetched;
-use super::validate::{asked, is_archive_wanted, is_beyond_return, is_snapshot_wanted};
+use super::validate::{is_archive_wanted, is_beyond_return, is_late, is_snapshot_wanted};
 use crate::api::ServerDatabase;
 use crate::api::condition::{self, ARCHIVED, EXPOSED, Summary, reason};
 use crate::api::database_server::ArchiveBucket;
@@ -179,8 +179,7 @@ fn dropping(fetched: &Fetched, marker: &Marker, droppable: Option<Timestamp>) ->
     let tombstone = fetched.tombstone.as_ref();
     let archive = tombstone.and_then(|tombstone| tombstone.proof(marker)).map(|proof| proof.archive);
     let archive = archive.unwrap_or_default();
-    let late = droppable.is_some_and(|when| asked(&fetched.database).since > when.as_second());
-    if late && !is_beyond_return(marker, tombstone) {
+    if is_late(&fetched.database, droppable) && !is_beyond_return(marker, tombstone) {
         let object = marker.object_name();
         return format!(
             "its drop was begun, and this object was made after its grace had ended, so nobody has asked for it by it; everything is \
@@ -207,7 +206,7 @@ fn buried(fetched: &Fetched, marker: &Marker, droppable: Option<Timestamp>) -> S
         );
     };
     let archive = proof.archive.object;
-    if droppable.is_some_and(|when| asked(&fetched.database).since > when.as_second()) {
+    if is_late(&fetched.database, droppable) {
         return format!(
             "renamed out of the way, everything is kept: its grace ended at {when}, before this object was made, so nobody has \
              asked for its end by it; if it is meant: tenantry undelete {object}, then tenantry purge {object}; archive: {archive}"

@@ -1,5 +1,6 @@
 //! Step 2: what has to happen to a database. Pure.
 
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::act::Act;
@@ -84,6 +85,11 @@ pub fn asked(database: &ServerDatabase) -> Asked {
         purge: database.spec.purge.as_ref().map(|purge| purge.generation),
         since: made.map_or(i64::MAX, |made| made.0.as_second()),
     }
+}
+
+/// Whether the object was made after the grace of its tombstone had ended: it asks for nothing then, and somebody has to.
+pub fn is_late(database: &ServerDatabase, droppable: Option<Timestamp>) -> bool {
+    droppable.is_some_and(|when| asked(database).since > when.as_second())
 }
 
 /// Whether the object asks for the end of exactly the tombstone that its row tells of, and an archive of it is missing.
@@ -180,7 +186,6 @@ pub fn objection(fetched: &Fetched) -> Option<Summary> {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-    use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
