@@ -40,8 +40,13 @@ pub(super) enum Recorded {
 }
 
 impl Turn<'_> {
-    /// Makes login and scratch database, if the server has room for one archive more.
-    pub(super) async fn admit(&self, scratch: &PoolName, verifier: Verifier) -> Result<Admitted, Summary> {
+    /// Makes login and scratch database for that attempt, if the server has room for one archive more.
+    pub(super) async fn admit(
+        &self,
+        attempt: u32,
+        scratch: &PoolName,
+        verifier: Verifier,
+    ) -> Result<Admitted, Summary> {
         let pool = self.enter()?;
         self.context.swept.forget(self.server, self.physical);
         // Counted and made before anybody else does: two at once would both see room for one.
@@ -50,7 +55,7 @@ impl Turn<'_> {
         let mut session =
             gate.open(&pool, self.cause()).await.map_err(|error| refusal::of_execute(&error))?;
         let plan = match ending::alone(&mut session, self.physical, &self.source()).await {
-            Ok(()) => self.admission(&mut session, scratch, verifier).await,
+            Ok(()) => self.admission(&mut session, attempt, scratch, verifier).await,
             Err(summary) => Err(summary),
         };
         match plan {
@@ -66,11 +71,12 @@ impl Turn<'_> {
     async fn admission(
         &self,
         session: &mut Session<'_>,
+        attempt: u32,
         scratch: &PoolName,
         verifier: Verifier,
     ) -> Result<Option<Plan>, Summary> {
         let members = observe::pool(session.reader()).await.map_err(|error| refusal::of_observe(&error))?;
-        if !line::has_room(members.iter().filter(|member| member.is_scratch()).count(), self.ahead()) {
+        if !line::has_room(members.iter().filter(|member| member.is_scratch()).count(), self.ahead(attempt)) {
             return Ok(None);
         }
         let rows = vec![self.row.clone()];

@@ -3,6 +3,7 @@
 //! Everything is taken up again from what there is: rows of the pool, the login, Jobs. Whatever an operator that died has left is
 //! taken back before anything is made anew; a password is nowhere but in the Secret of the attempt that it was made for.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
@@ -15,6 +16,7 @@ use super::admission::{Admitted, Recorded};
 use super::attempt::Attempt;
 use super::fetch::{Fetched, failed};
 use super::job::{ATTEMPTS, Wanted, Work, archive_name, outdated};
+use super::line::Candidate;
 use super::validate::{Verdict, is_archive_wanted, is_snapshot_wanted, validate};
 use super::{evidence, line, place};
 use crate::api::condition::{Summary, reason};
@@ -150,6 +152,17 @@ fn jobs(context: &Context, physical: &PhysicalName) -> Vec<(Key, String)> {
     own.map(|(key, child)| (key, child.uid.to_string())).collect()
 }
 
+/// Physical names of the databases of which there was an attempt at an archive: its Job stays for as long as there is none.
+fn tried(context: &Context) -> HashSet<String> {
+    let all = context.gate.children_in(Kind::Job, SERVERS_NAMESPACE).into_iter();
+    let attempts = all.filter(|(key, child)| !child.deleting && key.name.starts_with(ATTEMPTS));
+    attempts.filter_map(|(_, child)| child.owner_uid.as_deref().map(str::to_owned)).collect()
+}
+
+fn candidate<'a>(database: &'a ServerDatabase, tried: &HashSet<String>) -> Candidate<'a> {
+    Candidate { database, tried: tried.contains(&database.spec.physical_name) }
+}
+
 /// One turn's view.
 pub(super) struct Turn<'a> {
     pub(super) context: &'a Context,
@@ -242,7 +255,7 @@ impl Turn<'_> {
     async fn begin(&self, attempt: u32, store: &ArchiveStore) -> Stepped {
         let (context, physical) = (self.context, self.physical);
         let soon = |wait| -> Stepped { Ok(Ok(Awaited::new("which it waits for", wait).into())) };
-        if !line::has_room(0, self.ahead()) {
+        if !line::has_room(0, self.ahead(attempt)) {
             return Ok(Ok(Awaited::in_line(self.server).into()));
         }
         let place = match place::read(context, store).await?.writable() {
@@ -267,7 +280,7 @@ impl Turn<'_> {
         let (scratch, id): (u64, u32) = context.random(|random| (random.random(), random.random()));
         let (scratch, password) = (PoolName::clone_of(scratch), context.random(Password::generate));
         let verifier = context.random(|random| Verifier::generate(&password, random));
-        match self.admit(&scratch, verifier).await {
+        match self.admit(attempt, &scratch, verifier).await {
             Ok(Admitted::Yes) => {}
             Ok(Admitted::Full) => return Ok(Ok(Awaited::in_line(self.server).into())),
             Err(summary) => return Ok(Err(summary)),
@@ -311,24 +324,26 @@ impl Turn<'_> {
         source(self.physical, self.row)
     }
 
-    /// How many wait in line before this one.
-    pub(super) fn ahead(&self) -> usize {
-        let mut ahead = 0;
+    /// How many wait in line before this one, of which that is the next attempt.
+    pub(super) fn ahead(&self, attempt: u32) -> usize {
+        let (tried, mut ahead) = (tried(self.context), 0);
+        let own = Candidate { database: self.database, tried: attempt > 1 };
         self.context.stores.server_databases.each(|other| {
-            ahead += usize::from(other.valid().is_some_and(|other| line::is_ahead(other, self.database)));
+            let other = other.valid().map(|other| candidate(other, &tried));
+            ahead += usize::from(other.is_some_and(|other| line::is_ahead(other, own)));
         });
         ahead
     }
 
     /// Has those looked at that are next in line.
     pub(super) fn call_next(&self) {
-        let mut waiting = vec![];
+        let (tried, mut waiting) = (tried(self.context), vec![]);
         self.context.stores.server_databases.each(|other| {
-            let place = other.valid().filter(|other| line::is_of(other, self.server)).and_then(line::place);
-            waiting.extend(place);
+            let other = other.valid().filter(|other| line::is_of(other, self.server));
+            waiting.extend(other.and_then(|other| line::place(candidate(other, &tried))));
         });
         waiting.sort_unstable();
-        for (_, name) in waiting.into_iter().take(line::AT_ONCE) {
+        for (_, _, name) in waiting.into_iter().take(line::AT_ONCE) {
             self.context.enqueue(Kind::ServerDatabase, &Key::cluster(&name), Lane::Background);
         }
     }
