@@ -122,6 +122,21 @@ pub async fn admits(
     check(context, server, next, why).await
 }
 
+/// Whether no brake of the server holds what was asked about before, and was meant: it is not counted again.
+pub async fn is_free(context: &Context, server: &str) -> Result<(), Summary> {
+    check(context, server, Pace::default(), String::new).await
+}
+
+/// Whether somebody has answered the server's brake that what it stopped is meant.
+pub fn is_meant(context: &Context, server: &str) -> bool {
+    let server: Option<DatabaseServer> = context.valid(&Key::cluster(server));
+    server.is_some_and(|server| {
+        let nonce = nonce(context, &server);
+        let standing = standing(&server, nonce.as_deref());
+        standing.is_answered() && !standing.is_cancelled()
+    })
+}
+
 /// Databases of the server whose end waits for somebody, as their objects say: counted, they would engage the brake for whatever
 /// else is removed, for as long as nobody comes.
 pub fn held_up(context: &Context, server: &str) -> Vec<String> {

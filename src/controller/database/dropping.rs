@@ -50,6 +50,8 @@ pub struct Reread {
     pub sha256: String,
     /// What it is kept in.
     pub place: Place,
+    /// Whether somebody had answered the deletion brake that the drop is meant, when it was begun to be read.
+    pub meant: bool,
 }
 
 /// That a tombstone may be dropped.
@@ -337,7 +339,7 @@ mod tests {
     }
 
     fn reread() -> Reread {
-        Reread { sha256: "0f".repeat(32), place: volume("archives", "u") }
+        Reread { sha256: "0f".repeat(32), place: volume("archives", "u"), meant: false }
     }
 
     #[test]

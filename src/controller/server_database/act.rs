@@ -15,6 +15,7 @@ use crate::api::condition::{Summary, reason};
 use crate::api::names::PhysicalName;
 use crate::controller::brake;
 use crate::controller::context::Context;
+use crate::controller::database::dropping::Reread;
 use crate::controller::database::plan::{self, Plan};
 use crate::controller::database::{dropping, look, refusal, tombstone};
 use crate::controller::object::{Key, Kind};
@@ -65,6 +66,12 @@ impl Act {
         matches!(self, Self::Release | Self::Bury | Self::Drop)
     }
 
+    /// Whether the brake counts it. A drop that was meant when its archive was begun to be read again is not counted once more: reading may
+    /// take longer than an answer is good for.
+    fn is_counted(self, reread: Option<&Reread>) -> bool {
+        self != Self::Drop || !reread.is_some_and(|reread| reread.meant)
+    }
+
     /// What counts with it for the brake.
     const fn coming(self) -> Coming {
         match self {
@@ -99,7 +106,11 @@ pub async fn act(
         context.servers.gate().open(&pool, cause).await.map_err(|error| refusal::of_execute(&error))?;
     let mut admitted = Ok(());
     if act.is_braked() {
-        admitted = brake::admits(context, server, &mut session, marker, act.coming()).await;
+        admitted = if act.is_counted(fetched.reread.as_ref()) {
+            brake::admits(context, server, &mut session, marker, act.coming()).await
+        } else {
+            brake::is_free(context, server).await
+        };
     }
     if admitted.is_ok() && act.is_of_a_purge() {
         admitted = still(context, fetched, marker).await;
@@ -181,4 +192,20 @@ async fn planned(
         Act::Finish => return ending::finished(session, physical, marker, &facts).await,
     };
     plan.map(|plan| (plan, None)).map_err(|conflict| refusal::of_conflict(&conflict))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::tombstone::{Place, Volume};
+
+    #[test]
+    fn only_a_drop_that_was_meant_before_its_archive_was_read_is_not_counted_again() {
+        let place = Place::Volume(Volume { claim: "archives".into(), uid: "u".into() });
+        let read = |meant| Reread { sha256: "0f".into(), place: place.clone(), meant };
+        for act in [Act::Release, Act::Bury, Act::Drop] {
+            let counted = [None, Some(read(false)), Some(read(true))].map(|it| act.is_counted(it.as_ref()));
+            assert_eq!(counted, [true, true, act != Act::Drop], "{act:?}");
+        }
+    }
 }

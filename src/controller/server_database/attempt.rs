@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::evidence::plain;
-use super::job::{ARCHIVE, ATTEMPT, BUCKET, CLAIM, CLAIM_UID, GENERATION, OUTDATED, SHA256};
+use super::job::{ARCHIVE, ATTEMPT, BUCKET, CLAIM, CLAIM_UID, GENERATION, MEANT, OUTDATED, SHA256};
 use super::place::Standing;
 use crate::api::archive::{self, Outcome, Report, Unchanged, Verified};
 use crate::postgres::quote::Ident;
@@ -41,6 +41,8 @@ pub struct Attempt {
     pub ended: Option<i64>,
     /// The SHA-256 that the archive has to have which it reads again, if it does that.
     pub sha256: Option<String>,
+    /// Whether somebody has answered the deletion brake that the drop is meant which it reads for.
+    pub meant: bool,
     /// Whether somebody could get in when its archive was to be recorded, and may have written what it lacks.
     pub outdated: bool,
 }
@@ -77,6 +79,7 @@ impl Attempt {
             made: job.creation_timestamp().map_or(i64::MAX, |made| made.0.as_second()),
             ended,
             sha256: said(SHA256).cloned(),
+            meant: said(MEANT).is_some(),
             outdated: said(OUTDATED).is_some(),
         })
     }

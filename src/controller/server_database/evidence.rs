@@ -132,6 +132,7 @@ mod tests {
             made: 100,
             ended: None,
             sha256: None,
+            meant: false,
             outdated: false,
         }
     }

@@ -55,6 +55,8 @@ pub(super) const CLAIM_UID: &str = "tenantry.dev/volume-claim-uid";
 pub(super) const BUCKET: &str = "tenantry.dev/archive-bucket";
 /// Annotation of the Job: the SHA-256 that the archive which it reads again has to have.
 pub(super) const SHA256: &str = "tenantry.dev/sha256";
+/// Annotation of the Job: somebody has answered the deletion brake that the drop is meant which it reads for.
+pub(super) const MEANT: &str = "tenantry.dev/deletion-meant";
 /// Annotation of the Job: its archive was made while somebody could get in, and proves nothing.
 pub(super) const OUTDATED: &str = "tenantry.dev/outdated";
 
@@ -90,8 +92,13 @@ pub struct Wanted<'a> {
 pub enum Work<'a> {
     /// It makes an archive, with that scratch database.
     Archive(&'a PoolName),
-    /// It reads one again, which has to have that SHA-256. It has nothing but what that is kept in.
-    Reread(&'a str),
+    /// It reads one again. It has nothing but what that is kept in.
+    Reread {
+        /// The SHA-256 that it has to have.
+        sha256: &'a str,
+        /// Whether somebody has answered the deletion brake that the drop is meant.
+        meant: bool,
+    },
 }
 
 /// Name in its store of an archive that was recorded, as [`archive_name`] gave it.
@@ -126,7 +133,7 @@ impl Wanted<'_> {
     pub fn name(&self) -> String {
         match self.work {
             Work::Archive(_) => Self::job_name(self.object, self.attempt),
-            Work::Reread(_) => Self::reread_name(self.object),
+            Work::Reread { .. } => Self::reread_name(self.object),
         }
     }
 
@@ -169,8 +176,9 @@ impl Wanted<'_> {
         };
         let mut annotations: BTreeMap<_, _> =
             annotations.into_iter().chain(place).map(|(name, value)| (name.to_owned(), value)).collect();
-        if let Work::Reread(sha256) = self.work {
+        if let Work::Reread { sha256, meant } = self.work {
             annotations.insert(SHA256.to_owned(), sha256.to_owned());
+            annotations.extend(meant.then(|| (MEANT.to_owned(), "true".to_owned())));
         }
         let spec = JobSpec {
             backoff_limit: Some(0),
@@ -245,7 +253,7 @@ impl Wanted<'_> {
                 (archive::SCRATCH, scratch.as_str().to_owned()),
                 (archive::RESTORER, archiving::restorer(self.physical)),
             ],
-            Work::Reread(sha256) => vec![(archive::REREAD, sha256.to_owned())],
+            Work::Reread { sha256, .. } => vec![(archive::REREAD, sha256.to_owned())],
         };
         let (store, told) = match self.place {
             Place::Volume(_) => {
@@ -613,11 +621,16 @@ mod tests {
                 "{object}"
             );
         }
-        let wanted = Wanted { work: Work::Reread(&sha256), archive: name, ..parts.wanted() };
+        let wanted =
+            Wanted { work: Work::Reread { sha256: &sha256, meant: false }, archive: name, ..parts.wanted() };
         let mut job = wanted.job();
         job.metadata.uid = Some("job-uid".into());
         let attempt = Attempt::of(&job).unwrap();
         assert_eq!((attempt.job.as_str(), attempt.sha256.as_ref()), ("reread-t-x-app", Some(&sha256)));
+        let mut meant =
+            Wanted { work: Work::Reread { sha256: &sha256, meant: true }, ..wanted.clone() }.job();
+        meant.metadata.uid.clone_from(&job.metadata.uid);
+        assert_eq!([&attempt, &Attempt::of(&meant).unwrap()].map(|attempt| attempt.meant), [false, true]);
         let pod = serde_json::to_value(&job).unwrap()["spec"]["template"]["spec"].clone();
         assert_eq!(
             pod["volumes"],
@@ -729,7 +742,7 @@ mod tests {
                 json!([bound, access, mounted])
             )
         );
-        let reading = Wanted { work: Work::Reread(&sha256), ..making.clone() };
+        let reading = Wanted { work: Work::Reread { sha256: &sha256, meant: false }, ..making.clone() };
         let mut read = annotations;
         read["tenantry.dev/sha256"] = json!(sha256);
         assert_eq!(

@@ -108,9 +108,13 @@ impl Turn<'_> {
         match attempt.reread(attempt.report(&pods).as_ref(), self.archive) {
             Ok(()) if age < FRESH => {
                 let (sha256, place) = (self.archive.sha256.clone(), attempt.place.clone());
-                Ok(Rereading::Done(Reread { sha256, place }))
+                Ok(Rereading::Done(Reread { sha256, place, meant: attempt.meant }))
             }
-            Ok(()) if age < self.patience(FRESH, ended) => {
+            // An answer ends before the rest does.
+            Ok(()) if age < self.patience(FRESH, ended) && !self.is_meant() => {
+                if let Err(held) = brake::is_free(self.context, self.server()).await {
+                    return Ok(Rereading::Waiting(held, HELD));
+                }
                 let left = self.patience(FRESH, ended) - age;
                 Ok(self.rests(Duration::from_secs(u64::try_from(left).unwrap_or(1))))
             }
@@ -125,6 +129,15 @@ impl Turn<'_> {
             }
             Ok(()) | Err(_) => self.begin_anew(key, &attempt.uid).await,
         }
+    }
+
+    fn server(&self) -> &str {
+        &self.fetched.database.spec.server_ref.name
+    }
+
+    /// Whether somebody has just answered the server's brake that what it stopped is meant.
+    fn is_meant(&self) -> bool {
+        brake::is_meant(self.context, self.server())
     }
 
     async fn begin_anew(&self, key: &Key, uid: &str) -> Result<Rereading, ApplyError> {
@@ -185,7 +198,7 @@ impl Turn<'_> {
             generation: archive.generation,
             attempt: 1,
             archive: name,
-            work: Work::Reread(&archive.sha256),
+            work: Work::Reread { sha256: &archive.sha256, meant: self.is_meant() },
             place,
             image: &context.config.archive_image,
         };

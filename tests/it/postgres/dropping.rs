@@ -87,7 +87,7 @@ async fn next(fixture: &Fixture, spec: &DatabaseSpec) -> (Plan, Vec<String>) {
     let asked = Asked { purge: purged(marker), since: 0 };
     let tombstone = tombstone(fixture, spec).await;
     let due = due(&spec.physical, marker, tombstone.as_ref(), asked).unwrap();
-    let reread = Reread { sha256: due.proof.archive.sha256.clone(), place: volume() };
+    let reread = Reread { sha256: due.proof.archive.sha256.clone(), place: volume(), meant: false };
     let warrant = due.warrant(Some(&volume()), Some(&reread)).unwrap();
     (drop_database(&warrant, &facts).unwrap(), vec![])
 }
