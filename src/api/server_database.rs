@@ -256,3 +256,10 @@ pub enum DatabasePhase {
     /// An archive is verified, the grace has ended, and the database is being dropped. The object goes when it is gone.
     Dropping,
 }
+
+impl DatabasePhase {
+    /// Whether it is on its way out: renamed by a purge, whether or not it is being dropped by now.
+    pub const fn is_leaving(self) -> bool {
+        matches!(self, Self::Tombstoned | Self::Dropping)
+    }
+}

@@ -155,12 +155,9 @@ fn is_held_up(database: &ServerDatabase) -> bool {
     let ready = status.and_then(|status| condition::find(&status.conditions, condition::READY));
     ready.is_some_and(|ready| ready.status == "False" && lasting.contains(&ready.reason.as_str()))
         || status.is_some_and(|status| {
-            is_tombstone(status.phase) && validate::is_late(database, droppable(status))
+            status.phase.is_some_and(DatabasePhase::is_leaving)
+                && validate::is_late(database, droppable(status))
         })
-}
-
-const fn is_tombstone(phase: Option<DatabasePhase>) -> bool {
-    matches!(phase, Some(DatabasePhase::Tombstoned | DatabasePhase::Dropping))
 }
 
 fn droppable(status: &ServerDatabaseStatus) -> Option<Timestamp> {
@@ -369,7 +366,7 @@ fn is_to_be_purged(database: &ServerDatabase) -> bool {
 
 fn is_bound(database: &ServerDatabase) -> bool {
     let phase = database.status.as_ref().and_then(|status| status.phase);
-    phase != Some(DatabasePhase::Released) && !is_tombstone(phase)
+    phase != Some(DatabasePhase::Released) && !phase.is_some_and(DatabasePhase::is_leaving)
 }
 
 #[cfg(test)]

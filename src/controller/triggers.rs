@@ -224,7 +224,7 @@ fn room_made(context: &Context, key: &Key) {
     };
     let Some(database) = own.valid() else { return };
     let phase = database.status.as_ref().and_then(|status| status.phase);
-    if matches!(phase, Some(DatabasePhase::Tombstoned | DatabasePhase::Dropping)) {
+    if phase.is_some_and(DatabasePhase::is_leaving) {
         let namespace = Some(&*database.spec.claim_ref.namespace);
         quotas_changed(context, |claim| claim.namespace().as_deref() == namespace);
     }

@@ -94,10 +94,7 @@ fn databases_of(context: &Context, claim: &Validated) -> BTreeSet<String> {
 
 fn counts(database: &ServerDatabase, claim: &Validated) -> bool {
     let status = database.status.as_ref();
-    let is_leaving = matches!(
-        status.and_then(|status| status.phase),
-        Some(DatabasePhase::Tombstoned | DatabasePhase::Dropping)
-    );
+    let is_leaving = status.and_then(|status| status.phase).is_some_and(DatabasePhase::is_leaving);
     // A new one says by its claim whose it is, before it has a status.
     let owner = status.and_then(|status| status.tenant_uid.as_deref());
     let is_of_tenant =

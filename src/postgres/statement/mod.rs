@@ -304,8 +304,7 @@ impl Statement {
         matches!(self, Self::CreateDatabase { .. } | Self::Pool(PoolChange::RenameDatabase { .. }))
     }
 
-    /// Whether it takes something from people who use the database: their sessions, or that they can log in. That PUBLIC may enter is
-    /// taken from every database that is made.
+    /// Whether it takes something from people who use the database: their sessions, or that they can log in. PUBLIC is no person.
     pub fn is_destructive(&self) -> bool {
         match self {
             Self::EndSessions { .. }
